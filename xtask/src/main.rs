@@ -1,1 +1,52 @@
-fn main() {}
+//! The commands of the repository. They set up what is missing, say what they do, and contain nothing of the product.
+
+#![expect(clippy::print_stdout, reason = "a command-line program talks to the person in front of it")]
+
+mod process;
+mod setup;
+mod steps;
+mod wasm;
+
+use anyhow::{Result, bail};
+use process::{repository, run};
+use setup::Tool;
+use steps::STEPS;
+
+const ADDRESS: &str = "127.0.0.1";
+const PORT: &str = "8080";
+
+fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    std::env::set_current_dir(repository())?;
+    match words.split_first().map(|(command, rest)| (command.as_str(), rest)) {
+        Some(("app", rest)) => app(rest),
+        Some(("test", rest)) => steps::test(rest),
+        Some(("help" | "--help" | "-h", _)) | None => {
+            help();
+            Ok(())
+        }
+        Some((other, _)) => {
+            help();
+            bail!("'{other}' is not a command of xtask: use one of those above.")
+        }
+    }
+}
+
+fn help() {
+    println!("cargo xtask app  [trunk option ..]  build the app and serve it on http://{ADDRESS}:{PORT}");
+    println!("cargo xtask test [step ..]          run everything that CI runs, or only these steps:");
+    for step in STEPS {
+        println!("    {:12} {}", step.name, step.what);
+    }
+}
+
+/// Build the app as it is shipped and serve it, rebuilding when a source file changes.
+fn app(trunk_options: &[String]) -> Result<()> {
+    for tool in [Tool::WasmTarget, Tool::WasmBindgen, Tool::WasmOpt, Tool::Trunk] {
+        tool.ensure()?;
+    }
+    println!("\nBuilding the app; the first build takes about ten minutes on two cores.");
+    println!("Then open http://{ADDRESS}:{PORT} in a browser. Ctrl-C stops the server.\n");
+    let options = ["serve", "--release", "--cargo-profile", wasm::PROFILE, "--address", ADDRESS, "--port", PORT];
+    run("trunk", options.into_iter().chain(trunk_options.iter().map(String::as_str)), &[])
+}
