@@ -1,0 +1,4 @@
+//! Figures of merit. An undefined figure stays NaN and is counted, never replaced.
+
+pub mod needle;
+pub mod overlap;

@@ -1,0 +1,229 @@
+//! Overlap of binary masks: pooled counts, the ratios made of them, and the two conventions for frames without target.
+
+use serde::{Deserialize, Serialize};
+
+/// Pixels by prediction and truth. Counts add up, so pooled figures come from the sum over a whole evaluation set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Predicted and true.
+    pub tp: u64,
+    /// Predicted only.
+    pub fp: u64,
+    /// True only.
+    #[serde(rename = "fn")]
+    pub fn_: u64,
+    /// Neither.
+    pub tn: u64,
+}
+
+impl Counts {
+    /// Count pixels. Panics when there are not as many predictions as truths.
+    pub fn new(predicted: impl ExactSizeIterator<Item = bool>, truth: impl ExactSizeIterator<Item = bool>) -> Self {
+        let (left, right) = (predicted.len(), truth.len());
+        assert_eq!(left, right, "{left} predicted pixels cannot be compared with {right} true ones");
+        let mut counts = Self::default();
+        for pair in predicted.zip(truth) {
+            match pair {
+                (true, true) => counts.tp += 1,
+                (true, false) => counts.fp += 1,
+                (false, true) => counts.fn_ += 1,
+                (false, false) => counts.tn += 1,
+            }
+        }
+        counts
+    }
+
+    /// Count probabilities strictly above `threshold` against a target of 0 and 1. An undefined probability is negative.
+    pub fn from_probability(probability: &[f32], target: &[f32], threshold: f32) -> Self {
+        Self::new(probability.iter().map(|&p| p > threshold), target.iter().map(|&t| t > 0.5))
+    }
+
+    /// Count the pixels of one class of two masks.
+    pub fn from_classes(predicted: &[u8], truth: &[u8], class: u8) -> Self {
+        Self::new(predicted.iter().map(|&c| c == class), truth.iter().map(|&c| c == class))
+    }
+
+    /// Counts of every `(sample, channel)` plane.
+    ///
+    /// # Shapes
+    /// `probability`, `target`: `[planes, plane]`
+    pub fn per_plane(probability: &[f32], target: &[f32], plane: usize, threshold: f32) -> Vec<Self> {
+        assert!(plane > 0, "a plane without pixels cannot be counted");
+        let planes = probability.chunks(plane).zip(target.chunks(plane));
+        planes.map(|(probability, target)| Self::from_probability(probability, target, threshold)).collect()
+    }
+
+    /// Intersection over union; NaN when both masks are empty.
+    pub fn iou(&self) -> f64 {
+        ratio(self.tp, self.tp + self.fp + self.fn_)
+    }
+
+    /// Share of the prediction that is true; NaN when nothing is predicted.
+    pub fn precision(&self) -> f64 {
+        ratio(self.tp, self.tp + self.fp)
+    }
+
+    /// Share of the truth that is predicted; NaN when there is none.
+    pub fn recall(&self) -> f64 {
+        ratio(self.tp, self.tp + self.fn_)
+    }
+
+    /// Dice coefficient; NaN when both masks are empty.
+    pub fn dice(&self) -> f64 {
+        ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn_)
+    }
+
+    /// Percentage of pixels that are wrong.
+    pub fn pixel_error(&self) -> f64 {
+        100.0 * ratio(self.fp + self.fn_, self.tp + self.fp + self.fn_ + self.tn)
+    }
+
+    /// True when the truth holds no pixel.
+    pub fn target_is_empty(&self) -> bool {
+        self.tp + self.fn_ == 0
+    }
+
+    /// IoU of a frame, NaN where the target is empty.
+    pub fn iou_ignore(&self) -> f64 {
+        if self.target_is_empty() { f64::NAN } else { self.iou() }
+    }
+
+    /// Dice of a frame, NaN where the target is empty.
+    pub fn dice_ignore(&self) -> f64 {
+        if self.target_is_empty() { f64::NAN } else { self.dice() }
+    }
+
+    /// IoU of a frame; 1 where both masks are empty, 0 where only the target is.
+    pub fn iou_one(&self) -> f64 {
+        if self.target_is_empty() && self.fp == 0 { 1.0 } else { self.iou() }
+    }
+
+    /// Dice of a frame; 1 where both masks are empty, 0 where only the target is.
+    pub fn dice_one(&self) -> f64 {
+        if self.target_is_empty() && self.fp == 0 { 1.0 } else { self.dice() }
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.tp += other.tp;
+        self.fp += other.fp;
+        self.fn_ += other.fn_;
+        self.tn += other.tn;
+    }
+}
+
+impl std::ops::Add for Counts {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+impl std::iter::Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), std::ops::Add::add)
+    }
+}
+
+/// Mean of the values that are defined; NaN when none is.
+pub fn mean_defined(values: impl IntoIterator<Item = f64>) -> f64 {
+    let (sum, count) = values
+        .into_iter()
+        .filter(|value| !value.is_nan())
+        .fold((0.0, 0_u64), |(sum, count), value| (sum + value, count + 1));
+    sum / count as f64
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole as f64
+}
+
+/// Overlap over an evaluation set: pooled figures, per-frame means, and what was seen where nothing is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct OverlapSummary {
+    /// Sum over all frames.
+    pub counts: Counts,
+    /// Pooled intersection over union.
+    pub iou: f64,
+    /// Pooled precision.
+    pub precision: f64,
+    /// Pooled recall.
+    pub recall: f64,
+    /// Pooled Dice coefficient.
+    pub dice: f64,
+    /// Pooled percentage of wrong pixels.
+    pub pixel_error: f64,
+    /// Mean over the frames that have a target.
+    pub mean_iou_ignore: f64,
+    /// Mean over all frames; an empty prediction on an empty target counts 1.
+    pub mean_iou_one: f64,
+    /// Frames evaluated.
+    pub frames: u64,
+    /// Frames without target.
+    pub empty_frames: u64,
+    /// Frames without target on which something was predicted.
+    pub false_positive_frames: u64,
+    /// Pixels predicted on frames without target.
+    pub false_positive_pixels: u64,
+}
+
+impl OverlapSummary {
+    /// Summarise the counts of the frames.
+    pub fn new(frames: &[Counts]) -> Self {
+        let counts: Counts = frames.iter().copied().sum();
+        let empty = || frames.iter().filter(|frame| frame.target_is_empty());
+        Self {
+            counts,
+            iou: counts.iou(),
+            precision: counts.precision(),
+            recall: counts.recall(),
+            dice: counts.dice(),
+            pixel_error: counts.pixel_error(),
+            mean_iou_ignore: mean_defined(frames.iter().map(Counts::iou_ignore)),
+            mean_iou_one: mean_defined(frames.iter().map(Counts::iou_one)),
+            frames: frames.len() as u64,
+            empty_frames: empty().count() as u64,
+            false_positive_frames: empty().filter(|frame| frame.fp > 0).count() as u64,
+            false_positive_pixels: empty().map(|frame| frame.fp).sum(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hand_computed_ratios() {
+        let counts = Counts::from_probability(&[0.5, 0.6, 0.9, 0.1, f32::NAN], &[1.0, 1.0, 0.0, 0.0, 1.0], 0.5);
+        assert_eq!(counts, Counts { tp: 1, fp: 1, fn_: 2, tn: 1 });
+        assert_eq!((counts.iou(), counts.precision(), counts.recall()), (0.25, 0.5, 1.0 / 3.0));
+        assert_eq!((counts.dice(), counts.pixel_error()), (0.4, 60.0));
+        assert_eq!(Counts::from_classes(&[2, 0, 1], &[2, 2, 1], 2), Counts { tp: 1, fp: 0, fn_: 1, tn: 1 });
+    }
+
+    #[test]
+    fn empty_targets_are_ignored_or_count_one() {
+        let nothing = Counts { tn: 9, ..Counts::default() };
+        let spurious = Counts { fp: 4, tn: 5, ..Counts::default() };
+        let half = Counts { tp: 1, fn_: 1, tn: 7, fp: 0 };
+        assert!(nothing.iou().is_nan() && nothing.iou_ignore().is_nan() && spurious.dice_ignore().is_nan());
+        assert_eq!((nothing.iou_one(), spurious.iou_one(), half.iou_one()), (1.0, 0.0, 0.5));
+        assert_eq!((nothing.dice_one(), spurious.dice_one(), half.iou_ignore()), (1.0, 0.0, 0.5));
+        let summary = OverlapSummary::new(&[nothing, spurious, half]);
+        assert_eq!((summary.iou, summary.mean_iou_ignore, summary.mean_iou_one), (1.0 / 6.0, 0.5, 0.5));
+        assert_eq!((summary.empty_frames, summary.false_positive_frames, summary.false_positive_pixels), (2, 1, 4));
+        assert!(OverlapSummary::new(&[]).iou.is_nan());
+    }
+
+    #[test]
+    fn planes_are_counted_one_by_one() {
+        let planes = Counts::per_plane(&[1.0, 0.0, 0.0, 1.0], &[1.0, 1.0, 0.0, 0.0], 2, 0.5);
+        assert_eq!(planes, [Counts { tp: 1, fp: 0, fn_: 1, tn: 0 }, Counts { tp: 0, fp: 1, fn_: 0, tn: 1 }]);
+        let pooled: Counts = planes.into_iter().sum();
+        assert_eq!(pooled, Counts { tp: 1, fp: 1, fn_: 1, tn: 1 });
+    }
+}
