@@ -1,0 +1,1 @@
+//! The same tests natively on the CPU and in a browser on WebGPU.

@@ -1,0 +1,5 @@
+//! Tests that need files, programs or the source tree itself.
+
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+mod tidy;

@@ -1,0 +1,272 @@
+//! The rules of ARCHITECTURE.md and CONTRIBUTING.md that a program can check: each test walks the tree and fails with
+//! sentences that say what to do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Longest file, in lines.
+const LIMIT: usize = 500;
+
+/// Words that a part of the code may not contain, apart from its tests and comments: where, which, except where, why.
+const BORDERS: &[(&str, &[&str], &[&str], &str)] = &[
+    (
+        "core/src",
+        &["std::fs", "std::net", "std::env", "std::thread", "std::process", "std::time", "println!", "print!("],
+        &[],
+        "core is pure: bytes in, bytes out. Files, threads, clock and terminal belong to trainer and app",
+    ),
+    ("core/src", &["web_sys", "js_sys", "wasm_bindgen"], &[], "core knows no browser: the app does"),
+    (
+        "core/src",
+        &["Device::flex", "Device::wgpu", "Device::webgpu", "Device::cuda", "Device::vulkan", "Device::metal"],
+        &[],
+        "core names no backend: it takes a `&Device`",
+    ),
+    ("core/src", &["Device::default()", "cubecl", "burn_wgpu", "burn_flex"], &[], "core names no backend"),
+    (
+        "core/src",
+        &["rand::", "rand_chacha", "thread_rng"],
+        &["core/src/rng.rs"],
+        "all randomness comes from crate::rng",
+    ),
+    (
+        "core/src",
+        &[".into_scalar(", ".into_data(", ".to_data(", ".into_record("],
+        &[],
+        "this read blocks, which a browser cannot do: await the `_async` form",
+    ),
+    (
+        "core/src",
+        &["safetensors"],
+        &["core/src/checkpoint.rs", "core/src/checkpoint/"],
+        "only the checkpoint knows the file format of models",
+    ),
+    ("core/src", &["toml::"], &["core/src/recipe.rs", "core/src/recipe/"], "only the recipe knows its file format"),
+    (
+        "trainer/src",
+        &["burn::"],
+        &["trainer/src/device.rs", "trainer/src/run.rs", "trainer/src/evaluate.rs", "trainer/src/predict.rs"],
+        "the trainer contains no mathematics: it calls core, and only these files hold a device or a model",
+    ),
+    (
+        "app/src",
+        &["burn::"],
+        &["app/src/bin/worker.rs", "app/src/worker/"],
+        "the app contains no mathematics: only the worker holds a device and a model",
+    ),
+];
+
+/// Which top-level modules of core a module may use (ARCHITECTURE.md, code map). Modules not listed may use any.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("rng", &[]),
+    ("losses", &[]),
+    ("blocks", &["rng"]),
+    ("models", &["blocks", "rng"]),
+    ("needle", &["data"]),
+    ("data", &["needle", "rng"]),
+    ("metrics", &["data", "needle", "rng"]),
+    ("formats", &["data", "needle"]),
+    ("augment", &["data", "needle", "rng"]),
+    ("tasks", &["models", "losses", "metrics", "augment", "data", "needle", "blocks", "rng", "train"]),
+    ("train", &["tasks", "checkpoint", "data", "rng"]),
+    ("predict", &["models", "data", "needle", "checkpoint"]),
+];
+
+/// A file of the repository: its path from the root with forward slashes, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The lines that do something outside tests, numbered from 1. Tests stand at the bottom of a file.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let end = self.text.find("#[cfg(test)]\nmod tests").unwrap_or(self.text.len());
+        let lines = self.text[..end].lines().enumerate().map(|(index, line)| (index + 1, line));
+        lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// Every file of ours below a folder whose name ends in `ending`, in a stable order.
+fn sources(folder: &str, ending: &str) -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut open = vec![root().join(folder)];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                let generated = ["target", "dist", "runs", "artefacts"].iter().any(|start| name.starts_with(start));
+                if !generated && !name.starts_with('.') {
+                    open.push(path);
+                }
+            } else if name.ends_with(ending) {
+                let short = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+                found.push(Source { path: short, text: fs::read_to_string(&path).unwrap() });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+/// Fail with all that was found, not only the first.
+fn none(problems: &[String]) {
+    assert!(problems.is_empty(), "{} to mend:\n{}", problems.len(), problems.join("\n"));
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    let mut problems = Vec::new();
+    for Source { path, text } in sources("", ".rs") {
+        let lines = text.lines().count();
+        if lines > LIMIT {
+            problems.push(format!("{path} has {lines} lines: split it by what its parts do, {LIMIT} is the limit."));
+        }
+        if !text.starts_with("//!") && !text.starts_with("#![doc") {
+            problems.push(format!("{path} does not begin with a `//!` line that says what it is."));
+        }
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if ["utils.rs", "common.rs", "helpers.rs", "misc.rs", "base.rs"].contains(&name) {
+            problems.push(format!("{path}: name the file after the one thing in it."));
+        }
+    }
+    none(&problems);
+}
+
+#[test]
+fn nothing_is_left_unfinished_or_switched_off() {
+    // Written in two parts, so that this file does not contain them.
+    let words = [
+        concat!("to", "do!("),
+        concat!("unimpl", "emented!("),
+        concat!("#[ign", "ore"),
+        concat!("allow", "(dead_code"),
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+    ];
+    let mut problems = Vec::new();
+    for Source { path, text } in sources("", ".rs") {
+        for (index, line) in text.lines().enumerate() {
+            problems.extend(words.iter().filter(|word| line.contains(**word)).map(|word| {
+                format!("{path}:{}: finish it or take it out: `{word}` has no place in the repository.", index + 1)
+            }));
+        }
+    }
+    none(&problems);
+}
+
+#[test]
+fn borders_between_the_parts_are_kept() {
+    let mut problems = Vec::new();
+    for (folder, words, except, why) in BORDERS {
+        for source in sources(folder, ".rs") {
+            if except.iter().any(|allowed| source.path.starts_with(allowed)) {
+                continue;
+            }
+            for (number, line) in source.code() {
+                problems.extend(
+                    words
+                        .iter()
+                        .filter(|word| uses(line, word))
+                        .map(|word| format!("{}:{number}: `{word}`: {why}.", source.path)),
+                );
+            }
+        }
+    }
+    none(&problems);
+}
+
+/// Whether a line contains a path or call, not as the end of a longer name.
+fn uses(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back().unwrap_or(' ');
+        word.starts_with('.') || !(before.is_alphanumeric() || before == '_')
+    })
+}
+
+#[test]
+fn modules_of_core_use_only_those_below_them() {
+    let mut problems = Vec::new();
+    for source in sources("core/src", ".rs") {
+        let inside = source.path.trim_start_matches("core/src/");
+        let module = inside.split(['/', '.']).next().unwrap_or_default();
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else { continue };
+        for (number, line) in source.code() {
+            for used in line.split("crate::").skip(1).filter_map(|rest| rest.split(|c: char| !is_word(c)).next()) {
+                if !used.is_empty() && used != module && !allowed.contains(&used) {
+                    problems.push(format!(
+                        "{}:{number}: `{module}` may not use `{used}`, only {allowed:?}: move the shared part down.",
+                        source.path
+                    ));
+                }
+            }
+        }
+    }
+    none(&problems);
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+#[test]
+fn networks_and_losses_write_their_shapes_down() {
+    let mut problems = Vec::new();
+    for folder in ["core/src/models", "core/src/blocks", "core/src/losses"] {
+        for source in sources(folder, ".rs") {
+            let lines: Vec<&str> = source.text.lines().collect();
+            for (number, line) in source.code() {
+                let Some(rest) = line.trim_start().strip_prefix("pub fn ") else { continue };
+                let name = rest.split(['(', '<']).next().unwrap_or_default();
+                // A loss is any public function that takes a tensor; its arguments may follow on the next lines.
+                let head = lines[number - 1..].iter().take(8).copied().collect::<Vec<_>>().join(" ");
+                let tensor = head.split('{').next().unwrap_or_default().contains("Tensor<");
+                let bound = name.starts_with("forward") || folder.ends_with("losses") && tensor;
+                let above = lines[..number - 1].iter().rev().map(|line| line.trim_start());
+                let documented = above
+                    .take_while(|line| line.starts_with("///") || line.starts_with("#["))
+                    .any(|line| line.contains("# Shapes"));
+                if bound && !documented {
+                    problems.push(format!(
+                        "{}:{number}: give `{name}` a `# Shapes` section, like `[batch, channels, height, width]`.",
+                        source.path
+                    ));
+                }
+            }
+        }
+    }
+    none(&problems);
+}
+
+#[test]
+fn the_readme_names_the_commands() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let commands = ["cargo xtask app", "cargo xtask test", "sonoseg simulate", "sonoseg train", "sonoseg predict"];
+    let missing: Vec<String> = commands
+        .iter()
+        .filter(|command| !readme.contains(**command))
+        .map(|command| format!("README.md does not say how to use `{command}`."))
+        .collect();
+    none(&missing);
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut problems = Vec::new();
+    for Source { path, text } in sources("", ".md") {
+        let folder = root().join(&path).parent().unwrap().to_path_buf();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap_or_default();
+            let outside = target.contains("://") || target.starts_with("mailto:") || file.is_empty();
+            if !outside && !folder.join(file).exists() {
+                problems.push(format!("{path} links to {target}, which does not exist."));
+            }
+        }
+    }
+    none(&problems);
+}
