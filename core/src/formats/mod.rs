@@ -1,0 +1,209 @@
+//! Files that hold images: bytes in, frames out. `open` decides what a file is and refuses what it cannot read.
+//!
+//! | kind | file |
+//! |---|---|
+//! | PNG, JPEG, BMP, TIFF, GIF | [`raster`] |
+//! | DICOM | [`dicom`] (the data set), `pixels` (one frame), [`dicom_write`] |
+//! | PNG to write | [`encode`] |
+//!
+//! A frame is decoded when it is asked for, so a long clip costs its file's bytes only. Nothing here panics on any
+//! bytes: sizes are checked against [`MAX_PIXELS`] and against the bytes at hand before memory is taken.
+
+pub mod dicom;
+pub mod dicom_write;
+mod elements;
+pub mod encode;
+mod jpeg;
+mod pixels;
+pub mod raster;
+mod sniff;
+
+use crate::data::DataError;
+use crate::data::image::{Image, Scale};
+use sniff::Kind;
+
+/// Largest frame that is read: 100 megapixels.
+pub const MAX_PIXELS: u64 = 100_000_000;
+
+/// Why a file cannot be read, as a sentence without the file's name.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The bytes are cut short or are not what they claim to be.
+    Unreadable(String),
+    /// The file is sound but of a kind that is not read.
+    Unsupported(String),
+}
+
+impl Refusal {
+    fn unreadable(reason: impl std::fmt::Display) -> Self {
+        Self::Unreadable(reason.to_string())
+    }
+
+    fn unsupported(reason: impl std::fmt::Display) -> Self {
+        Self::Unsupported(reason.to_string())
+    }
+
+    fn of(self, name: &str) -> DataError {
+        match self {
+            Self::Unreadable(reason) => DataError::unreadable(name, reason),
+            Self::Unsupported(reason) => DataError::unsupported(name, reason),
+        }
+    }
+}
+
+/// An opened file: one or several frames of one size.
+#[derive(Debug)]
+pub struct Clip {
+    name: String,
+    frames: Frames,
+}
+
+#[derive(Debug)]
+enum Frames {
+    Raster(raster::Raster),
+    Dicom(dicom::Dicom),
+}
+
+/// Open a file from its bytes. The first bytes decide what it is; the name's ending only helps to word the refusal.
+pub fn open(name: &str, bytes: Vec<u8>) -> Result<Clip, DataError> {
+    let frames = match sniff::kind(name, &bytes) {
+        Ok(Kind::Raster(format)) => raster::Raster::open(format, bytes).map(Frames::Raster),
+        Ok(Kind::Dicom) => dicom::Dicom::open(bytes).map(Frames::Dicom),
+        Err(refusal) => Err(refusal),
+    };
+    Ok(Clip { name: name.to_owned(), frames: frames.map_err(|refusal| refusal.of(name))? })
+}
+
+impl Clip {
+    /// The name that the file was opened under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Number of frames, at least 1.
+    pub fn len(&self) -> usize {
+        match &self.frames {
+            Frames::Raster(raster) => raster.len(),
+            Frames::Dicom(dicom) => dicom.len(),
+        }
+    }
+
+    /// Never true: a file without frames is refused by [`open`].
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Height and width of every frame in pixels.
+    pub fn size(&self) -> (usize, usize) {
+        match &self.frames {
+            Frames::Raster(raster) => raster.size(),
+            Frames::Dicom(dicom) => dicom.size(),
+        }
+    }
+
+    /// When each frame is shown, in microseconds from the first. None for stills and where the file does not tell.
+    pub fn frame_times_us(&self) -> Option<Vec<u64>> {
+        match &self.frames {
+            Frames::Raster(raster) => raster.frame_times_us(),
+            Frames::Dicom(dicom) => dicom.frame_times_us(),
+        }
+    }
+
+    /// Mean frames per second. None for stills and where the file does not tell.
+    pub fn fps(&self) -> Option<f64> {
+        let times = self.frame_times_us()?;
+        let span = times.last().copied().filter(|&last| last > 0)?;
+        Some((times.len() - 1) as f64 * 1e6 / span as f64)
+    }
+
+    /// Millimetres, where the file tells.
+    pub fn scale(&self) -> &Scale {
+        match &self.frames {
+            Frames::Raster(_) => &Scale::Unknown,
+            Frames::Dicom(dicom) => dicom.scale(),
+        }
+    }
+
+    /// Decode frame `index` (from 0): grey or colour, `[channels, 1, height, width]` in [0, 1], with the scale.
+    pub fn frame(&self, index: usize) -> Result<Image, DataError> {
+        let count = self.len();
+        if index >= count {
+            return Err(DataError::unreadable(&self.name, format!("There is no frame {index}; it has {count}.")));
+        }
+        let image = match &self.frames {
+            Frames::Raster(raster) => raster.frame(index),
+            Frames::Dicom(dicom) => dicom.frame(index),
+        };
+        image.map_err(|refusal| refusal.of(&self.name))
+    }
+}
+
+/// Refuse a frame without pixels or with more than [`MAX_PIXELS`].
+fn check_size(height: u64, width: u64) -> Result<(), Refusal> {
+    if height == 0 || width == 0 {
+        return Err(Refusal::Unreadable(format!("The image is {width} x {height} pixels, so there is nothing in it.")));
+    }
+    if height.saturating_mul(width) > MAX_PIXELS {
+        return Err(Refusal::Unsupported(format!(
+            "The image is {width} x {height} pixels; more than 100 megapixels are not read. Scale it down first."
+        )));
+    }
+    Ok(())
+}
+
+/// An image from interleaved samples `[height, width, stride]`: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.
+/// Transparency is laid over black, and colour without any colour becomes grey. `level` maps a sample to [0, 1].
+fn image_from<T: Copy + PartialEq>(
+    height: usize,
+    width: usize,
+    samples: &[T],
+    stride: usize,
+    level: impl Fn(T) -> f32,
+) -> Image {
+    let coloured = stride >= 3 && !samples.chunks_exact(stride).all(|p| p[0] == p[1] && p[1] == p[2]);
+    let channels = if coloured { 3 } else { 1 };
+    let mut pixels = Vec::with_capacity(channels * height * width);
+    for channel in 0..channels {
+        let plane = samples.chunks_exact(stride);
+        if stride % 2 == 0 {
+            pixels.extend(plane.map(|p| level(p[channel]) * level(p[stride - 1])));
+        } else {
+            pixels.extend(plane.map(|p| level(p[channel])));
+        }
+    }
+    Image { channels, depth: 1, height, width, pixels, scale: Scale::Unknown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_refused_by_name_and_reason() {
+        let cases: [(&str, &[u8], &str); 12] = [
+            ("a.png", b"", "empty"),
+            ("a.png", b"<!DOCTYPE html>", "not"),
+            ("notes.txt", b"hello there, this is text", "PNG"),
+            ("a.mp4", b"\0\0\0\x20ftypisom\0\0\0\0", "video"),
+            ("a.webm", b"\x1a\x45\xdf\xa3.......", "video"),
+            ("a.mpeg", b"\0\0\x01\xba.......", "video"),
+            ("a.webp", b"RIFF\0\0\0\0WEBPVP8 ", "WebP"),
+            ("a.heic", b"\0\0\0\x20ftypheic\0\0\0\0", "HEIC"),
+            ("scan.nii.gz", b"\x1f\x8b\x08\0\0\0\0\0", "volumes"),
+            ("scan.nrrd", b"NRRD0004\ntype: int", "volumes"),
+            ("scan.mha", b"ObjectType = Image\nNDims = 3\n", "volumes"),
+            ("a.dcm", b"not a dicom file at all", "DICOM"),
+        ];
+        for (name, bytes, word) in cases {
+            let message = open(name, bytes.to_vec()).expect_err(name).to_string();
+            assert!(message.starts_with(name) && message.contains(word), "{message}");
+        }
+    }
+
+    #[test]
+    fn alpha_lies_over_black_and_grey_colour_becomes_grey() {
+        let image = image_from(1, 2, &[10_u8, 10, 10, 255, 40, 40, 40, 0], 4, |v| f32::from(v) / 255.0);
+        assert_eq!((image.channels, image.to_bytes()), (1, vec![10, 0]));
+        assert_eq!(image_from(1, 1, &[1_u8, 2, 3], 3, f32::from).pixels, [1.0, 2.0, 3.0]);
+    }
+}
