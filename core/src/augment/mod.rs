@@ -1,0 +1,82 @@
+//! Random changes of a sample, the same for all its frames and for its targets (systems.md 1.4, A-TRAIN).
+//!
+//! Geometry first (crop, flip), then photometry (brightness, contrast, gamma, blur, noise) on the resized square.
+
+mod geometry;
+mod intensity;
+
+pub use geometry::Crop;
+use serde::{Deserialize, Serialize};
+
+use crate::rng::Rng;
+
+/// How strongly training samples are changed. Zero ranges switch a change off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AugmentConfig {
+    /// Share of the image area that a crop keeps, drawn from this range.
+    pub crop_scale: [f64; 2],
+    /// Width over height of the crop, relative to the image, drawn log-uniformly from this range.
+    pub crop_ratio: [f64; 2],
+    /// Probability of mirroring left and right.
+    pub flip: f64,
+    /// Brightness factor drawn from `1 - x` to `1 + x`.
+    pub brightness: f64,
+    /// Contrast factor about the mean drawn from `1 - x` to `1 + x`.
+    pub contrast: f64,
+    /// Gamma drawn log-uniformly from `1 / (1 + x)` to `1 + x`.
+    pub gamma: f64,
+    /// Standard deviation of a Gaussian blur, drawn from 0 to this, in pixels of the network input.
+    pub blur_px: f64,
+    /// Standard deviation of added noise, drawn from 0 to this, in units of full scale.
+    pub noise: f64,
+}
+
+impl Default for AugmentConfig {
+    fn default() -> Self {
+        Self {
+            crop_scale: [0.5, 1.0],
+            crop_ratio: [3.0 / 4.0, 4.0 / 3.0],
+            flip: 0.5,
+            brightness: 0.2,
+            contrast: 0.2,
+            gamma: 0.0,
+            blur_px: 0.0,
+            noise: 0.0,
+        }
+    }
+}
+
+/// One draw of all changes, to be applied to every frame of a sample.
+#[derive(Clone, Debug)]
+pub struct Augmentation {
+    /// Part of the image that is kept.
+    pub crop: Crop,
+    /// Mirror left and right.
+    pub flip: bool,
+    photometry: intensity::Photometry,
+}
+
+impl Augmentation {
+    /// Draw for an image of `height` x `width`.
+    pub fn draw(config: &AugmentConfig, [height, width]: [usize; 2], rng: &mut Rng) -> Self {
+        Self {
+            crop: Crop::draw(config, [height, width], rng),
+            flip: rng.chance(config.flip),
+            photometry: intensity::Photometry::draw(config, rng),
+        }
+    }
+
+    /// No change at all.
+    pub fn none([height, width]: [usize; 2]) -> Self {
+        Self { crop: Crop::whole([height, width]), flip: false, photometry: intensity::Photometry::none() }
+    }
+
+    /// Change the pixels of a resized square in place: the flip and the photometry.
+    pub fn apply(&self, pixels: &mut [f32], size: usize, rng: &mut Rng) {
+        if self.flip {
+            pixels.chunks_exact_mut(size).for_each(<[f32]>::reverse);
+        }
+        self.photometry.apply(pixels, size, rng);
+    }
+}

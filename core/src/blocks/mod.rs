@@ -1,0 +1,8 @@
+//! Parts that more than one network uses.
+
+pub mod conv;
+pub mod gelu;
+pub mod patches;
+pub mod positions;
+pub mod transformer;
+pub mod up;

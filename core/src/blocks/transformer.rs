@@ -1,0 +1,96 @@
+//! The pre-norm transformer block of ViT and MAE (systems.md 1.1), with timm's parameter names.
+
+use burn::module::Module;
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::tensor::{Device, Tensor, activation};
+
+use super::gelu::gelu;
+
+/// `x + attention(norm1(x))`, then `x + mlp(norm2(x))`.
+#[derive(Module, Debug)]
+pub struct Block {
+    /// Before attention.
+    pub norm1: LayerNorm,
+    /// Self-attention.
+    pub attn: Attention,
+    /// Before the MLP.
+    pub norm2: LayerNorm,
+    /// Feed-forward network.
+    pub mlp: Mlp,
+}
+
+impl Block {
+    /// A block of `width` numbers a token and `heads` heads, LayerNorm epsilon `epsilon`, MLP `mlp_ratio` times wider.
+    pub fn new(width: usize, heads: usize, mlp_ratio: usize, epsilon: f64, device: &Device) -> Self {
+        let norm = || LayerNormConfig::new(width).with_epsilon(epsilon).init(device);
+        Self {
+            norm1: norm(),
+            attn: Attention::new(width, heads, device),
+            norm2: norm(),
+            mlp: Mlp {
+                fc1: LinearConfig::new(width, width * mlp_ratio).init(device),
+                fc2: LinearConfig::new(width * mlp_ratio, width).init(device),
+            },
+        }
+    }
+
+    /// # Shapes
+    /// - `tokens`: `[batch, tokens, width]`, to the same
+    pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
+        let tokens = tokens.clone() + self.attn.forward(self.norm1.forward(tokens));
+        tokens.clone() + self.mlp.forward(self.norm2.forward(tokens))
+    }
+}
+
+/// Multi-head self-attention with one joint projection to queries, keys and values.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// Width to three times the width: queries of all heads, keys, values.
+    pub qkv: Linear,
+    /// Heads back to the width.
+    pub proj: Linear,
+    #[module(skip)]
+    heads: usize,
+}
+
+impl Attention {
+    fn new(width: usize, heads: usize, device: &Device) -> Self {
+        assert!(width.is_multiple_of(heads), "{heads} heads do not divide a width of {width}");
+        Self {
+            qkv: LinearConfig::new(width, 3 * width).init(device),
+            proj: LinearConfig::new(width, width).init(device),
+            heads,
+        }
+    }
+
+    /// # Shapes
+    /// - `x`: `[batch, tokens, width]`, to the same
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let [batch, tokens, width] = x.dims();
+        let head = width / self.heads;
+        let qkv = self.qkv.forward(x).reshape([batch, tokens, 3, self.heads, head]).permute([2, 0, 3, 1, 4]);
+        let part = |index: usize| qkv.clone().narrow(0, index, 1).reshape([batch, self.heads, tokens, head]);
+        // The query is scaled before the product: fewer numbers than the scores.
+        let query = part(0) * (head as f64).powf(-0.5);
+        let scores = query.matmul(part(1).swap_dims(2, 3));
+        let mixed = activation::softmax(scores, 3).matmul(part(2));
+        self.proj.forward(mixed.swap_dims(1, 2).reshape([batch, tokens, width]))
+    }
+}
+
+/// Two linear layers with GELU between.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    /// Widening layer.
+    pub fc1: Linear,
+    /// Narrowing layer.
+    pub fc2: Linear,
+}
+
+impl Mlp {
+    /// # Shapes
+    /// - `x`: `[batch, tokens, width]`, to the same
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.fc2.forward(gelu(self.fc1.forward(x)))
+    }
+}

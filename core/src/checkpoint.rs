@@ -1,0 +1,279 @@
+//! Model files: safetensors with PyTorch's tensor names and layouts, and a header that says how to use the network.
+//!
+//! Only this file knows the format. Reading and writing never block on the device, so the browser can do both.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+use half::f16;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+
+/// What can be wrong with a model file.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// Not a safetensors file, or cut short.
+    #[error("{name}: not a readable safetensors model file ({reason}); export it again with `sonoseg export`")]
+    Unreadable {
+        /// File name.
+        name: String,
+        /// What the reader says.
+        reason: String,
+    },
+    /// A safetensors file of something else.
+    #[error("{name}: {reason}")]
+    Foreign {
+        /// File name.
+        name: String,
+        /// Why it is no model of ours and what to do.
+        reason: String,
+    },
+    /// The tensors do not fit the network that the file describes.
+    #[error("{name}: the tensors do not fit the network: {reason}")]
+    Mismatch {
+        /// File name.
+        name: String,
+        /// Missing, unknown and misshapen tensors.
+        reason: String,
+    },
+    /// The device did not give the weights.
+    #[error("the weights could not be read from the device: {0}")]
+    Device(String),
+}
+
+/// How numbers are stored in a model file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// 32 bits a number.
+    F32,
+    /// 16 bits a number; computation stays in 32 bits.
+    F16,
+}
+
+const HEADER_KEY: &str = "sonoseg";
+
+/// PyTorch's name for the parameter that a visitor or mapper is at, and whether its layout is transposed there.
+#[derive(Debug, Default)]
+pub struct StateNames {
+    path: Vec<String>,
+    containers: Vec<String>,
+}
+
+impl StateNames {
+    /// To be called from `enter_module`.
+    pub fn enter(&mut self, name: &str, container: &str) {
+        self.path.push(name.to_owned());
+        self.containers.push(container.to_owned());
+    }
+
+    /// To be called from `exit_module`.
+    pub fn exit(&mut self) {
+        self.path.pop();
+        self.containers.pop();
+    }
+
+    /// Dotted name; a norm's `gamma` and `beta` are called `weight` and `bias` in PyTorch.
+    pub fn name(&self) -> String {
+        let mut name = self.path.join(".");
+        if self.containers.last().is_some_and(|container| container.ends_with("Norm")) {
+            for (ours, theirs) in [("gamma", "weight"), ("beta", "bias")] {
+                if let Some(prefix) = name.strip_suffix(ours) {
+                    name = format!("{prefix}{theirs}");
+                }
+            }
+        }
+        name
+    }
+
+    /// True for the weight of a linear layer: `[in, out]` here, `[out, in]` in PyTorch.
+    pub fn transposed(&self) -> bool {
+        self.containers.last().is_some_and(|container| container == "Struct:Linear")
+            && self.path.last().is_some_and(|name| name == "weight")
+    }
+}
+
+/// All tensors of a module by PyTorch name: shape and numbers. The way to move weights in and out of any module.
+pub type State = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// Read every parameter back from the device, in PyTorch's names and layouts.
+pub async fn read_state<M: Module>(model: &M) -> Result<State, CheckpointError> {
+    struct Collect {
+        names: StateNames,
+        found: Vec<(String, Vec<usize>, Tensor<1>)>,
+    }
+    impl ModuleVisitor for Collect {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.names.enter(name, container);
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.names.exit();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let tensor = param.val().inner();
+            let tensor = if D == 2 && self.names.transposed() { tensor.swap_dims(0, 1) } else { tensor };
+            let shape = tensor.dims().to_vec();
+            let count: usize = shape.iter().product();
+            self.found.push((self.names.name(), shape, tensor.reshape([count])));
+        }
+    }
+    let mut collect = Collect { names: StateNames::default(), found: Vec::new() };
+    model.visit(&mut collect);
+    let mut state = State::new();
+    for (name, shape, tensor) in collect.found {
+        let data = tensor.into_data_async().await.map_err(|e| CheckpointError::Device(format!("{e:?}")))?;
+        let numbers = data.convert::<f32>().try_into_vec::<f32>().map_err(|e| CheckpointError::Device(format!("{e:?}")))?;
+        state.insert(name, (shape, numbers));
+    }
+    Ok(state)
+}
+
+/// Put tensors into a module. Every parameter must be there in its shape, and nothing may be left over.
+/// `name` is the file's name, for the message.
+pub fn write_state<M: Module>(name: &str, mut state: State, model: M) -> Result<M, CheckpointError> {
+    struct Fill<'a> {
+        names: StateNames,
+        state: &'a mut State,
+        problems: Vec<String>,
+    }
+    impl ModuleMapper for Fill<'_> {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.names.enter(name, container);
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.names.exit();
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let name = self.names.name();
+            let transposed = D == 2 && self.names.transposed();
+            let mut expected = param.lazy_shape().to_vec();
+            if transposed {
+                expected.reverse();
+            }
+            let Some((shape, numbers)) = self.state.remove(&name) else {
+                self.problems.push(format!("{name} is missing"));
+                return param;
+            };
+            if shape != expected {
+                self.problems.push(format!("{name} is {shape:?} instead of {expected:?}"));
+                return param;
+            }
+            param.map(|old| {
+                let tracked = old.is_require_grad();
+                let fresh = Tensor::<D>::from_data(TensorData::new(numbers, shape), &old.device());
+                let fresh = if transposed { fresh.swap_dims(0, 1) } else { fresh };
+                if tracked { fresh.detach().require_grad() } else { fresh }
+            })
+        }
+    }
+    let mut fill = Fill { names: StateNames::default(), state: &mut state, problems: Vec::new() };
+    let model = model.map(&mut fill);
+    let mut problems = fill.problems;
+    problems.extend(state.keys().map(|left| format!("{left} is unknown to the network")));
+    if problems.is_empty() {
+        return Ok(model);
+    }
+    let more = problems.len().saturating_sub(5);
+    problems.truncate(5);
+    let mut reason = problems.join("; ");
+    if more > 0 {
+        reason.push_str(&format!("; and {more} more"));
+    }
+    Err(CheckpointError::Mismatch { name: name.to_owned(), reason })
+}
+
+/// A model file as bytes: the header (any serialisable value) and the tensors.
+pub fn encode<H: Serialize>(header: &H, state: &State, storage: Storage) -> Result<Vec<u8>, CheckpointError> {
+    let foreign = |reason: String| CheckpointError::Foreign { name: "model".into(), reason };
+    let header = serde_json::to_string(header).map_err(|e| foreign(e.to_string()))?;
+    let bytes: Vec<(&String, &[usize], Vec<u8>)> = state
+        .iter()
+        .map(|(name, (shape, numbers))| {
+            let bytes = match storage {
+                Storage::F32 => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+                Storage::F16 => numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
+            };
+            (name, shape.as_slice(), bytes)
+        })
+        .collect();
+    let dtype = match storage {
+        Storage::F32 => Dtype::F32,
+        Storage::F16 => Dtype::F16,
+    };
+    let mut views = Vec::with_capacity(bytes.len());
+    for (name, shape, bytes) in &bytes {
+        let view = TensorView::new(dtype, shape.to_vec(), bytes).map_err(|e| foreign(format!("{name}: {e}")))?;
+        views.push((name.as_str(), view));
+    }
+    let metadata = std::collections::HashMap::from([(HEADER_KEY.to_owned(), header)]);
+    safetensors::serialize(views, Some(metadata)).map_err(|e| foreign(e.to_string()))
+}
+
+/// Read a model file: its header and its tensors. f16, bf16 and f32 tensors are understood.
+pub fn decode<H: for<'a> Deserialize<'a>>(name: &str, bytes: &[u8]) -> Result<(H, State), CheckpointError> {
+    let unreadable = |reason: String| CheckpointError::Unreadable { name: name.to_owned(), reason };
+    let foreign = |reason: String| CheckpointError::Foreign { name: name.to_owned(), reason };
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| unreadable(e.to_string()))?;
+    let header = metadata.metadata().as_ref().and_then(|map| map.get(HEADER_KEY)).ok_or_else(|| {
+        foreign("a safetensors file, but not a sonoseg model: it says nothing about its network. Export one with `sonoseg export`".into())
+    })?;
+    let header = serde_json::from_str(header)
+        .map_err(|e| foreign(format!("written by another version of sonoseg: {e}. Export it again with `sonoseg export`")))?;
+    Ok((header, decode_tensors(name, bytes)?))
+}
+
+/// The tensors of any safetensors file, without its header.
+pub fn decode_tensors(name: &str, bytes: &[u8]) -> Result<State, CheckpointError> {
+    let unreadable = |reason: String| CheckpointError::Unreadable { name: name.to_owned(), reason };
+    let file = SafeTensors::deserialize(bytes).map_err(|e| unreadable(e.to_string()))?;
+    let mut state = State::new();
+    for (tensor, view) in file.iter() {
+        let data = view.data();
+        let numbers = match view.dtype() {
+            Dtype::F32 => data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            Dtype::F16 => data.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            Dtype::BF16 => data.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            other => return Err(unreadable(format!("{tensor} holds numbers of type {other:?}"))),
+        };
+        state.insert(tensor.to_owned(), (view.shape().to_vec(), numbers));
+    }
+    Ok(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocks::transformer::Block;
+    use burn::tensor::Device;
+
+    fn block() -> Block {
+        Block::new(8, 2, 4, 1e-6, &Device::flex())
+    }
+
+    #[test]
+    fn a_module_survives_the_file_and_linear_weights_have_pytorchs_layout() {
+        let state = pollster::block_on(read_state(&block())).unwrap();
+        assert_eq!(state["attn.qkv.weight"].0, [24, 8]);
+        assert_eq!(state["norm1.weight"].1, [1.0; 8]);
+        let bytes = encode(&"header", &state, Storage::F32).unwrap();
+        let (header, read): (String, State) = decode("m.safetensors", &bytes).unwrap();
+        assert_eq!((header.as_str(), &read), ("header", &state));
+        let filled = write_state("m.safetensors", read, block()).unwrap();
+        assert_eq!(pollster::block_on(read_state(&filled)).unwrap(), state);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let mut state = pollster::block_on(read_state(&block())).unwrap();
+        state.remove("mlp.fc1.bias");
+        state.insert("head.weight".into(), (vec![1], vec![0.0]));
+        state.insert("norm1.bias".into(), (vec![7], vec![0.0; 7]));
+        let message = write_state("m.safetensors", state, block()).unwrap_err().to_string();
+        for part in ["m.safetensors", "mlp.fc1.bias is missing", "head.weight is unknown", "norm1.bias is [7] instead of [8]"] {
+            assert!(message.contains(part), "{part:?} is not in {message:?}");
+        }
+        let half = encode(&"header", &State::new(), Storage::F16).unwrap();
+        assert!(decode::<String>("cut.safetensors", &half[..5]).is_err());
+        assert!(decode::<u32>("other.safetensors", &half).unwrap_err().to_string().contains("another version"));
+    }
+}

@@ -1,0 +1,66 @@
+//! The only normalisation: training and prediction both call it, and a model file carries its settings.
+
+use serde::{Deserialize, Serialize};
+
+use super::image::Image;
+use super::resize::bilinear_antialiased;
+
+/// How an image becomes network input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Preparation {
+    /// Height and width of the input, in pixels. The aspect ratio is not kept (paper 000).
+    pub size: usize,
+    /// Mean of each input channel, of pixels in [0, 1]. ImageNet's by default, which imported weights need.
+    pub mean: [f64; 3],
+    /// Standard deviation of each input channel.
+    pub std: [f64; 3],
+}
+
+impl Default for Preparation {
+    fn default() -> Self {
+        Self { size: 224, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
+    }
+}
+
+impl Preparation {
+    /// One frame as a grey square, pixels in [0, 1]: luminance, then bilinear resampling with antialias.
+    ///
+    /// # Shapes
+    /// - output: row-major `[size, size]`
+    pub fn square(&self, image: &Image) -> Vec<f32> {
+        let plane = image.height * image.width;
+        let grey = image.to_grey();
+        bilinear_antialiased(&grey.pixels[..plane], [image.height, image.width], [self.size, self.size])
+    }
+
+    /// Three grey squares as normalised network input; one frame is given three times.
+    ///
+    /// # Shapes
+    /// - `squares`: one or three, each row-major `[size, size]`
+    /// - output: row-major `[3, size, size]`
+    pub fn normalise(&self, squares: &[Vec<f32>]) -> Vec<f32> {
+        assert!(matches!(squares.len(), 1 | 3), "a network reads 1 or 3 frames, not {}", squares.len());
+        (0..3)
+            .flat_map(|channel| {
+                let (mean, std) = (self.mean[channel] as f32, self.std[channel] as f32);
+                squares[channel.min(squares.len() - 1)].iter().map(move |pixel| (pixel - mean) / std)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grey_frame_is_normalised_per_channel() {
+        let preparation = Preparation { size: 2, ..Default::default() };
+        let square = preparation.square(&Image::grey(4, 4, vec![0.5; 16]));
+        let input = preparation.normalise(&[square]);
+        assert_eq!(input.len(), 12);
+        assert!((f64::from(input[0]) - (0.5 - 0.485) / 0.229).abs() < 1e-6);
+        assert!((f64::from(input[8]) - (0.5 - 0.406) / 0.225).abs() < 1e-6);
+    }
+}

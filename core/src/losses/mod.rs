@@ -1,0 +1,3 @@
+//! Losses on tensors.
+
+pub mod overlap;

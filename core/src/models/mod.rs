@@ -1,0 +1,4 @@
+//! Networks: one paper, one file; nothing about training.
+
+pub mod unetr;
+pub mod vit;

@@ -1,0 +1,215 @@
+//! From an image to its mask and needle: the same steps in the trainer and in the browser.
+
+use burn::tensor::{Device, Tensor, TensorData, activation};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{self, CheckpointError, State, Storage};
+use crate::data::image::{Image, Mask};
+use crate::data::prepare::Preparation;
+use crate::data::resize;
+use crate::models::unetr::{Unetr, UnetrConfig};
+use crate::needle::{Detection, FitConfig, fit};
+use crate::recipe::Recipe;
+use crate::tasks::segment::Frames;
+
+/// How to use the network of a model file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelHeader {
+    /// Version of this header.
+    pub format: u32,
+    /// Kind of network; `unetr` is the only one so far.
+    pub architecture: String,
+    /// Sizes of the network.
+    pub network: UnetrConfig,
+    /// Frames in, masks out.
+    pub frames: Frames,
+    /// Image to network input.
+    pub preparation: Preparation,
+    /// Mask to needle.
+    pub needle: FitConfig,
+    /// What the weights learned from.
+    pub trained_on: String,
+    /// The recipe that made the weights.
+    pub recipe: Recipe,
+}
+
+impl ModelHeader {
+    /// Version that this code writes and reads.
+    pub const FORMAT: u32 = 1;
+
+    /// The header of a model that `recipe` trains.
+    pub fn of(recipe: &Recipe) -> Self {
+        Self {
+            format: Self::FORMAT,
+            architecture: "unetr".into(),
+            network: recipe.network.config(recipe.preparation.size),
+            frames: recipe.network.frames,
+            preparation: recipe.preparation.clone(),
+            needle: recipe.needle.clone(),
+            trained_on: recipe.trained_on.clone(),
+            recipe: recipe.clone(),
+        }
+    }
+}
+
+/// For showing to people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelSummary {
+    /// Name of the recipe.
+    pub name: String,
+    /// Kind of network.
+    pub architecture: String,
+    /// Named size that it started from.
+    pub preset: String,
+    /// Trainable numbers.
+    pub parameters: usize,
+    /// What it learned from.
+    pub trained_on: String,
+    /// Height and width of its input, in pixels.
+    pub input_size: usize,
+    /// Frames that one prediction reads.
+    pub window: usize,
+}
+
+/// The network did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the device did not give the prediction: {0}")]
+pub struct PredictError(pub String);
+
+/// A network with everything that turns images into needles.
+#[derive(Debug)]
+pub struct Predictor {
+    network: Unetr,
+    header: ModelHeader,
+    device: Device,
+}
+
+/// Network input on the CPU, `[3, size, size]`.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    numbers: Vec<f32>,
+    size: usize,
+}
+
+/// What is seen in one frame, at the frame's own size.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// Probability of the class, row-major `[height, width]`.
+    pub probability: Vec<f32>,
+    /// Where the probability lies above the threshold.
+    pub mask: Mask,
+    /// The needle, if one is seen, in pixels of the frame.
+    pub detection: Option<Detection>,
+}
+
+impl Predictor {
+    /// Read a model file.
+    pub fn load(name: &str, bytes: &[u8], device: &Device) -> Result<Self, CheckpointError> {
+        let (header, state): (ModelHeader, State) = checkpoint::decode(name, bytes)?;
+        let foreign = |reason: String| CheckpointError::Foreign { name: name.to_owned(), reason };
+        if header.format != ModelHeader::FORMAT || header.architecture != "unetr" {
+            return Err(foreign(format!(
+                "holds a network `{}` in format {}, and this version of sonoseg reads `unetr` in format {}",
+                header.architecture,
+                header.format,
+                ModelHeader::FORMAT
+            )));
+        }
+        if let Some(problem) = header.network.problem() {
+            return Err(foreign(format!("its header describes an impossible network: {problem}")));
+        }
+        if header.network.encoder.image_size != header.preparation.size {
+            return Err(foreign("its header gives the network another input size than the preparation".into()));
+        }
+        let network = checkpoint::write_state(name, state, header.network.init(device))?;
+        Ok(Self { network, header, device: device.clone() })
+    }
+
+    /// Use a network that is in memory already.
+    pub fn new(network: Unetr, header: ModelHeader, device: &Device) -> Self {
+        Self { network, header, device: device.clone() }
+    }
+
+    /// The model file of this predictor.
+    pub async fn to_bytes(&self, storage: Storage) -> Result<Vec<u8>, CheckpointError> {
+        checkpoint::encode(&self.header, &checkpoint::read_state(&self.network).await?, storage)
+    }
+
+    /// How the network is used.
+    pub fn header(&self) -> &ModelHeader {
+        &self.header
+    }
+
+    /// Frames that one prediction reads; the middle one is the one that the prediction is about.
+    pub fn window(&self) -> usize {
+        self.header.frames.window()
+    }
+
+    /// For showing to people.
+    pub fn summary(&self) -> ModelSummary {
+        let preset = format!("{:?}", self.header.recipe.network.preset).to_lowercase();
+        ModelSummary {
+            name: self.header.recipe.name.clone(),
+            architecture: self.header.architecture.clone(),
+            preset,
+            parameters: burn::module::Module::num_params(&self.network),
+            trained_on: self.header.trained_on.clone(),
+            input_size: self.header.preparation.size,
+            window: self.window(),
+        }
+    }
+
+    /// Resize and normalise the frames of a window on the CPU.
+    pub fn prepare(&self, frames: &[&Image]) -> Prepared {
+        let squares: Vec<Vec<f32>> = frames.iter().map(|frame| self.header.preparation.square(frame)).collect();
+        let size = self.header.preparation.size;
+        Prepared { numbers: self.header.preparation.normalise(&squares), size }
+    }
+
+    /// Run the network. Gives the probabilities of the window's middle frame, row-major `[size, size]`.
+    pub async fn forward(&self, prepared: &Prepared) -> Result<Vec<f32>, PredictError> {
+        let size = prepared.size;
+        let data = TensorData::new(prepared.numbers.clone(), [1, 3, size, size]);
+        let logits = self.network.forward(Tensor::from_data(data, &self.device));
+        let middle = logits.narrow(1, self.header.frames.middle_mask(), 1);
+        let failed = |e: &dyn std::fmt::Debug| PredictError(format!("{e:?}"));
+        let data = activation::sigmoid(middle).into_data_async().await.map_err(|e| failed(&e))?;
+        let numbers: Vec<f32> = data.try_into_vec().map_err(|e| failed(&e))?;
+        if numbers.iter().all(|p| p.is_finite()) {
+            Ok(numbers)
+        } else {
+            Err(PredictError("it gave values that are no numbers".into()))
+        }
+    }
+
+    /// Bring probabilities of the network's size to the frame's size, and read mask and needle off them.
+    pub fn finish(&self, probabilities: &[f32], frame: &Image) -> Prediction {
+        let size = self.header.preparation.size;
+        let (square, original) = ([size, size], [frame.height, frame.width]);
+        // The line is fitted where the network works: the fit's settings are in its pixels, and it is fast there.
+        let detection = fit(probabilities, size, size, &self.header.needle).map(|found| scaled(&found, square, original));
+        let probability = resize::bilinear(probabilities, square, original);
+        let threshold = self.header.needle.threshold as f32;
+        let classes = probability.iter().map(|&p| u8::from(p > threshold)).collect();
+        let mask = Mask { depth: 1, height: frame.height, width: frame.width, classes };
+        Prediction { probability, mask, detection }
+    }
+
+    /// All steps for one window of frames.
+    pub async fn predict(&self, frames: &[&Image]) -> Result<Prediction, PredictError> {
+        let probabilities = self.forward(&self.prepare(frames)).await?;
+        Ok(self.finish(&probabilities, frames[frames.len() / 2]))
+    }
+}
+
+/// A detection in the pixels of another size; areas and the uncertainty grow with the mean of the two axes' factors.
+fn scaled(found: &Detection, from: [usize; 2], to: [usize; 2]) -> Detection {
+    let [y, x] = [to[0] as f64 / from[0] as f64, to[1] as f64 / from[1] as f64];
+    Detection {
+        needle: found.needle.scaled(from, to),
+        tip_spread_px: found.tip_spread_px * (x * y).sqrt(),
+        pixels: (found.pixels as f64 * x * y).round() as usize,
+        ..*found
+    }
+}

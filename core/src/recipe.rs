@@ -1,0 +1,231 @@
+//! A recipe describes a run completely: one TOML file, every key known, every default written down.
+
+use serde::{Deserialize, Serialize};
+
+use crate::augment::AugmentConfig;
+use crate::data::prepare::Preparation;
+use crate::losses::overlap::DiceFocalConfig;
+use crate::models::unetr::{Preset, UnetrConfig};
+use crate::needle::FitConfig;
+use crate::tasks::segment::{Frames, Segment};
+use crate::train::TrainConfig;
+
+/// What can be wrong with a recipe.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The text is no recipe.
+    #[error("{name}: {reason}")]
+    Invalid {
+        /// File name.
+        name: String,
+        /// What is wrong, with the line and the nearest known key.
+        reason: String,
+    },
+}
+
+/// The network of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkRecipe {
+    /// Named size; the fields below override it.
+    pub preset: Preset,
+    /// Frames in, masks out.
+    #[serde(default = "single")]
+    pub frames: Frames,
+    /// Encoder width.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
+    /// Encoder blocks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
+    /// Attention heads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heads: Option<usize>,
+    /// Blocks that the decoder reads, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taps: Option<[usize; 3]>,
+    /// Decoder channels at full size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_size: Option<usize>,
+    /// Groups of every group normalisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<usize>,
+}
+
+fn single() -> Frames {
+    Frames::Single
+}
+
+impl NetworkRecipe {
+    /// The sizes of the network, for images of `image_size` pixels.
+    pub fn config(&self, image_size: usize) -> UnetrConfig {
+        let mut config = UnetrConfig::preset(self.preset, self.frames.masks());
+        config.encoder.image_size = image_size;
+        let set = |field: &mut usize, value: Option<usize>| *field = value.unwrap_or(*field);
+        set(&mut config.encoder.width, self.width);
+        set(&mut config.encoder.depth, self.depth);
+        set(&mut config.encoder.heads, self.heads);
+        set(&mut config.feature_size, self.feature_size);
+        set(&mut config.groups, self.groups);
+        config.taps = self.taps.unwrap_or(config.taps);
+        config
+    }
+}
+
+/// How a run splits its data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataRecipe {
+    /// Share of the procedures that is held out, where the data name no split of their own.
+    pub val_share: f64,
+    /// Train on every n-th sample of a procedure: neighbouring frames are near twins.
+    pub stride: usize,
+}
+
+impl Default for DataRecipe {
+    fn default() -> Self {
+        Self { val_share: 0.2, stride: 1 }
+    }
+}
+
+/// Everything that defines a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Short name for run folders and model files.
+    pub name: String,
+    /// One sentence for people.
+    #[serde(default)]
+    pub about: String,
+    /// What the weights learned from, for the model file: for example "simulated ultrasound".
+    #[serde(default)]
+    pub trained_on: String,
+    /// Seed of everything random.
+    #[serde(default)]
+    pub seed: u64,
+    /// The network.
+    pub network: NetworkRecipe,
+    /// The data.
+    #[serde(default)]
+    pub data: DataRecipe,
+    /// Image to network input.
+    #[serde(default)]
+    pub preparation: Preparation,
+    /// Random changes of training samples.
+    #[serde(default)]
+    pub augment: AugmentConfig,
+    /// The loss.
+    #[serde(default)]
+    pub loss: DiceFocalConfig,
+    /// Mask to needle; its radius is also the one that targets are drawn with.
+    #[serde(default)]
+    pub needle: FitConfig,
+    /// The loop.
+    #[serde(default)]
+    pub train: TrainConfig,
+}
+
+impl Recipe {
+    /// Read a recipe. `settings` are `key=value` pairs (dotted keys, TOML values) that override the file.
+    pub fn parse(name: &str, text: &str, settings: &[String]) -> Result<Self, RecipeError> {
+        let invalid = |reason: String| RecipeError::Invalid { name: name.to_owned(), reason };
+        let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| invalid(e.to_string()))?;
+        for setting in settings {
+            let (key, value) = setting
+                .split_once('=')
+                .ok_or_else(|| invalid(format!("--set {setting}: write key=value, for example train.epochs=3")))?;
+            // A bare word is a string, as on any command line.
+            let value = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
+            let text = setting[key.len() + 1..].to_owned();
+            let value = value.unwrap_or(toml::Value::String(text));
+            insert(&mut table, key.trim(), value)
+                .map_err(|part| invalid(format!("--set {setting}: {part} is not a table")))?;
+        }
+        let text = toml::to_string(&table).map_err(|e| invalid(e.to_string()))?;
+        let recipe: Self = toml::from_str(&text).map_err(|e| invalid(explain(&e.to_string())))?;
+        match recipe.problem() {
+            Some(problem) => Err(invalid(problem)),
+            None => Ok(recipe),
+        }
+    }
+
+    /// The recipe with every default written out.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// The segmentation task that the recipe asks for.
+    pub fn segment(&self) -> Segment {
+        Segment {
+            network: self.network.config(self.preparation.size),
+            frames: self.network.frames,
+            preparation: self.preparation.clone(),
+            mask_radius_px: self.needle.radius_px,
+            augment: self.augment.clone(),
+            loss: self.loss.clone(),
+        }
+    }
+
+    fn problem(&self) -> Option<String> {
+        if let Some(problem) = self.network.config(self.preparation.size).problem() {
+            return Some(format!("network: {problem}"));
+        }
+        if self.train.batch == 0 || self.train.epochs == 0 || self.data.stride == 0 {
+            return Some("train.batch, train.epochs and data.stride must be at least 1".into());
+        }
+        if !(self.train.optimiser.learning_rate > 0.0 && self.train.optimiser.learning_rate <= 1.0) {
+            return Some("train.optimiser.learning_rate must lie in (0, 1]".into());
+        }
+        let [low, high] = self.augment.crop_scale;
+        (!(low > 0.0 && low <= high && high <= 1.0)).then(|| "augment.crop_scale must rise within (0, 1]".into())
+    }
+}
+
+fn insert(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), String> {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+            Ok(())
+        }
+        Some((first, rest)) => {
+            let entry = table.entry(first.to_owned()).or_insert_with(|| toml::Table::new().into());
+            insert(entry.as_table_mut().ok_or_else(|| first.to_owned())?, rest, value)
+        }
+    }
+}
+
+/// Add the nearest known key to serde's message about an unknown one.
+fn explain(message: &str) -> String {
+    let Some(start) = message.find("unknown field `") else { return message.trim().to_owned() };
+    let quoted: Vec<&str> = message[start..].split('`').skip(1).step_by(2).collect();
+    let nearest = quoted.split_first().and_then(|(wrong, known)| {
+        known.iter().max_by(|a, b| strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b)))
+    });
+    match nearest {
+        Some(key) => format!("{}\ndid you mean `{key}`?", message.trim()),
+        None => message.trim().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: &str = "name = \"t\"\n[network]\npreset = \"tiny\"\n";
+
+    #[test]
+    fn a_resolved_recipe_reads_back_as_itself() {
+        let recipe = Recipe::parse("t.toml", SHORT, &["train.epochs=3".into(), "about=a word".into()]).unwrap();
+        assert_eq!((recipe.train.epochs, recipe.about.as_str()), (3, "a word"));
+        assert_eq!(Recipe::parse("t.toml", &recipe.to_toml(), &[]).unwrap(), recipe);
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest_known_one() {
+        let text = format!("{SHORT}[train]\nepoch = 3\n");
+        let message = Recipe::parse("t.toml", &text, &[]).unwrap_err().to_string();
+        assert!(message.contains("t.toml") && message.contains("did you mean `epochs`?"), "{message}");
+        let message = Recipe::parse("t.toml", SHORT, &["network.heads=5".into()]).unwrap_err().to_string();
+        assert!(message.contains("heads 5 does not divide width 128"), "{message}");
+    }
+}

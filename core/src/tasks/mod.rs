@@ -1,0 +1,64 @@
+//! Ways to learn: how to make views of a sample, and how to compute the loss. The one plug point of training.
+
+use std::future::Future;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::data::DataError;
+use crate::data::loader::{Batch, View};
+use crate::data::sample::Sample;
+use crate::metrics::overlap::Counts;
+use crate::rng::Rng;
+use crate::train::layers::LayerRules;
+
+pub mod segment;
+
+/// What a task measures on a batch that it did not learn from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scores {
+    /// Sum of the loss over the views.
+    pub loss: f64,
+    /// Views.
+    pub views: usize,
+    /// Pixels right and wrong, pooled.
+    pub counts: Counts,
+}
+
+impl Scores {
+    /// Pool two batches.
+    pub fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.views += other.views;
+        self.counts += other.counts;
+    }
+
+    /// Mean loss over the views; NaN when there are none.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss / self.views as f64
+    }
+}
+
+/// One way to learn.
+pub trait Task: Sync {
+    /// The network.
+    type Model: Module;
+
+    /// A fresh network.
+    fn init(&self, device: &Device) -> Self::Model;
+
+    /// Network inputs and targets of a sample; changed at random when `rng` is given.
+    fn views(&self, sample: &Sample, rng: Option<&mut Rng>) -> Result<Vec<View>, DataError>;
+
+    /// The loss of a batch.
+    ///
+    /// # Shapes
+    /// - output: `[1]`
+    fn loss(&self, model: &Self::Model, batch: &Batch) -> Tensor<1>;
+
+    /// Measure a batch.
+    fn score(&self, model: &Self::Model, batch: &Batch) -> impl Future<Output = Result<Scores, String>>;
+
+    /// Learning rates and weight decays by layer.
+    fn layer_rules(&self, layer_decay: f64, weight_decay: f64) -> LayerRules;
+}

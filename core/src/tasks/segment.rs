@@ -1,0 +1,190 @@
+//! Segmentation: find the needle, or any class, in one frame or in three (paper 000; systems.md, A-TRAIN).
+
+use burn::tensor::{Device, Tensor, TensorData, activation};
+use serde::{Deserialize, Serialize};
+
+use super::{Scores, Task};
+use crate::augment::{AugmentConfig, Augmentation};
+use crate::data::DataError;
+use crate::data::image::Image;
+use crate::data::loader::{Batch, View};
+use crate::data::prepare::Preparation;
+use crate::data::resize;
+use crate::data::sample::{Sample, Target};
+use crate::losses::overlap::{DiceFocalConfig, dice_focal};
+use crate::metrics::overlap::Counts;
+use crate::models::unetr::{Unetr, UnetrConfig};
+use crate::needle::draw_capsule;
+use crate::rng::Rng;
+use crate::train::layers::LayerRules;
+
+/// Which frames a network reads and which masks it gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Frames {
+    /// One frame, its mask (SF-UNETR).
+    Single,
+    /// Three frames, all their masks (Video UNETR).
+    VideoAll,
+    /// Three frames, the middle one's mask (Video UNETR).
+    VideoMiddle,
+}
+
+impl Frames {
+    /// Frames that one prediction reads.
+    pub fn window(self) -> usize {
+        match self {
+            Self::Single => 1,
+            Self::VideoAll | Self::VideoMiddle => 3,
+        }
+    }
+
+    /// Masks that one prediction gives.
+    pub fn masks(self) -> usize {
+        match self {
+            Self::Single | Self::VideoMiddle => 1,
+            Self::VideoAll => 3,
+        }
+    }
+
+    /// Which of the given masks belongs to the middle frame of the window.
+    pub fn middle_mask(self) -> usize {
+        self.masks() / 2
+    }
+}
+
+/// Settings of the task.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// The network.
+    pub network: UnetrConfig,
+    /// Frames in, masks out.
+    pub frames: Frames,
+    /// Image to network input.
+    pub preparation: Preparation,
+    /// Half the thickness of the drawn needle, in pixels of the network input (3 in systems.md, A-DATA).
+    pub mask_radius_px: f64,
+    /// Random changes.
+    pub augment: AugmentConfig,
+    /// The loss.
+    pub loss: DiceFocalConfig,
+}
+
+impl Segment {
+    /// The target of one frame as numbers `[size, size]`.
+    fn target(&self, frame: &Image, target: &Target, change: &Augmentation) -> Vec<f32> {
+        let size = self.preparation.size;
+        let crop = [change.crop.height, change.crop.width];
+        let mask = match target {
+            Target::Needle(None) => return vec![0.0; size * size],
+            Target::Needle(Some(needle)) => {
+                let mut needle = change.crop.needle(needle).scaled(crop, [size, size]);
+                if change.flip {
+                    needle = needle.flipped(size);
+                }
+                draw_capsule(&needle, self.mask_radius_px, size, size).classes
+            }
+            Target::Mask(mask) => {
+                assert_eq!([mask.height, mask.width], [frame.height, frame.width], "a mask has its image's size");
+                let rows = change.crop.top..change.crop.top + crop[0];
+                let cropped: Vec<u8> = rows
+                    .flat_map(|row| {
+                        let start = row * mask.width + change.crop.left;
+                        mask.classes[start..start + crop[1]].iter().copied()
+                    })
+                    .collect();
+                let mut square = resize::nearest(&cropped, crop, [size, size]);
+                if change.flip {
+                    square.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+                }
+                square
+            }
+        };
+        mask.iter().map(|&class| f32::from(u8::from(class > 0))).collect()
+    }
+}
+
+impl Task for Segment {
+    type Model = Unetr;
+
+    fn init(&self, device: &Device) -> Unetr {
+        self.network.init(device)
+    }
+
+    fn views(&self, sample: &Sample, rng: Option<&mut Rng>) -> Result<Vec<View>, DataError> {
+        let problem = |what: String| DataError::Inconsistent(format!("{}: {what}", sample.id));
+        let window = self.frames.window();
+        if sample.frames.len() != window {
+            return Err(problem(format!("has {} frames, and the network reads {window}", sample.frames.len())));
+        }
+        if sample.targets.len() != window {
+            return Err(problem("has no labels for all of its frames; label them or leave it out".into()));
+        }
+        let first = &sample.frames[0];
+        let extent = [first.height, first.width];
+        if sample.frames.iter().any(|frame| [frame.height, frame.width] != extent) {
+            return Err(problem("its frames differ in size".into()));
+        }
+        let size = self.preparation.size;
+        let mut noise = None;
+        let change = match rng {
+            Some(rng) => {
+                let change = Augmentation::draw(&self.augment, extent, rng);
+                noise = Some(rng);
+                change
+            }
+            None => Augmentation::none(extent),
+        };
+        let squares: Vec<Vec<f32>> = sample
+            .frames
+            .iter()
+            .map(|frame| {
+                let crop = [change.crop.height, change.crop.width];
+                let pixels = change.crop.pixels(&frame.to_grey());
+                let mut square = resize::bilinear_antialiased(&pixels, crop, [size, size]);
+                if let Some(rng) = noise.as_deref_mut() {
+                    change.apply(&mut square, size, rng);
+                }
+                square
+            })
+            .collect();
+        let wanted = match self.frames {
+            Frames::VideoMiddle => 1..2,
+            Frames::Single | Frames::VideoAll => 0..window,
+        };
+        let target =
+            wanted.flat_map(|i| self.target(&sample.frames[i], &sample.targets[i], &change)).collect::<Vec<f32>>();
+        Ok(vec![View {
+            input: self.preparation.normalise(&squares),
+            input_shape: [3, size, size],
+            target,
+            target_shape: [self.frames.masks(), size, size],
+        }])
+    }
+
+    fn loss(&self, model: &Unetr, batch: &Batch) -> Tensor<1> {
+        dice_focal(model.forward(batch.input.clone()), batch.target.clone(), &self.loss)
+    }
+
+    async fn score(&self, model: &Unetr, batch: &Batch) -> Result<Scores, String> {
+        let views = batch.input.dims()[0];
+        let logits = model.forward(batch.input.clone());
+        let loss = dice_focal(logits.clone(), batch.target.clone(), &self.loss);
+        let loss: f32 = loss.into_scalar_async().await.map_err(|e| format!("{e:?}"))?;
+        let numbers = |data: TensorData| data.try_into_vec::<f32>().map_err(|e| format!("{e:?}"));
+        let read = |tensor: Tensor<4>| async { tensor.into_data_async().await.map_err(|e| format!("{e:?}")) };
+        let probability = numbers(read(activation::sigmoid(logits)).await?)?;
+        let target = numbers(read(batch.target.clone()).await?)?;
+        let counts = Counts::from_probability(&probability, &target, 0.5);
+        Ok(Scores { loss: f64::from(loss) * views as f64, views, counts })
+    }
+
+    fn layer_rules(&self, layer_decay: f64, weight_decay: f64) -> LayerRules {
+        LayerRules {
+            depth: self.network.encoder.depth,
+            decay: layer_decay,
+            weight_decay,
+            prefix: "encoder.".into(),
+        }
+    }
+}

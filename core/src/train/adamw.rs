@@ -1,0 +1,150 @@
+//! AdamW as PyTorch computes it, with a rate and a decay for each parameter.
+//!
+//! Our own, because Burn's optimiser can only be saved by synchronous reads, which a browser cannot do, and because
+//! rates by layer are rules on names here. No reads at all happen in a step.
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::layers::LayerRules;
+use crate::checkpoint::StateNames;
+
+/// Settings of [`AdamW`], PyTorch's defaults except for the rate and the decay, which paper 000 gives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamWConfig {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Decay of the mean and of the squared mean of the gradients.
+    pub betas: [f64; 2],
+    /// Added to the root of the squared mean.
+    pub epsilon: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Factor on the rate from one encoder block to the one below it; 1 = none.
+    pub layer_decay: f64,
+    /// Largest norm of all gradients together; larger ones are scaled down to it. None in the paper.
+    pub clip_norm: Option<f64>,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-4,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            weight_decay: 0.05,
+            layer_decay: 0.75,
+            clip_norm: None,
+        }
+    }
+}
+
+/// First and second moments of every parameter, by parameter.
+#[derive(Debug)]
+pub struct AdamW {
+    config: AdamWConfig,
+    steps: i32,
+    mean: GradientsParams,
+    square: GradientsParams,
+}
+
+impl AdamW {
+    /// No moments yet.
+    pub fn new(config: AdamWConfig) -> Self {
+        Self { config, steps: 0, mean: GradientsParams::new(), square: GradientsParams::new() }
+    }
+
+    /// One update with learning rate `rate`. Parameters without a gradient stay as they are.
+    pub fn step<M: Module>(&mut self, model: M, mut grads: GradientsParams, rate: f64, rules: &LayerRules) -> M {
+        self.steps += 1;
+        if let Some(limit) = self.config.clip_norm {
+            grads = clip(&model, grads, limit);
+        }
+        let mut update = Update { adam: self, grads: &mut grads, rate, rules, names: StateNames::default() };
+        model.map(&mut update)
+    }
+}
+
+struct Update<'a> {
+    adam: &'a mut AdamW,
+    grads: &'a mut GradientsParams,
+    rate: f64,
+    rules: &'a LayerRules,
+    names: StateNames,
+}
+
+impl ModuleMapper for Update<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.names.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.names.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(grad) = self.grads.remove::<D>(param.id) else { return param };
+        let rule = self.rules.of(&self.names.name(), D);
+        let AdamW { config, steps, mean, square } = &mut *self.adam;
+        let [beta1, beta2] = config.betas;
+        let rate = self.rate * rule.rate_scale;
+
+        let (id, tensor, mapper) = param.consume();
+        let tracked = tensor.is_require_grad();
+        let fresh_mean = grad.clone() * (1.0 - beta1);
+        let fresh_square = grad.square() * (1.0 - beta2);
+        let new_mean = match mean.remove::<D>(id) {
+            Some(old) => old * beta1 + fresh_mean,
+            None => fresh_mean,
+        };
+        let new_square = match square.remove::<D>(id) {
+            Some(old) => old * beta2 + fresh_square,
+            None => fresh_square,
+        };
+        mean.register(id, new_mean.clone());
+        square.register(id, new_square.clone());
+        let correction1 = 1.0 - beta1.powi(*steps);
+        let correction2 = (1.0 - beta2.powi(*steps)).sqrt();
+        let root = new_square.sqrt() / correction2 + config.epsilon;
+        let mut updated = tensor.inner() * (1.0 - rate * rule.weight_decay) - new_mean * (rate / correction1) / root;
+        if tracked {
+            updated = Tensor::from_inner(updated).require_grad();
+        }
+        Param::from_mapped_value(id, updated, mapper)
+    }
+}
+
+/// Scale all gradients so that their common norm is at most `limit`; nothing is read back.
+fn clip<M: Module>(model: &M, mut grads: GradientsParams, limit: f64) -> GradientsParams {
+    struct Squares<'a>(&'a GradientsParams, Option<Tensor<1>>);
+    impl burn::module::ModuleVisitor for Squares<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(grad) = self.0.get::<D>(param.id) {
+                let sum = grad.square().sum();
+                self.1 = Some(match self.1.take() {
+                    Some(total) => total + sum,
+                    None => sum,
+                });
+            }
+        }
+    }
+    struct Scale<'a>(&'a mut GradientsParams, Tensor<1>);
+    impl burn::module::ModuleVisitor for Scale<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(grad) = self.0.remove::<D>(param.id) {
+                self.0.register(param.id, grad * self.1.clone().reshape([1; D]));
+            }
+        }
+    }
+    let mut squares = Squares(&grads, None);
+    model.visit(&mut squares);
+    if let Some(total) = squares.1 {
+        let factor = (total.sqrt() + 1e-6).recip().mul_scalar(limit).clamp_max(1.0);
+        model.visit(&mut Scale(&mut grads, factor));
+    }
+    grads
+}
+
