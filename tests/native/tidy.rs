@@ -1,6 +1,7 @@
 //! The rules of ARCHITECTURE.md and CONTRIBUTING.md that a program can check: each test walks the tree and fails with
 //! sentences that say what to do.
 
+use sonoseg_core::recipe::Recipe;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -241,6 +242,14 @@ fn networks_and_losses_write_their_shapes_down() {
         }
     }
     none(&problems);
+}
+
+#[test]
+fn every_recipe_can_be_run() {
+    let recipes = sources("recipes", ".toml");
+    assert!(!recipes.is_empty(), "recipes/ holds no recipe.");
+    let wrong = |recipe: &Source| Recipe::parse(&recipe.path, &recipe.text, &[]).err().map(|error| error.to_string());
+    none(&recipes.iter().filter_map(wrong).collect::<Vec<_>>());
 }
 
 #[test]

@@ -40,13 +40,13 @@ fn help() {
     }
 }
 
-/// Build the app as it is shipped and serve it, rebuilding when a source file changes.
+/// Build the app as it is shipped (`Trunk.toml` says how) and serve it, rebuilding when a source file changes.
 fn app(trunk_options: &[String]) -> Result<()> {
     for tool in [Tool::WasmTarget, Tool::WasmBindgen, Tool::WasmOpt, Tool::Trunk] {
         tool.ensure()?;
     }
     println!("\nBuilding the app; the first build takes about ten minutes on two cores.");
     println!("Then open http://{ADDRESS}:{PORT} in a browser. Ctrl-C stops the server.\n");
-    let options = ["serve", "--release", "--cargo-profile", wasm::PROFILE, "--address", ADDRESS, "--port", PORT];
+    let options = ["serve", "--address", ADDRESS, "--port", PORT];
     run("trunk", options.into_iter().chain(trunk_options.iter().map(String::as_str)), &[])
 }

@@ -6,7 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use wasmparser::{KnownCustom, Name, Parser, Payload};
 
-/// Cargo profile of everything that runs in the browser, tests included, so that dependencies are compiled once.
+/// Cargo profile of everything that runs in the browser (`Trunk.toml` names it for the app), so that dependencies are
+/// compiled once.
 pub(crate) const PROFILE: &str = "wasm-release";
 
 /// Largest download of each binary, in bytes after brotli.
@@ -19,7 +20,7 @@ const FORBIDDEN_FEATURE: &str = "autotune";
 /// Build the app into `dist/` and check the two wasm files.
 pub(crate) fn build_and_check() -> Result<()> {
     check_features()?;
-    run("trunk", ["build", "--release", "--cargo-profile", PROFILE], &[])?;
+    run("trunk", ["build"], &[])?;
     for (name, limit) in LIMITS {
         check_binary(name, limit)?;
     }

@@ -1,0 +1,194 @@
+//! One page of the app in headless Chromium: what it says about itself, what a person can do to it, what it asks for.
+
+use crate::server::Server;
+use headless_chrome::protocol::cdp::Page::CaptureScreenshotFormatOption::Png;
+use headless_chrome::protocol::cdp::{Browser as Control, types::Event};
+use headless_chrome::{Browser, LaunchOptions, Tab};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What Chromium may use to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Graphics {
+    /// WebGPU on the software adapter.
+    SoftwareWebGpu,
+    /// WebGPU is offered, but has no adapter.
+    Off,
+    /// The browser does not know WebGPU.
+    NoWebGpu,
+}
+
+impl Graphics {
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::SoftwareWebGpu => {
+                &["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
+            }
+            Self::Off | Self::NoWebGpu => &["--disable-gpu"],
+        }
+    }
+}
+
+/// A page of the app.
+pub(crate) struct Page {
+    name: String,
+    tab: Arc<Tab>,
+    browser: Browser,
+    server: Server,
+    exceptions: Arc<Mutex<Vec<String>>>,
+    network_log: PathBuf,
+    opened: Instant,
+    _scratch: tempfile::TempDir,
+}
+
+impl Page {
+    /// Start Chromium and open the app with a query such as `?device=cpu`. `name` names the screenshots.
+    pub(crate) fn open(name: &str, graphics: Graphics, query: &str) -> Self {
+        let dist = repository().join("dist");
+        assert!(dist.join("index.html").is_file(), "The app is not built: run `cargo xtask test browser`.");
+        let before_worker = if graphics == Graphics::NoWebGpu { "delete WorkerNavigator.prototype.gpu;" } else { "" };
+        let server = Server::start(&dist, before_worker);
+        let scratch = tempfile::tempdir().unwrap();
+        let network_log = scratch.path().join("network.json");
+        let log_flag = format!("--log-net-log={}", network_log.display());
+        let mut flags = vec![
+            "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+            "--disable-component-update",
+            "--hide-scrollbars",
+            &log_flag,
+        ];
+        flags.extend(graphics.flags());
+        let options = LaunchOptions::default_builder()
+            .sandbox(false)
+            .enable_gpu(graphics == Graphics::SoftwareWebGpu)
+            .window_size(Some((1280, 800)))
+            .idle_browser_timeout(Duration::from_secs(120))
+            .args(flags.into_iter().map(OsStr::new).collect())
+            .build()
+            .unwrap();
+        let browser = Browser::new(options).expect("Chromium starts");
+        let tab = browser.new_tab().expect("Chromium opens a tab");
+        tab.set_default_timeout(Duration::from_secs(60));
+        tab.enable_runtime().unwrap();
+        let exceptions = Arc::new(Mutex::new(Vec::new()));
+        let log = exceptions.clone();
+        tab.add_event_listener(Arc::new(move |event: &Event| {
+            if let Event::RuntimeExceptionThrown(thrown) = event {
+                let details = &thrown.params.exception_details;
+                let said = details.exception.as_ref().and_then(|exception| exception.description.clone());
+                log.lock().unwrap().push(said.unwrap_or_else(|| details.text.clone()));
+            }
+        }))
+        .unwrap();
+        let opened = Instant::now();
+        tab.navigate_to(&format!("{}/{query}", server.origin())).expect("the page answers");
+        let name = name.to_owned();
+        Self { name, tab, browser, server, exceptions, network_log, opened, _scratch: scratch }
+    }
+
+    /// Time since the page was asked for.
+    pub(crate) fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// What the page says about itself: the `data-*` attributes of its root, names as in JavaScript (`tipX`).
+    pub(crate) fn state(&self) -> BTreeMap<String, String> {
+        let text = self.script("JSON.stringify({...(document.querySelector('[data-state]') ?? {}).dataset})");
+        text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    /// The value of an expression in the page.
+    pub(crate) fn script(&self, expression: &str) -> serde_json::Value {
+        let result = self.tab.evaluate(expression, true).unwrap_or_else(|error| panic!("`{expression}`: {error}"));
+        result.value.unwrap_or_default()
+    }
+
+    /// Wait until the page says something of itself; fails with all that it says and a screenshot.
+    pub(crate) fn wait<T>(&self, seconds: u64, what: &str, ask: impl Fn(&State) -> Option<T>) -> T {
+        let start = Instant::now();
+        loop {
+            let state = State(self.state());
+            if let Some(answer) = ask(&state) {
+                return answer;
+            }
+            if start.elapsed().as_secs() >= seconds {
+                self.screenshot("failed");
+                let thrown = self.exceptions.lock().unwrap().join("\n");
+                let text = self.script("document.body.innerText");
+                panic!("{}: no {what} within {seconds} s.\n{state:?}\nexceptions: {thrown}\ntext: {text}", self.name);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Hand files to the page as a person does with its file button.
+    pub(crate) fn choose_files(&self, files: &[&Path]) {
+        let names: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
+        self.tab.find_element("input[type=file]").unwrap().set_input_files(&names).unwrap();
+    }
+
+    /// Press a key, by its name in CDP (`ArrowRight`, `Space`).
+    pub(crate) fn press(&self, key: &str) {
+        self.tab.press_key(key).unwrap();
+    }
+
+    /// Keep a picture of the page in `artefacts/`.
+    pub(crate) fn screenshot(&self, moment: &str) {
+        let folder = repository().join("artefacts");
+        std::fs::create_dir_all(&folder).unwrap();
+        let picture = self.tab.capture_screenshot(Png, None, None, true).unwrap();
+        std::fs::write(folder.join(format!("{}-{moment}.png", self.name)), picture).unwrap();
+    }
+
+    /// Close the browser. Fails when the page threw, missed a file, or asked any other origin for anything.
+    pub(crate) fn close(self) {
+        let thrown = self.exceptions.lock().unwrap().clone();
+        assert!(thrown.is_empty(), "{}: the page threw:\n{}", self.name, thrown.join("\n"));
+        let missing: Vec<_> = self.server.missing().into_iter().filter(|path| path != "favicon.ico").collect();
+        assert!(missing.is_empty(), "{}: the page asked for files that are not there: {missing:?}", self.name);
+        let _closing = self.tab.call_method(Control::Close(None));
+        let asked = self.requests();
+        assert!(asked.iter().any(|url| url.ends_with(".wasm")), "{}: the network log lacks requests", self.name);
+        let foreign: Vec<_> = asked.iter().filter(|url| !url.starts_with(self.server.origin())).collect();
+        assert!(foreign.is_empty(), "{}: something left the tab: {foreign:?}", self.name);
+        drop(self.browser);
+    }
+
+    /// Addresses that the page and its workers asked for, from Chromium's own log; Chromium's own requests have no
+    /// initiator and are left out.
+    fn requests(&self) -> Vec<String> {
+        let start = Instant::now();
+        let mut log = String::new();
+        while !log.trim_end().ends_with("\n}") && start.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(100));
+            log = std::fs::read_to_string(&self.network_log).unwrap_or_default();
+        }
+        let initiator = format!("\"initiator\":\"{}", self.server.origin());
+        let value = |line: &str| Some(line.split("\"url\":\"").nth(1)?.split('"').next()?.to_owned());
+        log.lines().filter(|line| line.contains(&initiator)).filter_map(value).collect()
+    }
+}
+
+/// The attributes of a page at one moment.
+#[derive(Debug)]
+pub(crate) struct State(BTreeMap<String, String>);
+
+impl State {
+    /// An attribute, or an empty text.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    /// An attribute that is a number.
+    pub(crate) fn number(&self, name: &str) -> Option<f64> {
+        self.text(name).parse().ok()
+    }
+}
+
+/// The folder of the repository.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}

@@ -1,0 +1,6 @@
+//! The built app in Chromium, from end to end. `cargo xtask test browser` builds the app and runs this.
+
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+mod chromium;
+mod server;
