@@ -1,8 +1,9 @@
 //! The needle as a line: angle, length, millimetres, scaling, and drawing to a mask. Finding it in a map: [`fit`].
 
 mod fit;
-mod line;
+pub(crate) mod line;
 
+pub(crate) use fit::with_deeper_tip;
 pub use fit::{Detection, FitConfig, fit, fit_mask};
 
 use serde::{Deserialize, Serialize};

@@ -185,7 +185,7 @@ fn refine(map: &Map<'_>, first: Needle, radius: f64, threshold: f64) -> (Needle,
         pixels.push(Pixel { x: x as f64, y: y as f64, p: covered });
     });
     let cost = |shaft: &Needle, radius: f64| -> f64 {
-        let inside = |q: &Pixel| (radius + 0.5 - shaft.distance_px(Point { x: q.x, y: q.y })).clamp(0.0, 1.0);
+        let inside = |q: &Pixel| (radius + 0.5 - shaft.distance_px(q.point())).clamp(0.0, 1.0);
         pixels.iter().map(|q| (q.p - inside(q)).powi(2)).sum()
     };
     let [dx, dy] = first.step(None).map(|step| step / first.length_px().max(1e-9));
@@ -234,7 +234,7 @@ fn refine(map: &Map<'_>, first: Needle, radius: f64, threshold: f64) -> (Needle,
 }
 
 /// The same shaft with its tip at the deeper end; within 5 degrees of horizontal, the end farther from its side edge.
-fn with_deeper_tip(shaft: Needle, width: usize) -> Needle {
+pub(crate) fn with_deeper_tip(shaft: Needle, width: usize) -> Needle {
     let from_edge = |point: Point| point.x.min(width as f64 - 1.0 - point.x);
     let swap = if shaft.angle_deg(None) > 5.0 {
         shaft.entry.y > shaft.tip.y

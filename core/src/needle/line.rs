@@ -1,29 +1,29 @@
-//! Pixels and lines for the needle fit: connected components, weighted total least squares, a Hough search.
+//! Pixels and lines for the needle searches: connected components, weighted total least squares, a Hough search.
 
 use super::{Needle, Point};
 
 /// A probability map that is safe to read.
-pub(super) struct Map<'a> {
-    pub(super) probability: &'a [f32],
-    pub(super) height: usize,
-    pub(super) width: usize,
+pub(crate) struct Map<'a> {
+    pub(crate) probability: &'a [f32],
+    pub(crate) height: usize,
+    pub(crate) width: usize,
 }
 
 impl Map<'_> {
     /// The probability of a pixel, 0 to 1.
-    pub(super) fn at(&self, x: usize, y: usize) -> f64 {
+    pub(crate) fn at(&self, x: usize, y: usize) -> f64 {
         let value = self.probability[y * self.width + x];
         if value.is_nan() { 0.0 } else { f64::from(value.clamp(0.0, 1.0)) }
     }
 
     /// The nearest point inside the image.
-    pub(super) fn clamped(&self, point: Point) -> Point {
+    pub(crate) fn clamped(&self, point: Point) -> Point {
         let clamp = |value: f64, size: usize| value.clamp(0.0, size as f64 - 1.0);
         Point { x: clamp(point.x, self.width), y: clamp(point.y, self.height) }
     }
 
     /// Mean probability of the pixels along a shaft.
-    pub(super) fn mean_along(&self, needle: &Needle) -> f64 {
+    pub(crate) fn mean_along(&self, needle: &Needle) -> f64 {
         let steps = needle.length_px().ceil().max(1.0) as usize;
         let [dx, dy] = needle.step(None);
         let values = (0..=steps).map(|step| {
@@ -37,37 +37,43 @@ impl Map<'_> {
 
 /// A pixel above the threshold, with its probability.
 #[derive(Clone, Copy)]
-pub(super) struct Pixel {
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) p: f64,
+pub(crate) struct Pixel {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) p: f64,
+}
+
+impl Pixel {
+    pub(crate) fn point(&self) -> Point {
+        Point { x: self.x, y: self.y }
+    }
 }
 
 /// A line through (x, y) with the unit direction (dx, dy).
 #[derive(Clone, Copy)]
-pub(super) struct Line {
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) dx: f64,
-    pub(super) dy: f64,
+pub(crate) struct Line {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) dx: f64,
+    pub(crate) dy: f64,
 }
 
 impl Line {
-    pub(super) fn along(&self, pixel: &Pixel) -> f64 {
+    pub(crate) fn along(&self, pixel: &Pixel) -> f64 {
         (pixel.x - self.x) * self.dx + (pixel.y - self.y) * self.dy
     }
 
-    pub(super) fn across(&self, pixel: &Pixel) -> f64 {
+    pub(crate) fn across(&self, pixel: &Pixel) -> f64 {
         (pixel.y - self.y) * self.dx - (pixel.x - self.x) * self.dy
     }
 
-    pub(super) fn at(&self, along: f64) -> Point {
+    pub(crate) fn at(&self, along: f64) -> Point {
         Point { x: self.x + along * self.dx, y: self.y + along * self.dy }
     }
 }
 
 /// 8-connected components of the pixels above the threshold, of at least three pixels.
-pub(super) fn components(map: &Map<'_>, threshold: f64) -> Vec<Vec<Pixel>> {
+pub(crate) fn components(map: &Map<'_>, threshold: f64) -> Vec<Vec<Pixel>> {
     let Map { height, width, .. } = *map;
     let mut open: Vec<bool> = (0..height * width).map(|i| map.at(i % width, i / width) > threshold).collect();
     let mut found = Vec::new();
@@ -97,7 +103,7 @@ pub(super) fn components(map: &Map<'_>, threshold: f64) -> Vec<Vec<Pixel>> {
 }
 
 /// Weighted total least squares: the line, and the standard deviations along and across it.
-pub(super) fn total_least_squares(pixels: &[Pixel], weight: impl Fn(&Pixel) -> f64) -> Option<(Line, [f64; 2])> {
+pub(crate) fn total_least_squares(pixels: &[Pixel], weight: impl Fn(&Pixel) -> f64) -> Option<(Line, [f64; 2])> {
     let [mut sum, mut x, mut y] = [0.0; 3];
     for pixel in pixels {
         let w = weight(pixel);
@@ -118,7 +124,7 @@ pub(super) fn total_least_squares(pixels: &[Pixel], weight: impl Fn(&Pixel) -> f
 }
 
 /// The band two radii wide that holds the most probability, over 60 directions.
-pub(super) fn hough(pixels: &[Pixel], radius: f64) -> Option<Line> {
+pub(crate) fn hough(pixels: &[Pixel], radius: f64) -> Option<Line> {
     let (centre, _) = total_least_squares(pixels, |pixel| pixel.p)?;
     // A few thousand pixels say as much as all of them.
     let stride = pixels.len().div_ceil(3000);
