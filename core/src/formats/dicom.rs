@@ -250,3 +250,98 @@ fn region(item: &Attributes) -> Option<ScaleRegion> {
     let sound = left <= right && top <= bottom && plausible(x_mm) && plausible(y_mm);
     sound.then_some(ScaleRegion { left, top, right, bottom, spacing: Spacing { x_mm, y_mm } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::{BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Value, file, ultrasound};
+    use super::*;
+    use crate::formats::open;
+
+    #[test]
+    fn every_plain_transfer_syntax_gives_the_same_clip() {
+        for syntax in [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED] {
+            let bytes = file(syntax, &ultrasound(), &[]);
+            let clip = open("a.dcm", bytes.clone()).unwrap();
+            assert_eq!((clip.len(), clip.size(), clip.fps()), (3, (2, 2), Some(25.0)), "{syntax}");
+            assert_eq!(clip.frame_times_us().unwrap(), [0, 40_000, 80_000]);
+            assert_eq!(clip.frame(2).unwrap().to_bytes(), [160, 180, 200, 220]);
+            let spacing = clip.scale().at(&[(0.0, 0.0), (1.0, 1.0)]).unwrap();
+            assert!((spacing.x_mm - 0.1).abs() < 1e-12 && (spacing.y_mm - 0.2).abs() < 1e-12, "{spacing:?}");
+            assert!(clip.frame(3).is_err());
+            // Every cut is noticed, and the data set alone is enough.
+            for end in 0..bytes.len() - 1 {
+                assert!(open("a.dcm", bytes[..end].to_vec()).is_err(), "{syntax} cut at {end}");
+            }
+            if matches!(syntax, EXPLICIT | IMPLICIT) {
+                let start = 132 + 8 + syntax.len().next_multiple_of(2);
+                assert_eq!(open("a.dcm", bytes[start..].to_vec()).unwrap().len(), 3);
+                assert!(open("no extension", bytes[132..].to_vec()).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn millimetres_only_where_the_file_can_be_trusted() {
+        let scale_with =
+            |more: &[(Tag, Value)]| open("a.dcm", file(EXPLICIT, &ultrasound(), more)).unwrap().scale().clone();
+        let mut items =
+            ultrasound().into_iter().find(|(tag, _)| *tag == tags::SEQUENCE_OF_ULTRASOUND_REGIONS).unwrap().1;
+        let mut with = |tag: Tag, value: Value| {
+            let Value::Items(regions) = &mut items else { panic!("regions are items") };
+            let mut region = regions[0].clone();
+            region.iter_mut().find(|(t, _)| *t == tag).unwrap().1 = value;
+            scale_with(&[(tags::SEQUENCE_OF_ULTRASOUND_REGIONS, Value::Items(vec![region]))])
+        };
+        // Seconds, a Doppler trace, no size, and a region that reaches out of the image.
+        assert_eq!(with(tags::PHYSICAL_UNITS_X_DIRECTION, Value::Short(vec![4])), Scale::Unknown);
+        assert_eq!(with(tags::REGION_SPATIAL_FORMAT, Value::Short(vec![3])), Scale::Unknown);
+        assert_eq!(with(tags::PHYSICAL_DELTA_X, Value::Double(0.0)), Scale::Unknown);
+        assert_eq!(with(tags::REGION_LOCATION_MAX_X1, Value::Long(40)), Scale::Unknown);
+        // Pixel Spacing counts for other modalities than ultrasound, rows first.
+        let spacing = (tags::PIXEL_SPACING, Value::Text("0.5\\0.25"));
+        let none = (tags::SEQUENCE_OF_ULTRASOUND_REGIONS, Value::Items(Vec::new()));
+        assert_eq!(scale_with(&[spacing.clone(), none.clone()]), Scale::Unknown);
+        let everywhere = Scale::Everywhere(Spacing { x_mm: 0.25, y_mm: 0.5 });
+        assert_eq!(scale_with(&[spacing, none, (tags::MODALITY, Value::Text("MR"))]), everywhere);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_in_words() {
+        let refused = |syntax: &str, more: &[(Tag, Value)]| {
+            open("a.dcm", file(syntax, &ultrasound(), more)).expect_err("refused").to_string()
+        };
+        let cases = [
+            (refused(EXPLICIT, &[(tags::NUMBER_OF_FRAMES, Value::Text("4000000000"))]), "4000000000 frames"),
+            (refused(EXPLICIT, &[(tags::NUMBER_OF_FRAMES, Value::Text("-1"))]), "-1 frames"),
+            (refused(EXPLICIT, &[(tags::ROWS, Value::Short(vec![0]))]), "2 x 0 pixels"),
+            (
+                refused(
+                    EXPLICIT,
+                    &[(tags::ROWS, Value::Short(vec![60_000])), (tags::COLUMNS, Value::Short(vec![60_000]))],
+                ),
+                "100 megapixels",
+            ),
+            (refused(EXPLICIT, &[(tags::BITS_ALLOCATED, Value::Short(vec![1]))]), "1 bits"),
+            (refused(EXPLICIT, &[(tags::BITS_STORED, Value::Short(vec![12]))]), "does not fit"),
+            (refused("1.2.840.10008.1.2.4.90", &[]), "JPEG 2000"),
+            (refused("1.2.840.10008.1.2.4.80", &[]), "JPEG-LS"),
+            (refused("1.2.840.10008.1.2.4.102", &[]), "video"),
+            (refused("1.2.3", &[]), "unknown, 1.2.3"),
+            (refused("1.2.840.10008.1.2.5", &[]), "packed in another way"),
+        ];
+        for (message, words) in cases {
+            assert!(message.starts_with("a.dcm: ") && message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn frame_times_may_differ_and_rates_stand_in() {
+        let more = [(tags::FRAME_TIME_VECTOR, Value::Text("0\\40\\60"))];
+        let clip = open("a.dcm", file(EXPLICIT, &ultrasound(), &more)).unwrap();
+        assert_eq!(clip.frame_times_us().unwrap(), [0, 40_000, 100_000]);
+        assert_eq!(clip.fps(), Some(20.0));
+        let more = [(tags::FRAME_TIME, Value::Text("0")), (tags::CINE_RATE, Value::Text("50"))];
+        let clip = open("a.dcm", file(EXPLICIT, &ultrasound(), &more)).unwrap();
+        assert_eq!(clip.fps(), Some(50.0));
+    }
+}

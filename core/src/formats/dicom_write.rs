@@ -172,3 +172,56 @@ fn region_item(region: &ScaleRegion) -> InMemDicomObject {
         DataElement::new(tags::PHYSICAL_DELTA_Y, VR::FD, PrimitiveValue::from(region.spacing.y_mm / 10.0)),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::image::{Scale, Spacing};
+    use crate::formats::open;
+
+    fn options() -> DicomClipOptions {
+        let spacing = Spacing { x_mm: 0.15, y_mm: 0.125 };
+        let region = ScaleRegion { left: 2.0, top: 3.0, right: 37.0, bottom: 30.0, spacing };
+        DicomClipOptions { fps: 15.0, region: Some(region), quality: 90, seed: 5 }
+    }
+
+    #[test]
+    fn a_written_clip_reads_back() {
+        let frames: Vec<Image> = (0..4)
+            .map(|t| {
+                let pixels = (0..40 * 32).map(|i| ((i % 40) * 5 + t * 10) as u8).collect::<Vec<_>>();
+                Image::from_grey8(32, 40, &pixels)
+            })
+            .collect();
+        let bytes = write_dicom_clip(&frames, &options()).unwrap();
+        assert_eq!(bytes, write_dicom_clip(&frames, &options()).unwrap());
+        let clip = open("clip.dcm", bytes).unwrap();
+        assert_eq!((clip.len(), clip.size()), (4, (32, 40)));
+        assert!((clip.fps().unwrap() - 15.0).abs() < 1e-3);
+        let Scale::Regions(regions) = clip.scale() else { panic!("the regions are lost: {:?}", clip.scale()) };
+        let wanted = options().region.unwrap();
+        assert_eq!((regions[0].left, regions[0].bottom), (wanted.left, wanted.bottom));
+        assert!((regions[0].spacing.x_mm - 0.15).abs() < 1e-12);
+        for (index, frame) in frames.iter().enumerate() {
+            let read = clip.frame(index).unwrap();
+            let worst = read.pixels.iter().zip(&frame.pixels).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 0.03, "frame {index} is {worst} off");
+        }
+    }
+
+    #[test]
+    fn identifiers_are_valid_and_differ() {
+        let identity = Identity { seed: 9 };
+        let uids = ["study", "series", "instance"].map(|purpose| identity.uid(purpose));
+        assert!(uids.iter().all(|uid| uid.len() <= 64 && uid.starts_with("2.25.")), "{uids:?}");
+        assert!(uids[0] != uids[1] && uids[1] != uids[2] && uids[0] != Identity { seed: 10 }.uid("study"));
+    }
+
+    #[test]
+    fn frames_that_make_no_clip_are_refused() {
+        let frames = [Image::from_grey8(1, 1, &[0]), Image::from_grey8(1, 2, &[0, 0])];
+        assert!(write_dicom_clip(&frames, &options()).is_err());
+        assert!(write_dicom_clip(&[], &options()).is_err());
+        assert!(write_dicom_clip(&frames[..1], &DicomClipOptions { fps: 0.0, ..options() }).is_err());
+    }
+}

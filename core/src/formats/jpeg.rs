@@ -172,7 +172,7 @@ pub(super) fn decode_lossless(bytes: &[u8], layout: &Layout) -> Result<(Samples,
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use image::{ExtendedColorType, codecs::jpeg::JpegEncoder};
 
@@ -205,5 +205,53 @@ mod tests {
         };
         assert!(first(false).iter().all(|v| v.abs_diff(60) <= 1), "{:?}", first(false));
         assert!(first(true)[0].abs_diff(60) <= 1 && first(true)[1].abs_diff(128) <= 1, "{:?}", first(true));
+    }
+
+    /// A grey lossless JPEG stream (process 14, the left pixel predicts) of 2 to 16 bits.
+    pub(crate) fn lossless(width: u16, height: u16, precision: u8, pixels: &[u16]) -> Vec<u8> {
+        let mut bytes = vec![0xff, 0xd8, 0xff, 0xc3, 0, 11, precision];
+        bytes.extend([height.to_be_bytes(), width.to_be_bytes()].concat());
+        bytes.extend([1, 1, 0x11, 0]);
+        // Seventeen codes of five bits, for differences of 0 to 16 bits.
+        bytes.extend([0xff, 0xc4, 0, 36, 0, 0, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend(0..17);
+        bytes.extend([0xff, 0xda, 0, 8, 1, 1, 0, 1, 0, 0]);
+        let (mut bits, width) = (Vec::new(), usize::from(width));
+        for (index, &pixel) in pixels.iter().enumerate() {
+            let predicted = match index {
+                0 => 1 << (precision - 1),
+                _ if index % width == 0 => i32::from(pixels[index - width]),
+                _ => i32::from(pixels[index - 1]),
+            };
+            let difference = i32::from(pixel) - predicted;
+            let size = 32 - difference.unsigned_abs().leading_zeros();
+            let extra = if difference < 0 { difference - 1 } else { difference };
+            bits.extend((0..5).rev().map(|b| size >> b & 1 == 1));
+            bits.extend((0..size).rev().map(|b| extra >> b & 1 == 1));
+        }
+        bits.resize(bits.len().next_multiple_of(8), true);
+        for byte in bits.chunks(8) {
+            let byte = byte.iter().fold(0, |byte, &bit| byte << 1 | u8::from(bit));
+            bytes.push(byte);
+            if byte == 0xff {
+                bytes.push(0);
+            }
+        }
+        bytes.extend([0xff, 0xd9]);
+        bytes
+    }
+
+    #[test]
+    fn lossless_streams_come_back_bit_by_bit_and_odd_ones_are_refused() {
+        let stream = lossless(2, 2, 8, &[255, 0, 7, 9]);
+        let layout = Layout::of(&stream).unwrap();
+        assert_eq!(decode_lossless(&stream, &layout).unwrap(), (Samples::Bytes(vec![255, 0, 7, 9]), 1));
+        for change in
+            [Layout { predictor: 9, ..layout }, Layout { precision: 1, ..layout }, Layout { components: 4, ..layout }]
+        {
+            assert!(decode_lossless(&stream, &change).is_err(), "{change:?}");
+        }
+        let twice = [&stream[..], &stream[stream.len() - 20..], &[0xff, 0xda]].concat();
+        assert!(decode_lossless(&twice, &layout).is_err());
     }
 }

@@ -14,8 +14,11 @@ pub mod dicom_write;
 mod elements;
 pub mod encode;
 mod jpeg;
+#[cfg(test)]
+mod made_up;
 mod pixels;
 pub mod raster;
+mod rle;
 mod sniff;
 
 use crate::data::DataError;
@@ -205,5 +208,60 @@ mod tests {
         let image = image_from(1, 2, &[10_u8, 10, 10, 255, 40, 40, 40, 0], 4, |v| f32::from(v) / 255.0);
         assert_eq!((image.channels, image.to_bytes()), (1, vec![10, 0]));
         assert_eq!(image_from(1, 1, &[1_u8, 2, 3], 3, f32::from).pixels, [1.0, 2.0, 3.0]);
+    }
+
+    /// Small files of every kind.
+    fn zoo() -> Vec<Vec<u8>> {
+        use crate::data::image::{ScaleRegion, Spacing};
+        use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+        let picture = DynamicImage::ImageRgb8(RgbImage::from_fn(9, 5, |x, y| Rgb([x as u8 * 25, y as u8 * 40, 7])));
+        let formats = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::Gif];
+        let mut files: Vec<Vec<u8>> = formats
+            .iter()
+            .map(|&format| {
+                let mut bytes = std::io::Cursor::new(Vec::new());
+                picture.write_to(&mut bytes, format).unwrap();
+                bytes.into_inner()
+            })
+            .collect();
+        for syntax in [made_up::EXPLICIT, made_up::IMPLICIT, made_up::BIG_ENDIAN, made_up::DEFLATED] {
+            files.push(made_up::file(syntax, &made_up::ultrasound(), &[]));
+        }
+        let stream = jpeg::tests::lossless(3, 2, 8, &[1, 2, 3, 4, 5, 200]);
+        let pieces = made_up::Value::Pieces(vec![vec![], stream]);
+        files.push(made_up::file(made_up::LOSSLESS, &made_up::image("MONOCHROME2", [2, 3, 1, 8], pieces), &[]));
+        let spacing = Spacing { x_mm: 0.1, y_mm: 0.1 };
+        let region = Some(ScaleRegion { left: 0.0, top: 0.0, right: 8.0, bottom: 4.0, spacing });
+        let options = dicom_write::DicomClipOptions { fps: 15.0, region, quality: 80, seed: 1 };
+        let frames = [Image::from_grey8(5, 9, &[50; 45]), Image::from_grey8(5, 9, &[90; 45])];
+        files.push(dicom_write::write_dicom_clip(&frames, &options).unwrap());
+        files
+    }
+
+    #[test]
+    fn damaged_files_are_refused_or_read_but_never_panic() {
+        let files = zoo();
+        for (number, file) in files.iter().enumerate() {
+            assert!(open("sound", file.clone()).unwrap().frame(0).is_ok(), "file {number}");
+            for round in 0..400 {
+                let mut rng = crate::rng::Rng::stream(17, "damage", [number as u64, round]);
+                let mut bytes = file.clone();
+                for _ in 0..=rng.below(4) {
+                    let at = rng.below(bytes.len());
+                    match rng.below(5) {
+                        0 => bytes[at] = rng.below(256) as u8,
+                        1 => bytes[at] = [0, 1, 127, 255][rng.below(4)],
+                        2 => bytes[at..].iter_mut().take(4).for_each(|byte| *byte = 255),
+                        3 => bytes.truncate(at.max(1)),
+                        _ => bytes.insert(at, rng.below(256) as u8),
+                    }
+                }
+                if let Ok(clip) = open("damaged", bytes) {
+                    if let Ok(image) = clip.frame(clip.len() - 1) {
+                        assert_eq!(image.pixels.len(), image.channels * image.height * image.width);
+                    }
+                }
+            }
+        }
     }
 }

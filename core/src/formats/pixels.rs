@@ -1,9 +1,9 @@
-//! One DICOM frame: from its bytes, packed or not, to an [`Image`] (PS3.3 C.7.6.3, PS3.5 annexes A and G).
+//! One DICOM frame: from its bytes, packed or not, to an [`Image`] (PS3.3 C.7.6.3, PS3.5 annex A).
 
 use super::dicom::{number, text};
 use super::elements::{Elements, PixelData};
 use super::jpeg::{self, Layout, Samples};
-use super::{Refusal, image_from};
+use super::{Refusal, image_from, rle};
 use crate::data::image::Image;
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
@@ -145,7 +145,11 @@ pub(super) fn decode(format: &Format, bytes: &[u8]) -> Result<Image, Refusal> {
             let frame = bytes.get(..format.native_bytes()).ok_or_else(|| damaged("A frame is cut short"))?;
             (native(format, frame, big_endian), format.samples, false)
         }
-        Compression::Rle => (rle(format, bytes)?, format.samples, false),
+        Compression::Rle => {
+            let plane = format.height * format.width;
+            let samples = rle::decode(bytes, plane, format.samples, format.sample_bytes).map_err(damaged)?;
+            (samples, format.samples, false)
+        }
         Compression::JpegLossy | Compression::JpegLossless => {
             let layout = Layout::of(bytes).map_err(Refusal::Unreadable)?;
             let size = (usize::from(layout.height), usize::from(layout.width));
@@ -212,63 +216,6 @@ fn unshare(bytes: &[u8], width: usize) -> Vec<u8> {
         }
     }
     pixels
-}
-
-/// RLE Lossless (PS3.5 annex G): a header of offsets, then one PackBits run of bytes for each byte of a sample, the
-/// high bytes first.
-fn rle(format: &Format, bytes: &[u8]) -> Result<Samples, Refusal> {
-    let word = |index: usize| -> Option<usize> {
-        let four = bytes.get(4 * index..4 * index + 4)?;
-        Some(u32::from_le_bytes([four[0], four[1], four[2], four[3]]) as usize)
-    };
-    let (plane, wanted) = (format.height * format.width, format.samples * format.sample_bytes);
-    if word(0) != Some(wanted) || bytes.len() < 64 {
-        return Err(damaged("An RLE frame has another number of segments than its pixels need"));
-    }
-    let mut segments = Vec::with_capacity(wanted);
-    for index in 0..wanted {
-        let start = word(1 + index).unwrap_or(0);
-        let end = if index + 1 < wanted { word(2 + index).unwrap_or(0) } else { bytes.len() };
-        let packed = bytes.get(start..end).ok_or_else(|| damaged("An RLE segment lies outside its frame"))?;
-        segments.push(unpack_bits(packed, plane).ok_or_else(|| damaged("An RLE segment is cut short"))?);
-    }
-    let order = (0..plane).flat_map(|pixel| (0..format.samples).map(move |sample| (pixel, sample)));
-    Ok(if format.sample_bytes == 1 {
-        Samples::Bytes(order.map(|(pixel, sample)| segments[sample][pixel]).collect())
-    } else {
-        let word = |(pixel, sample): (usize, usize)| {
-            u16::from_be_bytes([segments[2 * sample][pixel], segments[2 * sample + 1][pixel]])
-        };
-        Samples::Words(order.map(word).collect())
-    })
-}
-
-/// Exactly `count` bytes from a PackBits run, or none when it holds fewer.
-fn unpack_bits(packed: &[u8], count: usize) -> Option<Vec<u8>> {
-    // Two bytes unpack to 128 at most.
-    if count / 64 > packed.len() {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(count + 128);
-    let mut at = 0;
-    while bytes.len() < count {
-        let control = *packed.get(at)?;
-        let length = usize::from(control);
-        at += 1;
-        match control {
-            0..=127 => {
-                bytes.extend_from_slice(packed.get(at..at + length + 1)?);
-                at += length + 1;
-            }
-            128 => {}
-            129.. => {
-                bytes.resize(bytes.len() + 257 - length, *packed.get(at)?);
-                at += 1;
-            }
-        }
-    }
-    bytes.truncate(count);
-    Some(bytes)
 }
 
 /// Samples to what is shown. `rgb` is true when a JPEG decoder has turned the colours to red, green, blue already.
@@ -396,4 +343,90 @@ fn levels(data: &[u8], count: usize, bits: f64, big_endian: bool) -> Option<Vec<
     });
     let low = bits <= 8.0 || words.clone().all(|word| word < 256);
     Some(words.map(|word| if low { word.min(255) as u8 } else { (word >> 8) as u8 }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::{BIG_ENDIAN, EXPLICIT, LOSSLESS, Value, file, image};
+    use super::*;
+    use crate::formats::jpeg::tests::lossless;
+    use crate::formats::open;
+
+    fn first(syntax: &str, elements: &[(Tag, Value)], more: &[(Tag, Value)]) -> Image {
+        open("a.dcm", file(syntax, elements, more)).unwrap().frame(0).unwrap()
+    }
+
+    #[test]
+    fn colours_interleaved_in_planes_and_as_ybr() {
+        let rgb = image("RGB", [1, 2, 3, 8], Value::Bytes(vec![255, 0, 0, 0, 0, 255]));
+        assert_eq!(first(EXPLICIT, &rgb, &[]).to_bytes(), [255, 0, 0, 0, 0, 255]);
+        let planar = [
+            (tags::PLANAR_CONFIGURATION, Value::Short(vec![1])),
+            (tags::PIXEL_DATA, Value::Bytes(vec![255, 0, 0, 0, 0, 255])),
+        ];
+        assert_eq!(first(BIG_ENDIAN, &rgb, &planar).to_bytes(), [255, 0, 0, 0, 0, 255]);
+        // Pure red is Y 76, Cb 85, Cr 255.
+        let ybr = image("YBR_FULL", [1, 2, 3, 8], Value::Bytes(vec![76, 85, 255, 90, 128, 128]));
+        assert_eq!(first(EXPLICIT, &ybr, &[]).to_bytes(), [254, 0, 0, 90, 90, 90]);
+        // Equal samples are not grey here, and an odd last column has a pair of its own.
+        let shared = image("YBR_FULL_422", [1, 3, 3, 8], Value::Bytes(vec![76, 10, 85, 255, 128, 0, 128, 128]));
+        let pixels = first(EXPLICIT, &shared, &[]).to_bytes();
+        assert_eq!((&pixels[..3], &pixels[6..]), (&[254, 0, 0][..], &[128, 128, 128][..]));
+    }
+
+    #[test]
+    fn palettes_of_words_and_of_bytes() {
+        let indices = image("PALETTE COLOR", [1, 4, 1, 8], Value::Bytes(vec![0, 10, 11, 200]));
+        let descriptor = |bits| Value::Short(vec![2, 10, bits]);
+        for (bits, red, blue) in [
+            (16, Value::Short(vec![0xff00, 0]), Value::Short(vec![0, 0x8000])),
+            (8, Value::Bytes(vec![255, 0]), Value::Bytes(vec![0, 128])),
+            (16, Value::Short(vec![255, 0]), Value::Short(vec![0, 128])),
+        ] {
+            let more = [
+                (tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR, descriptor(bits)),
+                (tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR, descriptor(bits)),
+                (tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR, descriptor(bits)),
+                (tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DATA, red),
+                (tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA, Value::Bytes(vec![0; 4])),
+                (tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA, blue),
+            ];
+            let shown = first(EXPLICIT, &indices, &more).to_bytes();
+            assert_eq!(shown, [255, 0, 0, 255, 0, 0, 0, 0, 128, 0, 0, 128], "{bits} bits");
+            assert!(open("a.dcm", file(EXPLICIT, &indices, &more[..5])).is_err());
+        }
+    }
+
+    #[test]
+    fn grey_by_range_by_window_and_inverted() {
+        let levels = |image: &Image| image.pixels.iter().map(|v| (v * 1000.0).round()).collect::<Vec<_>>();
+        let stored = (tags::BITS_STORED, Value::Short(vec![12]));
+        let words = image("MONOCHROME2", [1, 3, 1, 16], Value::Short(vec![0, 0xf800, 0x0fff]));
+        assert_eq!(levels(&first(EXPLICIT, &words, std::slice::from_ref(&stored))), [0.0, 500.0, 1000.0]);
+        assert_eq!(levels(&first(BIG_ENDIAN, &words, std::slice::from_ref(&stored))), [0.0, 500.0, 1000.0]);
+        let inverted = (tags::PHOTOMETRIC_INTERPRETATION, Value::Text("MONOCHROME1"));
+        assert_eq!(levels(&first(EXPLICIT, &words, &[stored.clone(), inverted])), [1000.0, 500.0, 0.0]);
+        let signed = (tags::PIXEL_REPRESENTATION, Value::Short(vec![1]));
+        assert_eq!(levels(&first(EXPLICIT, &words, &[stored.clone(), signed.clone()])), [500.0, 0.0, 500.0]);
+        // Stored -2048, -1 and 0 stand for -4096, -2 and 0: the window runs from -5 to 4.
+        let window = [
+            stored,
+            signed,
+            (tags::RESCALE_SLOPE, Value::Text("2")),
+            (tags::WINDOW_CENTER, Value::Text("0")),
+            (tags::WINDOW_WIDTH, Value::Text("10")),
+        ];
+        assert_eq!(levels(&first(EXPLICIT, &words, &window)), [556.0, 0.0, 333.0]);
+    }
+
+    #[test]
+    fn lossless_jpeg_gives_every_bit_and_pieces_are_joined() {
+        let stream = lossless(3, 2, 12, &[0, 4095, 17, 2048, 2047, 1]);
+        let (left, right) = stream.split_at(stream.len() / 2 / 2 * 2);
+        let pieces = Value::Pieces(vec![vec![], left.to_vec(), right.to_vec()]);
+        let elements = image("MONOCHROME2", [2, 3, 1, 16], pieces);
+        let frame = first(LOSSLESS, &elements, &[(tags::BITS_STORED, Value::Short(vec![12]))]);
+        let stored: Vec<f32> = frame.pixels.iter().map(|v| (v * 4095.0).round()).collect();
+        assert_eq!(stored, [0.0, 4095.0, 17.0, 2048.0, 2047.0, 1.0]);
+    }
 }

@@ -182,7 +182,7 @@ fn animation(format: ImageFormat, bytes: &[u8], height: usize, width: usize) -> 
         if (rgba.height() as usize, rgba.width() as usize) != (height, width) {
             return Err(Refusal::unreadable("A frame of the animation has another size than the first."));
         }
-        let image = image_from(height, width, &rgba, 4, level8).to_bytes();
+        let image = over_black(&rgba);
         taken += image.len();
         if taken > MAX_ANIMATION_BYTES {
             return Err(Refusal::unsupported(
@@ -198,6 +198,18 @@ fn animation(format: ImageFormat, bytes: &[u8], height: usize, width: usize) -> 
         return Err(Refusal::unreadable("There is no frame in it."));
     }
     Ok(Content::Animation { frames, times_us })
+}
+
+/// Red, green, blue and alpha to colour bytes, or to grey bytes where there is no colour.
+fn over_black(rgba: &[u8]) -> Vec<u8> {
+    let shown = |level: u8, alpha: u8| ((u16::from(level) * u16::from(alpha) + 127) / 255) as u8;
+    let grey = rgba.chunks_exact(4).all(|p| p[3] == 0 || (p[0] == p[1] && p[1] == p[2]));
+    let stride = if grey { 1 } else { 3 };
+    let mut bytes = Vec::with_capacity(rgba.len() / 4 * stride);
+    for pixel in rgba.chunks_exact(4) {
+        bytes.extend(pixel[..stride].iter().map(|&level| shown(level, pixel[3])));
+    }
+    bytes
 }
 
 /// Where the directories of the pages of the first page's size begin. Other sizes are thumbnails and reduced copies.
@@ -282,5 +294,134 @@ impl Seek for TiffPage<'_> {
         };
         self.position = target.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
         Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::formats::{encode, open};
+    use image::codecs::gif::GifEncoder;
+    use image::{Delay, DynamicImage, Frame, ImageFormat, Rgb, RgbImage};
+    use std::io::Cursor;
+
+    const FORMATS: [ImageFormat; 5] =
+        [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::Gif];
+
+    fn written(picture: &DynamicImage, format: ImageFormat) -> Option<Vec<u8>> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).ok().map(|()| bytes.into_inner())
+    }
+
+    #[test]
+    fn every_format_and_depth_from_one_pixel_on() {
+        for (width, height) in [(1, 1), (7, 5)] {
+            let rgb = DynamicImage::ImageRgb8(RgbImage::from_fn(width, height, |x, y| {
+                Rgb([200, 20 * x as u8, 20 * y as u8])
+            }));
+            for format in FORMATS {
+                let depths = [rgb.clone(), rgb.to_rgb16().into(), rgb.to_luma8().into(), rgb.to_luma16().into()];
+                for picture in depths.iter().chain([&rgb.to_rgba8().into(), &rgb.to_luma_alpha8().into()]) {
+                    let Some(bytes) = written(picture, format) else { continue };
+                    let clip = open("picture", bytes.clone()).unwrap();
+                    assert_eq!((clip.len(), clip.size()), (1, (height as usize, width as usize)));
+                    let image = clip.frame(0).unwrap();
+                    let [r, g, b] = picture.to_rgb8().get_pixel(0, 0).0.map(f32::from);
+                    let grey = (0.299 * r + 0.587 * g + 0.114 * b) as u8;
+                    let read = image.to_grey().to_bytes()[0];
+                    assert!(read.abs_diff(grey) <= 14, "{format:?} {:?}: {read} for {grey}", picture.color());
+                    let cut = open("cut", bytes[..bytes.len() * 2 / 3].to_vec()).and_then(|clip| clip.frame(0));
+                    assert!(cut.is_err(), "{format:?} {:?} cut short", picture.color());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn large_pictures_open_and_larger_ones_are_refused() {
+        let bytes = encode::encode_png_grey(8000, 8000, &vec![9; 64_000_000]).unwrap();
+        let image = open("large.png", bytes).unwrap().frame(0).unwrap();
+        assert_eq!((image.height, image.width, image.to_bytes()[63_999_999]), (8000, 8000, 9));
+        let mut header = encode::encode_png_grey(1, 1, &[0]).unwrap();
+        // Width and height are the first numbers of the first chunk, whose check sum comes after 13 bytes.
+        header[16..24].copy_from_slice(&[0, 0, 0x80, 0, 0, 0, 0x80, 0]);
+        let sum = crc(&header[12..29]);
+        header[29..33].copy_from_slice(&sum.to_be_bytes());
+        assert!(open("huge.png", header).unwrap_err().to_string().contains("100 megapixels"));
+    }
+
+    fn crc(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0, |sum: u32, &byte| {
+            (0..8).fold(sum ^ u32::from(byte), |sum, _| (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg()))
+        })
+    }
+
+    #[test]
+    fn animations_have_frames_and_times() {
+        let mut bytes = Vec::new();
+        let mut encoder = GifEncoder::new(&mut bytes);
+        for (level, delay) in [(10, 40), (90, 0), (200, 40)] {
+            let picture = RgbImage::from_pixel(3, 2, Rgb([level; 3]));
+            let picture = DynamicImage::ImageRgb8(picture).to_rgba8();
+            encoder.encode_frame(Frame::from_parts(picture, 0, 0, Delay::from_numer_denom_ms(delay, 1))).unwrap();
+        }
+        drop(encoder);
+        let clip = open("a.gif", bytes).unwrap();
+        assert_eq!(clip.frame_times_us().unwrap(), [0, 40_000, 140_000]);
+        assert_eq!(clip.frame(2).unwrap().to_bytes(), [200; 6]);
+    }
+
+    #[test]
+    fn a_tiff_stack_has_its_pages_and_leaves_out_thumbnails() {
+        let page = |level, width| {
+            written(&RgbImage::from_pixel(width, 2, Rgb([level, 0, 0])).into(), ImageFormat::Tiff).unwrap()
+        };
+        // Put the pages one after another: every offset in the later ones moves by what stands before.
+        let mut stack = page(50, 3);
+        for (level, width) in [(100, 1), (150, 3)] {
+            let last = chain_end(&stack);
+            let base = stack.len() as u32;
+            let next = moved(&page(level, width), base);
+            stack[last..last + 4].copy_from_slice(&(long(&next, 4)).to_le_bytes());
+            stack.extend(next);
+        }
+        let clip = open("stack.tif", stack).unwrap();
+        assert_eq!((clip.len(), clip.size()), (2, (2, 3)));
+        let reds = [0, 1].map(|index| clip.frame(index).unwrap().to_bytes()[0]);
+        assert_eq!(reds, [50, 150]);
+    }
+
+    fn long(bytes: &[u8], at: usize) -> u32 {
+        u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+    }
+
+    fn entries(bytes: &[u8], directory: usize) -> usize {
+        usize::from(u16::from_le_bytes([bytes[directory], bytes[directory + 1]]))
+    }
+
+    /// Where the last directory names the next one.
+    fn chain_end(bytes: &[u8]) -> usize {
+        let mut at = 4;
+        while long(bytes, at) != 0 {
+            let directory = long(bytes, at) as usize;
+            at = directory + 2 + 12 * entries(bytes, directory);
+        }
+        at
+    }
+
+    /// A one-page TIFF with all its offsets raised.
+    fn moved(page: &[u8], by: u32) -> Vec<u8> {
+        let mut bytes = page.to_vec();
+        let directory = long(page, 4) as usize;
+        let mut raise = |at: usize| bytes[at..at + 4].copy_from_slice(&(long(page, at) + by).to_le_bytes());
+        raise(4);
+        for entry in 0..entries(page, directory) {
+            let at = directory + 2 + 12 * entry;
+            let size = [0, 1, 1, 2, 4, 8][usize::from(page[at + 2]).min(5)] * long(page, at + 4);
+            // Tag 273 is where the strips of pixels are; longer values are stored elsewhere as well.
+            if size > 4 || page[at..at + 2] == [17, 1] {
+                raise(at + 8);
+            }
+        }
+        bytes
     }
 }
