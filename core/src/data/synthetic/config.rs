@@ -131,12 +131,14 @@ pub struct NeedleSimConfig {
     pub near_field_db: Range,
     /// How much of the speckle is averaged away by compounding: 0 none, 1 all that two looks can do.
     pub compounding: Range,
+    /// How much of the remaining speckle further looks average away.
+    pub despeckle: Range,
     /// Speckle-reducing blur of the compressed beams, in beam cells.
     pub smoothing: Range,
 
-    /// Slow change of the tissue's echo, dB.
+    /// Slow change of the tissue's echo, largest deviation, dB.
     pub patchiness_db: Range,
-    /// Texture along the fibres, dB.
+    /// Texture along the fibres, largest deviation, dB.
     pub texture_db: Range,
     /// Vessels, number.
     pub vessels: [usize; 2],
@@ -167,9 +169,12 @@ pub struct NeedleSimConfig {
     pub comet_share: f64,
     /// Probability of a shadow below the shaft.
     pub shadow_share: f64,
+    /// Probability that both walls of the shaft are seen.
+    pub double_wall_share: f64,
     /// Extra echo of the tip, dB.
     pub tip_db: Range,
-    /// Largest distance between a bent shaft and its chord, mm.
+    /// Largest distance between a bent shaft and its chord, mm (at most 2 pixels are drawn).
+    // A label is a straight line: a stronger bend would make it wrong.
     pub bow_mm: Range,
     /// Speed of insertion, mm/s.
     pub speed_mm_s: Range,
@@ -201,7 +206,7 @@ impl Default for NeedleSimConfig {
                 dropout_share: [0.0, 0.08],
                 dropout_db: [4.0, 10.0],
                 beads: [0.0, 0.4],
-                streaks: [0, 2],
+                streaks: [0, 1],
                 streak_db: [4.0, 14.0],
                 tip_out_share: 0.02,
                 needle_out_share: 0.03,
@@ -214,11 +219,11 @@ impl Default for NeedleSimConfig {
                 dropout_share: [0.05, 0.3],
                 dropout_db: [6.0, 16.0],
                 beads: [0.1, 0.7],
-                streaks: [0, 5],
+                streaks: [0, 3],
                 streak_db: [8.0, 20.0],
                 tip_out_share: 0.12,
                 needle_out_share: 0.07,
-                entry_hidden_share: 0.25,
+                entry_hidden_share: 0.15,
                 no_needle_share: 0.1,
             },
             hard: DifficultyConfig {
@@ -227,11 +232,11 @@ impl Default for NeedleSimConfig {
                 dropout_share: [0.1, 0.45],
                 dropout_db: [8.0, 22.0],
                 beads: [0.2, 0.9],
-                streaks: [1, 9],
+                streaks: [0, 6],
                 streak_db: [10.0, 24.0],
                 tip_out_share: 0.2,
                 needle_out_share: 0.1,
-                entry_hidden_share: 0.4,
+                entry_hidden_share: 0.3,
                 no_needle_share: 0.14,
             },
             machine_fps: 15.0,
@@ -257,16 +262,17 @@ impl Default for NeedleSimConfig {
             focus: [0.2, 0.75],
             focal_range: [0.25, 0.9],
             dynamic_range_db: [45.0, 75.0],
-            tissue_level: [0.2, 0.56],
+            tissue_level: [0.19, 0.55],
             gamma: [0.8, 1.3],
             tgc_error_db: [0.0, 6.0],
             attenuation_db: [-4.0, 16.0],
             noise_db: [-50.0, -18.0],
             near_field_db: [0.0, 22.0],
             compounding: [0.0, 1.0],
-            smoothing: [0.0, 1.5],
-            patchiness_db: [1.0, 6.0],
-            texture_db: [0.5, 6.0],
+            despeckle: [0.0, 0.65],
+            smoothing: [0.0, 1.2],
+            patchiness_db: [2.0, 11.0],
+            texture_db: [1.5, 13.0],
             vessels: [0, 3],
             vessel_radius_mm: [1.0, 6.0],
             bone_share: 0.35,
@@ -281,8 +287,9 @@ impl Default for NeedleSimConfig {
             reverberation_mm: [0.8, 3.5],
             comet_share: 0.3,
             shadow_share: 0.4,
+            double_wall_share: 0.2,
             tip_db: [-3.0, 9.0],
-            bow_mm: [0.0, 0.7],
+            bow_mm: [0.0, 0.6],
             speed_mm_s: [3.0, 18.0],
             least_visible_mm: 3.0,
             jitter_mm: [0.0, 0.25],

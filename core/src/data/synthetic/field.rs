@@ -180,6 +180,13 @@ impl Noise2 {
         Self((0..Self::SIDE * Self::SIDE).map(|_| rng.uniform(-1.0, 1.0) as f32).collect())
     }
 
+    /// Three octaves, in [-1, 1].
+    pub(super) fn fractal(&self, x: f64, y: f64) -> f64 {
+        // Turned against each other, so that the grid of one hides that of the next.
+        let (p, q) = (1.9 * x + 0.9 * y + 61.7, 1.9 * y - 0.9 * x + 23.1);
+        0.5 * self.at(x, y) + 0.3 * self.at(p, q) + 0.2 * self.at(4.7 * x + 11.9, 4.7 * y + 93.3)
+    }
+
     pub(super) fn at(&self, x: f64, y: f64) -> f64 {
         let (cell_x, cell_y) = (x.floor(), y.floor());
         let mask = Self::SIDE - 1;

@@ -20,11 +20,11 @@ impl Marks {
         }
         for _ in 0..rng.below(4) {
             // Letters stand at the edges, seldom over the tissue.
-            let (x, y) = match rng.below(5) {
-                0 => (rng.uniform(0.0, 0.1) * width, rng.uniform(0.0, 0.9) * height),
-                1 => (rng.uniform(0.75, 0.95) * width, rng.uniform(0.0, 0.9) * height),
-                2 => (rng.uniform(0.0, 0.9) * width, rng.uniform(0.0, 0.06) * height),
-                3 => (rng.uniform(0.0, 0.9) * width, rng.uniform(0.9, 0.98) * height),
+            let (x, y) = match rng.below(9) {
+                0 | 1 => (rng.uniform(0.0, 0.1) * width, rng.uniform(0.0, 0.9) * height),
+                2 | 3 => (rng.uniform(0.75, 0.95) * width, rng.uniform(0.0, 0.9) * height),
+                4 | 5 => (rng.uniform(0.0, 0.9) * width, rng.uniform(0.0, 0.06) * height),
+                6 | 7 => (rng.uniform(0.0, 0.9) * width, rng.uniform(0.9, 0.98) * height),
                 _ => (rng.uniform(0.0, 0.9) * width, rng.uniform(0.0, 0.95) * height),
             };
             marks.letters(probe, x, y, rng);

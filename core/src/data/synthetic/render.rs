@@ -39,6 +39,7 @@ struct Screen {
     /// Bands under the probe face, and haze.
     clutter: Field,
     compounding: f32,
+    despeckle: f32,
     smoothing: f32,
     range_db: f32,
     level: f32,
@@ -66,7 +67,7 @@ impl ProcedureSim {
         let machine_frames = captured.last().map_or(0, |last| last + 1);
         let moments = draw_moments(config, level, &probe, machine_frames, &mut stream(2));
         let shaft = Shaft::draw(config, level, &mut stream(3));
-        let tissue = Tissue::draw(config, level, &probe, &psf, &mut stream(4));
+        let tissue = Tissue::draw(config, level, &probe, &psf, &moments, &mut stream(4));
         let mut screen = Screen::draw(config, &probe, &psf, &mut stream(5));
         (screen.seed, screen.index) = (seed, index);
         Self { difficulty, fps, captured, moments, probe, psf, tissue, shaft, screen }
@@ -204,6 +205,10 @@ impl ProcedureSim {
                 if share > 0.0 {
                     total += share * (power(&looks[1]) - total);
                 }
+                let steady = dim * dim * take(&self.tissue.mean_power)
+                    + extra.re[cell] * extra.re[cell]
+                    + extra.im[cell] * extra.im[cell];
+                total += screen.despeckle * (gain * gain * steady + noise * noise - total);
                 grey[cell] = screen.level + scale * (total + 1e-9).ln();
             }
         }
@@ -314,6 +319,7 @@ impl Screen {
             clutter,
             noise,
             compounding: draw(rng, config.compounding) as f32,
+            despeckle: draw(rng, config.despeckle) as f32,
             smoothing: draw(rng, config.smoothing) as f32,
             range_db: range_db as f32,
             level: draw(rng, config.tissue_level) as f32,

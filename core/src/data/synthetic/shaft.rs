@@ -22,6 +22,9 @@ pub(super) struct Shaft {
     bead_mm: f64,
     tip_db: f64,
     bow_mm: f64,
+    /// Thickness of the line as a share of the gauge (standard deviation): the front wall, not the needle, is seen.
+    thin: f64,
+    sway_db: f64,
     double_wall: bool,
     copies: usize,
     copy_mm: f64,
@@ -54,7 +57,7 @@ impl Shaft {
         let steered = rng.chance(config.steering_share);
         let copies = if rng.chance(config.reverberation_share) { 1 + rng.below(5) } else { 0 };
         let comet = if rng.chance(config.comet_share) { rng.uniform(0.04, 0.3) } else { 0.0 };
-        let shadow = if rng.chance(config.shadow_share) { rng.uniform(0.2, 0.85) } else { 0.0 };
+        let shadow = if rng.chance(config.shadow_share) { rng.uniform(0.1, 0.65) } else { 0.0 };
         Self {
             gauge_mm: draw(rng, config.gauge_mm),
             echo_db: draw(rng, difficulty.shaft_db),
@@ -64,10 +67,12 @@ impl Shaft {
             beads: draw(rng, difficulty.beads),
             dropout_share: draw(rng, difficulty.dropout_share),
             dropout_db: draw(rng, difficulty.dropout_db),
-            bead_mm: rng.uniform(0.3, 2.2),
+            bead_mm: rng.uniform(0.3, 1.3),
             tip_db: draw(rng, config.tip_db),
             bow_mm: if rng.chance(0.4) { draw(rng, config.bow_mm) * rng.uniform(-1.0, 1.0) } else { 0.0 },
-            double_wall: rng.chance(0.25),
+            thin: rng.uniform(0.06, 0.3),
+            sway_db: rng.uniform(0.0, 5.0),
+            double_wall: rng.chance(config.double_wall_share),
             copies,
             copy_mm: draw(rng, config.reverberation_mm),
             copy_decay: rng.uniform(0.25, 0.7) as f32,
@@ -179,6 +184,7 @@ impl Shaft {
                 let slant = (dx * bx + dz * bz).clamp(-1.0, 1.0).asin().abs();
                 let slant = (slant - self.steering).max(0.0);
                 let mut db = (self.echo_db - self.angle_loss_db * (slant / 1.047).powi(2)).max(self.least_db);
+                db += self.sway_db * noise(q + travel, 7.0, 55.0);
                 // Half of the drop-outs belong to the tissue above, half to the shaft.
                 let hole = 0.6 * noise(q + travel, 3.1, 31.0) + 0.6 * noise(q, 2.3, 77.0);
                 let near_tip = placed.seen.1 - q < 2.0;
@@ -218,6 +224,8 @@ impl Shaft {
         let samples = probe.samples;
         let widest = 4.0 * self.gauge_mm.max(psf.axial_mm).max(psf.lateral_mm.iter().copied().fold(0.0, f64::max));
         let wall = if self.double_wall { 0.42 * self.gauge_mm } else { 0.0 };
+        let most = 2.0 * probe.spacing.x_mm.min(probe.spacing.y_mm);
+        let bow_mm = self.bow_mm.clamp(-most, most);
         let mut shade = vec![(samples, 1.0); probe.beams];
         let mut column: Vec<(f32, f32)> = Vec::new();
         for (beam, shade) in shade.iter_mut().enumerate() {
@@ -228,7 +236,7 @@ impl Shaft {
             // Both coordinates are linear along a beam.
             let ((q0, c0), (q1, c1)) = (place(0.0), place(1.0));
             let (dq, dc) = (q1 - q0, c1 - c0);
-            let reach = widest + self.bow_mm.abs();
+            let reach = widest + bow_mm.abs();
             let (mut low, mut high) = (0.0, (samples - 1) as f64);
             clip_linear(&mut low, &mut high, c0, dc, -reach, reach);
             clip_linear(&mut low, &mut high, q0, dq, start + 0.5, placed.inside.1 + 1.5);
@@ -242,8 +250,10 @@ impl Shaft {
                 let (q, c) = (q0 + s as f64 * dq, c0 + s as f64 * dc);
                 let (blur, end) = placed.blurs(probe, psf, beam as f64, s);
                 let share = ((q - placed.seen.0) / (placed.seen.1 - placed.seen.0).max(1.0)).clamp(-0.2, 1.2);
-                let c = c - self.bow_mm * 4.0 * share * (1.0 - share);
-                let thin = if wall > 0.0 { 0.15 } else { 0.3 } * self.gauge_mm;
+                let c = c - bow_mm * 4.0 * share * (1.0 - share);
+                // The bevel runs out to a point.
+                let point = (-q / (2.5 * self.gauge_mm)).clamp(0.3, 1.0);
+                let thin = if wall > 0.0 { self.thin.min(0.15) } else { self.thin } * self.gauge_mm * point;
                 let spread = 2.0 * (blur * blur + thin * thin);
                 let shape = if wall > 0.0 {
                     (-(c - wall).powi(2) / spread).exp() * 0.8 + (-(c + wall).powi(2) / spread).exp()
@@ -261,13 +271,15 @@ impl Shaft {
                 }
                 column.push(((level * cos) as f32, (level * sin) as f32));
             }
-            self.add_column(probe, beam, low, &column, field);
+            let fade = 0.75 + 0.45 * self.noise.at(0.07 * beam as f64 + 170.0);
+            self.add_column(probe, beam, low, &column, fade as f32, field);
             if peak > 0.5 {
                 let strength = (peak as f32).min(4.0) / 4.0;
                 *shade = (peak_at + 1, 1.0 - self.shadow * strength);
                 if self.comet > 0.0 {
                     let fade = (-probe.sample_mm() / self.comet_mm).exp() as f32;
-                    let mut tail = self.comet * peak as f32;
+                    let streaky = 0.6 + 0.8 * self.noise.at(0.4 * beam as f64 + 40.0).max(-0.7);
+                    let mut tail = self.comet * peak as f32 * streaky as f32;
                     for s in peak_at..samples {
                         let cell = beam * samples + s;
                         field.re[cell] += tail * rough.re[cell];
@@ -277,11 +289,12 @@ impl Shaft {
                 }
             }
         }
+        soften(&mut shade);
         shade
     }
 
     /// The shaft itself and its copies, which lie deeper along the beam.
-    fn add_column(&self, probe: &Probe, beam: usize, low: usize, column: &[(f32, f32)], field: &mut Field) {
+    fn add_column(&self, probe: &Probe, beam: usize, low: usize, column: &[(f32, f32)], fade: f32, field: &mut Field) {
         let mut gain = 1.0;
         for copy in 0..=self.copies {
             let shift = (copy as f64 * self.copy_mm / probe.sample_mm()).round() as usize;
@@ -292,7 +305,7 @@ impl Shaft {
                 field.re[cell] += cos * re - sin * im;
                 field.im[cell] += sin * re + cos * im;
             }
-            gain *= self.copy_decay;
+            gain *= self.copy_decay * fade;
         }
     }
 }
@@ -355,6 +368,20 @@ fn clip_linear(low: &mut f64, high: &mut f64, start: f64, slope: f64, least: f64
     let (a, b) = ((least - start) / slope, (most - start) / slope);
     *low = low.max(a.min(b));
     *high = high.min(a.max(b));
+}
+
+/// A shadow has no sharp sides: the aperture looks past the needle's end.
+fn soften(shade: &mut [(usize, f32)]) {
+    for _ in 0..6 {
+        let before = shade.to_vec();
+        for beam in 1..before.len().saturating_sub(1) {
+            let (left, middle, right) = (before[beam - 1], before[beam], before[beam + 1]);
+            shade[beam].1 = 0.25 * (left.1 + right.1) + 0.5 * middle.1;
+            if middle.1 >= 1.0 {
+                shade[beam].0 = left.0.min(right.0);
+            }
+        }
+    }
 }
 
 fn logistic(x: f64) -> f64 {

@@ -9,18 +9,21 @@ impl Anatomy<'_> {
     /// Fascia between the layers, and bone.
     pub(super) fn add_boundaries(&self, field: &mut Field, rng: &mut Rng) {
         for layer in self.layers.iter().skip(1) {
-            let double = if rng.chance(0.35) { rng.uniform(0.4, 1.6) } else { 0.0 };
-            let phase = rng.uniform(0.0, std::f64::consts::TAU);
-            let offset = rng.uniform(0.0, 200.0);
-            for beam in 0..field.beams - 1 {
-                let a = self.along(beam);
-                // A fascia is never equally bright all along.
-                let db = layer.boundary_db + 7.0 * self.edge.at(0.3 * a / self.unit + offset);
-                let (re, im) = polar(0.5 * amplitude(db), phase + 0.8 * self.edge.at(0.5 * a + offset));
-                let sample = layer.top[beam] / self.probe.sample_mm();
-                field.add(beam as f64, sample, re, im);
-                if double > 0.0 {
-                    field.add(beam as f64, sample + double / self.probe.sample_mm(), 0.6 * im, 0.6 * re);
+            // A fascia is a bundle of sheets, none of them equally bright all along.
+            let spread = rng.uniform(0.2, 2.2) * self.unit;
+            let uneven = rng.uniform(3.0, 14.0);
+            for sheet in 0..1 + rng.below(5) {
+                let phase = rng.uniform(0.0, std::f64::consts::TAU);
+                let offset = rng.uniform(0.0, 200.0);
+                let shift = if sheet == 0 { 0.0 } else { rng.uniform(-1.0, 1.0) * spread };
+                let loss = if sheet == 0 { 0.0 } else { rng.uniform(0.0, 9.0) };
+                for beam in 0..field.beams - 1 {
+                    let a = self.along(beam) / self.unit;
+                    let wave = 0.65 * self.edge.at(0.17 * a + offset) + 0.35 * self.edge.at(0.9 * a + offset);
+                    let db = layer.boundary_db - loss + uneven * wave;
+                    let (re, im) = polar(0.5 * amplitude(db), phase + 0.8 * self.edge.at(0.5 * a + offset));
+                    let weave = 0.3 * spread * self.edge.at(0.15 * a - offset);
+                    field.add(beam as f64, (layer.top[beam] + shift + weave) / self.probe.sample_mm(), re, im);
                 }
             }
         }
@@ -51,13 +54,13 @@ impl Anatomy<'_> {
             let bottom = self.layers.get(index + 1).map_or(self.probe.depth_mm, |next| next.top[middle]);
             let thickness = (bottom - top).max(0.0);
             let area = 2.0 * half * thickness / 100.0 / (self.unit * self.unit);
-            let count = ((layer.density * area) as usize).min(500);
+            let count = ((layer.density * area) as usize).min(700);
             for _ in 0..count {
                 let centre = (rng.uniform(-half, half), top + rng.uniform(-0.1, 1.1) * thickness);
                 let angle = layer.fibre + layer.streak_spread * rng.normal();
                 let length = draw(rng, layer.streak_mm) * self.unit;
                 let streak =
-                    Streak { centre, angle, length, bend: 0.04 * rng.normal(), db: draw(rng, layer.streak_db) };
+                    Streak { centre, angle, length, bend: 0.06 * rng.normal(), db: draw(rng, layer.streak_db) };
                 self.add_streak(field, &streak, Some(index), rng);
             }
         }
@@ -68,9 +71,10 @@ impl Anatomy<'_> {
         let half = self.along(field.beams - 1);
         for _ in 0..draw_count(rng, difficulty.streaks) {
             let centre = (rng.uniform(-half, half), rng.uniform(0.08, 0.95) * self.probe.depth_mm);
-            let length = rng.uniform(4.0, 20.0) * self.unit;
-            let bend = if rng.chance(0.5) { 0.12 * rng.normal() } else { 0.02 * rng.normal() };
-            let angle = draw_sign(rng) * rng.uniform(0.05, 1.0);
+            let length = rng.uniform(3.0, 15.0) * self.unit;
+            let bend = if rng.chance(0.7) { 0.14 * rng.normal() } else { 0.03 * rng.normal() };
+            // Most follow the layers more or less.
+            let angle = draw_sign(rng) * rng.uniform(0.0, 1.0).powi(2);
             let streak = Streak { centre, angle, length, bend, db: draw(rng, difficulty.streak_db) };
             self.add_streak(field, &streak, None, rng);
         }
@@ -99,7 +103,8 @@ impl Anatomy<'_> {
             }) {
                 continue;
             }
-            let taper = (1.0 - (2.0 * t).powi(4)) * (0.75 + 0.5 * self.edge.at(1.3 * along + offset));
+            let rough = 0.75 + 0.4 * self.edge.at(0.9 * along + offset) + 0.3 * self.edge.at(3.1 * along - offset);
+            let taper = (1.0 - (2.0 * t).powi(2)) * rough;
             let (re, im) = polar(strength * taper, phase + 0.7 * self.edge.at(0.8 * along + offset));
             field.add(beam, sample, re, im);
         }

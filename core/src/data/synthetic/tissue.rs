@@ -4,7 +4,9 @@
 //! in plain mm.
 
 use super::config::{DifficultyConfig, NeedleSimConfig, Range, amplitude, draw, draw_count};
+use super::degrade::gauss;
 use super::field::{Field, Noise1, Noise2, Psf};
+use super::motion::Moment;
 use super::probe::{Probe, ProbeKind};
 use crate::rng::Rng;
 
@@ -12,10 +14,12 @@ use crate::rng::Rng;
 /// the probe.
 pub(super) struct Tissue {
     pub(super) margin: usize,
-    /// Structures that stay when the probe moves across the plane: fascia, bone, walls.
+    /// Fascia, bone, fibres: echoes that stay when the probe moves across the plane.
     pub(super) structure: Field,
-    /// Two slices of speckle and fibres, to be mixed.
+    /// Two slices of speckle, to be mixed.
     pub(super) slices: [Field; 2],
+    /// Mean power per cell: what endless averaging of speckle would show.
+    pub(super) mean_power: Vec<f32>,
     /// Round things, for their pulse.
     pub(super) blobs: Vec<Blob>,
 }
@@ -84,12 +88,15 @@ impl Tissue {
         difficulty: &DifficultyConfig,
         probe: &Probe,
         psf: &Psf,
+        moments: &[Moment],
         rng: &mut Rng,
     ) -> Self {
-        let anatomy = Anatomy::draw(config, probe, rng);
+        let mut anatomy = Anatomy::draw(config, probe, rng);
+        anatomy.clear_of_bone(moments);
         let level = anatomy.levels();
         let mut structure = Field::zeros(probe.beams + 2 * anatomy.margin, probe.samples);
         anatomy.add_boundaries(&mut structure, rng);
+        anatomy.add_fibres(&mut structure, rng);
         anatomy.add_lookalikes(difficulty, &mut structure, rng);
         anatomy.mask(&mut structure, &level);
         let slices = [(); 2].map(|()| {
@@ -98,15 +105,15 @@ impl Tissue {
                 *re *= level;
                 *im *= level;
             }
-            let mut fibres = Field::zeros(structure.beams, structure.samples);
-            anatomy.add_fibres(&mut fibres, rng);
-            anatomy.mask(&mut fibres, &level);
-            for (value, fibre) in slice.re.iter_mut().zip(&fibres.re).chain(slice.im.iter_mut().zip(&fibres.im)) {
-                *value += fibre;
-            }
             psf.convolve(&slice)
         });
-        Self { margin: anatomy.margin, structure: psf.convolve(&structure), slices, blobs: anatomy.blobs }
+        let structure = psf.convolve(&structure);
+        let power: Vec<f32> = level.0.iter().map(|level| level * level).collect();
+        let mut mean_power = gauss(&power, probe.samples, 1.0, 1.5);
+        for ((power, re), im) in mean_power.iter_mut().zip(&structure.re).zip(&structure.im) {
+            *power += re * re + im * im;
+        }
+        Self { margin: anatomy.margin, structure, slices, mean_power, blobs: anatomy.blobs }
     }
 }
 
@@ -197,11 +204,11 @@ impl<'a> Anatomy<'a> {
             level_db: rng.uniform(-5.0, 3.0),
             texture_db: texture,
             fibre: fibre.clamp(-0.6, 0.6),
-            grain_mm: (1.5 * unit, 1.0 * unit),
-            density: 0.0,
-            streak_mm: [2.0, 10.0],
-            streak_db: [4.0, 14.0],
-            streak_spread: 0.06,
+            grain_mm: (rng.uniform(1.5, 5.0) * unit, rng.uniform(0.5, 1.3) * unit),
+            density: rng.uniform(0.0, 7.0),
+            streak_mm: [0.6, rng.uniform(2.0, 8.0)],
+            streak_db: [-6.0, rng.uniform(3.0, 15.0)],
+            streak_spread: 0.07,
             boundary_db: rng.uniform(4.0, 23.0),
         };
         match stuff {
@@ -211,33 +218,36 @@ impl<'a> Anatomy<'a> {
             }
             Stuff::Fat => {
                 layer.level_db = rng.uniform(-12.0, 0.0);
-                layer.density = rng.uniform(0.1, 1.2);
-                layer.streak_mm = [4.0, 22.0];
+                layer.density = rng.uniform(0.1, 3.0);
+                layer.streak_mm = [1.0, 18.0];
                 layer.streak_spread = 0.15;
                 layer.fibre *= 0.4;
             }
             Stuff::LongMuscle => {
                 layer.level_db = rng.uniform(-12.0, 1.0);
-                layer.density = rng.uniform(2.0, 13.0);
+                layer.density = rng.uniform(3.0, 22.0);
                 layer.streak_mm = [1.5, rng.uniform(4.0, 16.0)];
-                layer.streak_db = [0.0, rng.uniform(5.0, 15.0)];
+                layer.streak_db = [-4.0, rng.uniform(5.0, 17.0)];
                 layer.grain_mm = (rng.uniform(2.0, 7.0) * unit, rng.uniform(0.3, 0.8) * unit);
                 layer.texture_db *= 1.3;
             }
             Stuff::CrossMuscle => {
                 layer.level_db = rng.uniform(-14.0, -1.0);
-                layer.density = rng.uniform(3.0, 12.0);
-                layer.streak_mm = [0.6, 3.5];
-                layer.streak_db = [0.0, rng.uniform(6.0, 16.0)];
+                layer.density = rng.uniform(3.0, 20.0);
+                layer.streak_mm = [0.4, 3.0];
+                layer.streak_db = [-4.0, rng.uniform(6.0, 18.0)];
                 layer.streak_spread = 0.2;
                 layer.fibre *= 0.3;
             }
-            Stuff::Organ => layer.texture_db *= 0.5,
+            Stuff::Organ => {
+                layer.texture_db *= 0.5;
+                layer.density *= 0.4;
+            }
             Stuff::Gland => {
                 layer.level_db = rng.uniform(0.0, 7.0);
                 layer.grain_mm = (rng.uniform(1.5, 4.0) * unit, rng.uniform(0.6, 1.6) * unit);
-                layer.density = rng.uniform(0.0, 3.0);
-                layer.streak_spread = 0.3;
+                layer.density = rng.uniform(0.0, 9.0);
+                layer.streak_spread = 0.2;
             }
         }
         layer
@@ -255,7 +265,7 @@ impl<'a> Anatomy<'a> {
                 (radius, radius * rng.uniform(0.45, 1.0))
             },
             angle: if long { 0.2 * rng.normal() } else { 0.4 * rng.normal() },
-            inside_db: if lesion { rng.uniform(-15.0, -4.0) } else { rng.uniform(-45.0, -14.0) },
+            inside_db: if lesion { rng.uniform(-15.0, -4.0) } else { rng.uniform(-34.0, -10.0) },
             wall_db: if lesion { rng.uniform(-3.0, 6.0) } else { rng.uniform(2.0, 17.0) },
             wall_mm: rng.uniform(0.2, 0.6),
             below_db: rng.uniform(-3.0, 7.0),
@@ -294,6 +304,26 @@ impl<'a> Anatomy<'a> {
         }
     }
 
+    /// Push the bone below every line of the needle, for no needle is seen behind bone.
+    fn clear_of_bone(&mut self, moments: &[Moment]) {
+        let mut deepest = 0.0f64;
+        for moment in moments {
+            let Some(pass) = moment.pass else { continue };
+            for k in 0..=20 {
+                let back = pass.reach_mm * f64::from(k) / 20.0 - 2.0;
+                let (x, z) = (pass.target.0 - back * pass.direction.0, pass.target.1 - back * pass.direction.1);
+                let (beam, sample) = self.probe.cell_from_mm(x, z);
+                let a = self.along((beam.max(0.0) as usize + self.margin).min(self.probe.beams + self.margin));
+                if let Some(depth) = self.bone_depth(a) {
+                    deepest = deepest.max(sample * self.probe.sample_mm() + 2.5 - depth);
+                }
+            }
+        }
+        if let Some(bone) = &mut self.bone {
+            bone.depth += deepest;
+        }
+    }
+
     /// A place in the picture, mm, at a share of its depth.
     fn somewhere(&self, depth: Range, rng: &mut Rng) -> (f64, f64) {
         let beam = rng.uniform(0.0, self.probe.beams as f64);
@@ -319,6 +349,13 @@ impl<'a> Anatomy<'a> {
         Some(bone.depth + bone.bulge * t * t + 0.5 * self.unit * self.edge.at(0.25 * a / self.unit))
     }
 
+    /// Loss below the bone, dB; half shadow at its ends.
+    fn bone_shadow(&self, a: f64) -> Option<f64> {
+        let bone = self.bone.as_ref()?;
+        let inside = (a - bone.from).min(bone.to - a) / self.unit;
+        Some(bone.shadow_db * (0.15 + 0.5 * inside).clamp(0.0, 1.0))
+    }
+
     /// Amplitude of the scatterers per cell, and how much of any echo gets through (shadows, lumina).
     fn levels(&self) -> Levels {
         let beams = self.probe.beams + 2 * self.margin;
@@ -326,7 +363,7 @@ impl<'a> Anatomy<'a> {
         let (mut scatter, mut through) = (Vec::with_capacity(beams * samples), Vec::with_capacity(beams * samples));
         for beam in 0..beams {
             let a = self.along(beam);
-            let bone = self.bone_depth(a);
+            let bone = self.bone_depth(a).zip(self.bone_shadow(a));
             let column = beam as f64 - self.margin as f64;
             let (first, next) = (self.probe.mm_from_cell(column, 0.0), self.probe.mm_from_cell(column, 1.0));
             let (dx, dz) = (next.0 - first.0, next.1 - first.1);
@@ -339,10 +376,14 @@ impl<'a> Anatomy<'a> {
                 }
                 let layer = &self.layers[layer_index];
                 let (sin, cos) = layer.fibre.sin_cos();
-                let (p, q) = (a * cos + u * sin, u * cos - a * sin);
+                let (far_a, far_u) = (a / self.unit, u / self.unit);
+                // Nothing in a body is straight.
+                let bent = u + 0.9 * self.unit * self.noise.at(0.16 * far_a + 7.7, 0.22 * far_u + 81.3);
+                let (p, q) = (a * cos + bent * sin, bent * cos - a * sin);
                 let mut db = layer.level_db
-                    + layer.texture_db * self.noise.at(p / layer.grain_mm.0, q / layer.grain_mm.1)
-                    + self.patchiness_db * self.noise.at(0.11 * a / self.unit + 40.3, 0.14 * u / self.unit + 17.7);
+                    + layer.texture_db * self.noise.fractal(p / layer.grain_mm.0, q / layer.grain_mm.1)
+                    + self.patchiness_db
+                        * self.noise.fractal(0.07 * far_a + 0.03 * bent + 40.3, 0.1 * far_u - 0.03 * far_a + 17.7);
                 let mut damping = 0.0;
                 let (x, z) = (first.0 + sample as f64 * dx, first.1 + sample as f64 * dz);
                 for (blob, below) in self.blobs.iter().zip(&mut below) {
@@ -351,14 +392,16 @@ impl<'a> Anatomy<'a> {
                         let holes = blob.honeycomb_db * self.noise.at(2.1 * x, 2.1 * z);
                         db += inside * (blob.inside_db - db + holes);
                         damping += inside * blob.inside_db.min(0.0);
-                        *below = blob.below_db;
+                        // The longer the way through it, the stronger the enhancement below.
+                        *below += inside * self.probe.sample_mm() / (1.2 * blob.radii.1);
                     } else {
-                        db += *below;
+                        db += blob.below_db * f64::min(*below, 1.0);
                     }
                     db += wall * (blob.wall_db - 0.4 * db).max(0.0);
                 }
-                if bone.is_some_and(|bone| u > bone + 0.6) {
-                    let shadow = self.bone.as_ref().map_or(0.0, |bone| bone.shadow_db);
+                if let Some((depth, shadow)) = bone.filter(|(depth, _)| u > depth + 0.6) {
+                    // The shadow of a thin edge fills in with depth.
+                    let shadow = shadow * (1.0 - 0.25 * ((u - depth) / self.probe.depth_mm).min(1.0));
                     db += shadow;
                     damping += shadow;
                 }
