@@ -15,7 +15,7 @@ use crate::data::image::Mask;
 pub struct FitConfig {
     /// Pixels strictly above this probability count.
     pub threshold: f64,
-    /// Radius of the capsule that the mask was drawn with; the fitted radius may differ by half of it.
+    /// Radius of the capsule that the mask was drawn with; the fitted radius may be 0.4 to 2.5 times as large.
     pub radius_px: f64,
     /// Shortest shaft that is reported.
     pub min_length_px: f64,
@@ -197,7 +197,7 @@ fn refine(map: &Map<'_>, first: Needle, radius: f64, threshold: f64) -> (Needle,
             y: point.y + along * dy + across * dx,
         };
         let shaft = Needle { entry: end(first.entry, by[0], by[1]), tip: end(first.tip, by[2], by[3]) };
-        (shaft, (radius + by[4]).clamp(0.5 * radius, 1.5 * radius))
+        (shaft, (radius + by[4]).clamp(0.4 * radius, 2.5 * radius))
     };
     let inside = |shaft: &Needle| map.clamped(shaft.entry) == shaft.entry && map.clamped(shaft.tip) == shaft.tip;
     let mut step = 1.0;
