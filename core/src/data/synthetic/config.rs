@@ -169,11 +169,15 @@ pub struct NeedleSimConfig {
     pub comet_share: f64,
     /// Probability of a shadow below the shaft.
     pub shadow_share: f64,
+    /// Probability of an echogenic needle: evenly spaced bright spots on its last 20 mm.
+    pub echogenic_share: f64,
+    /// Probability that fluid is injected while the needle rests: a dark pocket grows at the tip.
+    pub injection_share: f64,
     /// Probability that both walls of the shaft are seen.
     pub double_wall_share: f64,
     /// Extra echo of the tip, dB.
     pub tip_db: Range,
-    /// Largest distance between a bent shaft and its chord, mm (at most 2 pixels are drawn).
+    /// Largest distance between a bent shaft of 40 mm and its chord, mm (at most 2 pixels are drawn).
     // A label is a straight line: a stronger bend would make it wrong.
     pub bow_mm: Range,
     /// Speed of insertion, mm/s.
@@ -287,6 +291,8 @@ impl Default for NeedleSimConfig {
             reverberation_mm: [0.8, 3.5],
             comet_share: 0.3,
             shadow_share: 0.4,
+            echogenic_share: 0.15,
+            injection_share: 0.25,
             double_wall_share: 0.2,
             tip_db: [-3.0, 9.0],
             bow_mm: [0.0, 0.6],

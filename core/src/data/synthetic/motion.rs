@@ -36,6 +36,8 @@ pub(super) struct Moment {
     pub(super) drift: (f64, f64),
     /// How far the needle drags the tissue along, mm.
     pub(super) drag_mm: f64,
+    /// Half width of the injected fluid around the target of the pass, mm.
+    pub(super) fluid_mm: f64,
     /// Phase of the pulse, rad.
     pub(super) pulse: f64,
     /// Mixing angle of the two slices of tissue, rad.
@@ -112,6 +114,8 @@ fn draw_pass(config: &NeedleSimConfig, probe: &Probe, side: f64, rng: &mut Rng) 
         if !probe.shows(pass.target.0, pass.target.1) {
             continue;
         }
+        // Needles go in near the top of the picture, seldom far down its side.
+        let deepest = if rng.chance(0.15) { 1.0 } else { 0.55 };
         pass.reach_mm = 0.0;
         let step = 0.25;
         while pass.reach_mm < 300.0 {
@@ -121,7 +125,9 @@ fn draw_pass(config: &NeedleSimConfig, probe: &Probe, side: f64, rng: &mut Rng) 
             }
             pass.reach_mm = next;
         }
-        if pass.reach_mm > 0.22 * probe.depth_mm && pass.reach_mm < 110.0 {
+        let entry_mm = pass.target.1 - pass.reach_mm * pass.direction.1;
+        let long = pass.reach_mm > 0.22 * probe.depth_mm && pass.reach_mm < 110.0;
+        if long && entry_mm < deepest * probe.depth_mm {
             break;
         }
     }
@@ -166,6 +172,8 @@ pub(super) fn draw_moments(
     let drag = rng.uniform(0.0, 0.9);
     let mut slice = rng.uniform(0.0, 1.5);
     let mut drag_mm: f64 = 0.0;
+    let injection = if rng.chance(config.injection_share) { rng.uniform(0.8, 4.0) } else { 0.0 };
+    let mut fluid_mm: f64 = if injection > 0.0 && start >= 0.7 { rng.uniform(0.0, 5.0) } else { 0.0 };
 
     (0..frames)
         .map(|_| {
@@ -176,6 +184,7 @@ pub(super) fn draw_moments(
                     phase = Phase::Advance;
                     pass = draw_pass(config, probe, side, rng);
                     tip_mm = -pass.reach_mm - rng.uniform(0.5, 3.0);
+                    fluid_mm = 0.0;
                 }
                 Phase::Advance => {
                     // Stick and slip: the pace changes, and stops now and then.
@@ -208,6 +217,9 @@ pub(super) fn draw_moments(
             }
             let moved = (tip_mm - before).clamp(-2.0, 2.0);
             drag_mm = (0.85 * drag_mm + drag * 0.35 * moved).clamp(-1.2, 1.2);
+            if phase == Phase::Hold && tip_mm > -3.0 {
+                fluid_mm = (fluid_mm + injection * step).min(7.0);
+            }
             let out = tip_out.step(rng);
             let presence = 1.0 - all_out.step(rng);
             slice += slice_rate * step;
@@ -222,6 +234,7 @@ pub(super) fn draw_moments(
                 presence,
                 drift: (drift_x.step(rng).clamp(-2.5, 2.5), drift_z.step(rng).clamp(-1.2, 1.2)),
                 drag_mm,
+                fluid_mm,
                 pulse: 0.0,
                 slice,
             }

@@ -167,10 +167,10 @@ impl ProcedureSim {
         for beam in 0..beams {
             let (node, t) = (beam / NODE, (beam % NODE) as f32 / NODE as f32);
             let (near, far) = (&nodes[node * nodes_along..], &nodes[(node + 1) * nodes_along..]);
-            let column: Vec<(f32, f32)> = near[..nodes_along]
+            let column: Vec<(f32, f32, f32)> = near[..nodes_along]
                 .iter()
                 .zip(far)
-                .map(|(n, f)| (n.0 + (f.0 - n.0) * t, n.1 + (f.1 - n.1) * t))
+                .map(|(n, f)| (n.0 + (f.0 - n.0) * t, n.1 + (f.1 - n.1) * t, n.2 + (f.2 - n.2) * t))
                 .collect();
             let (shade_from, shade_gain) = shade.get(beam).copied().unwrap_or((samples, 1.0));
             for sample in 0..samples {
@@ -191,7 +191,8 @@ impl ProcedureSim {
                         + weights[3] * plane[next + 1]
                 };
                 let cell = beam * samples + sample;
-                let dim = if sample >= shade_from { shade_gain } else { 1.0 };
+                let wet = lower.2 + (upper.2 - lower.2) * t;
+                let dim = if sample >= shade_from { shade_gain * wet } else { wet };
                 let gain = screen.gain[cell];
                 let noise = screen.noise_level[sample];
                 let (noise_re, noise_im) = (noise * screen.noise.re[noise_at], noise * screen.noise.im[noise_at]);
@@ -226,8 +227,9 @@ impl ProcedureSim {
         (plane(&structure.re, &one.re, &two.re), plane(&structure.im, &one.im, &two.im))
     }
 
-    /// Where the tissue under each node came from, in cells `(beams, samples)` from the node.
-    fn motion_nodes(&self, moment: &Moment, placed: Option<&Placed>, nodes_along: usize) -> Vec<(f32, f32)> {
+    /// Where the tissue under each node came from, in cells `(beams, samples)` from the node, and the amplitude that
+    /// injected fluid leaves.
+    fn motion_nodes(&self, moment: &Moment, placed: Option<&Placed>, nodes_along: usize) -> Vec<(f32, f32, f32)> {
         let probe = &self.probe;
         let nodes_across = probe.beams.div_ceil(NODE) + 1;
         let mut nodes = Vec::with_capacity(nodes_across * nodes_along);
@@ -257,9 +259,19 @@ impl ProcedureSim {
                     dx += beat * ox / distance;
                     dz += beat * oz / distance;
                 }
+                let mut wet = 1.0;
+                if let Some(pass) = moment.pass.filter(|_| moment.fluid_mm > 0.2) {
+                    // The pocket is flat and moves with the tissue; it pushes what is around it away.
+                    let (fx, fz) = (x - dx - pass.target.0, z - dz - pass.target.1);
+                    let (rx, rz) = (moment.fluid_mm, 0.4 * moment.fluid_mm);
+                    let radius = (fx / rx).hypot(fz / rz);
+                    wet = (0.08 + 0.92 * ((radius - 0.75) / 0.5)).clamp(0.08, 1.0);
+                    dz += 0.5 * rz * (fz / rz).tanh() * (-(radius - 1.0).max(0.0)).exp();
+                }
                 let lateral = dx * bz - dz * bx;
                 let axial = dx * bx + dz * bz;
-                nodes.push(((-lateral / probe.beam_mm(range)) as f32, (-axial / probe.sample_mm()) as f32));
+                let back = ((-lateral / probe.beam_mm(range)) as f32, (-axial / probe.sample_mm()) as f32);
+                nodes.push((back.0, back.1, wet as f32));
             }
         }
         nodes

@@ -25,6 +25,8 @@ pub(super) struct Shaft {
     /// Thickness of the line as a share of the gauge (standard deviation): the front wall, not the needle, is seen.
     thin: f64,
     sway_db: f64,
+    /// Distance and height of the spots of an echogenic needle, mm and dB.
+    spots: Option<(f64, f64)>,
     double_wall: bool,
     copies: usize,
     copy_mm: f64,
@@ -72,6 +74,7 @@ impl Shaft {
             bow_mm: if rng.chance(0.4) { draw(rng, config.bow_mm) * rng.uniform(-1.0, 1.0) } else { 0.0 },
             thin: rng.uniform(0.06, 0.3),
             sway_db: rng.uniform(0.0, 5.0),
+            spots: rng.chance(config.echogenic_share).then(|| (rng.uniform(0.8, 2.5), rng.uniform(4.0, 12.0))),
             double_wall: rng.chance(config.double_wall_share),
             copies,
             copy_mm: draw(rng, config.reverberation_mm),
@@ -134,7 +137,8 @@ impl Shaft {
         let (first, last) = placed.seen;
         let (entry, tip) = (placed.pixel(probe, first), placed.pixel(probe, last));
         let long = last - first >= self.least_visible_mm && (tip.x - entry.x).hypot(tip.y - entry.y) >= 6.0;
-        (long && placed.presence > 0.4).then_some(Needle { entry, tip })
+        let seen_db = self.level_db(probe, placed, 0.5 * (first + last)) - placed.fade_db();
+        (long && seen_db > LEAST_SEEN_DB).then_some(Needle { entry, tip })
     }
 
     /// Pixels within half the shaft's displayed width of the label line.
@@ -167,6 +171,18 @@ impl Shaft {
         mask
     }
 
+    /// Echo of an even shaft at a position, dB: what the angle to the beam leaves of it.
+    fn level_db(&self, probe: &Probe, placed: &Placed, q: f64) -> f64 {
+        let (x, z) = placed.at(q);
+        let (beam, _) = probe.cell_from_mm(x, z);
+        let (bx, bz) = probe.beam_direction(beam);
+        let (dx, dz) = placed.direction;
+        // Angle between the beam and the normal of the needle, less what the machine steers.
+        let slant = (dx * bx + dz * bz).clamp(-1.0, 1.0).asin().abs();
+        let slant = (slant - self.steering).max(0.0);
+        (self.echo_db - self.angle_loss_db * (slant / 1.047).powi(2)).max(self.least_db)
+    }
+
     /// Amplitude and phase along the visible shaft, every [`STEP_MM`] from just before its first position.
     fn profile(&self, probe: &Probe, placed: &Placed) -> Vec<(f64, f64)> {
         let start = placed.inside.0 - 2.0;
@@ -176,14 +192,10 @@ impl Shaft {
         (0..count)
             .map(|k| {
                 let q = start + k as f64 * STEP_MM;
-                let (x, z) = placed.at(q);
-                let (beam, _) = probe.cell_from_mm(x, z);
-                let (bx, bz) = probe.beam_direction(beam);
-                let (dx, dz) = placed.direction;
-                // Angle between the beam and the normal of the needle, less what the machine steers.
-                let slant = (dx * bx + dz * bz).clamp(-1.0, 1.0).asin().abs();
-                let slant = (slant - self.steering).max(0.0);
-                let mut db = (self.echo_db - self.angle_loss_db * (slant / 1.047).powi(2)).max(self.least_db);
+                let mut db = self.level_db(probe, placed, q) - placed.fade_db();
+                if let Some((distance, height)) = self.spots.filter(|_| q > -20.0) {
+                    db += height * (std::f64::consts::TAU * q / distance).cos() - 0.3 * height;
+                }
                 db += self.sway_db * noise(q + travel, 7.0, 55.0);
                 // Half of the drop-outs belong to the tissue above, half to the shaft.
                 let hole = 0.6 * noise(q + travel, 3.1, 31.0) + 0.6 * noise(q, 2.3, 77.0);
@@ -193,7 +205,7 @@ impl Shaft {
                     db -= self.dropout_db * ((hole - 0.7 * edge) / 0.2).clamp(0.0, 1.0);
                 }
                 let bead = 1.0 + self.beads * noise(q, self.bead_mm, 120.0) + 0.3 * self.beads * noise(q, 0.35, 9.0);
-                let mut level = amplitude(db) * bead.max(0.1) * placed.presence * placed.presence;
+                let mut level = amplitude(db) * bead.max(0.1);
                 if placed.seen.0 > placed.inside.0 {
                     level *= logistic((q - placed.seen.0) / 0.25);
                 }
@@ -225,7 +237,9 @@ impl Shaft {
         let widest = 4.0 * self.gauge_mm.max(psf.axial_mm).max(psf.lateral_mm.iter().copied().fold(0.0, f64::max));
         let wall = if self.double_wall { 0.42 * self.gauge_mm } else { 0.0 };
         let most = 2.0 * probe.spacing.x_mm.min(probe.spacing.y_mm);
-        let bow_mm = self.bow_mm.clamp(-most, most);
+        // A short piece of a bent needle is nearly straight.
+        let piece = ((placed.seen.1 - placed.seen.0) / 40.0).clamp(0.0, 1.0).powi(2);
+        let bow_mm = (self.bow_mm * piece).clamp(-most, most);
         let mut shade = vec![(samples, 1.0); probe.beams];
         let mut column: Vec<(f32, f32)> = Vec::new();
         for (beam, shade) in shade.iter_mut().enumerate() {
@@ -310,6 +324,8 @@ impl Shaft {
     }
 }
 
+/// An even shaft less than this above average tissue is no longer seen, dB.
+const LEAST_SEEN_DB: f64 = 4.0;
 /// Distance between two values of a profile, mm.
 const STEP_MM: f64 = 0.1;
 
@@ -321,6 +337,11 @@ impl Placed {
     fn pixel(&self, probe: &Probe, q: f64) -> Point {
         let (x, z) = self.at(q);
         probe.pixel_from_mm(x, z)
+    }
+
+    /// Loss of echo by moving out of the plane, dB.
+    fn fade_db(&self) -> f64 {
+        45.0 * (1.0 - self.presence)
     }
 
     /// The true tip in pixels, if it lies in the picture.
