@@ -1,4 +1,4 @@
-//! DICOM images: what the attributes say about frames, time and millimetres. The pixels themselves: [`super::pixels`].
+//! DICOM images: what the attributes say about frames, time and millimetres. The pixels themselves: `pixels.rs`.
 
 use super::elements::{Attributes, EXPLICIT_BIG_ENDIAN, Elements, PixelData};
 use super::pixels::{Compression, Format};
@@ -66,10 +66,12 @@ impl Dicom {
     }
 
     pub(super) fn frame(&self, index: usize) -> Result<Image, Refusal> {
-        let pieces = self.frames[index].iter().map(|range| &self.elements.bytes[range.clone()]);
-        let image = match pieces.clone().count() {
-            1 => pixels::decode(&self.format, pieces.last().unwrap_or_default())?,
-            _ => pixels::decode(&self.format, &pieces.collect::<Vec<_>>().concat())?,
+        let pieces = &self.frames[index];
+        let image = if let [piece] = pieces.as_slice() {
+            pixels::decode(&self.format, &self.elements.bytes[piece.clone()])?
+        } else {
+            let joined: Vec<&[u8]> = pieces.iter().map(|piece| &self.elements.bytes[piece.clone()]).collect();
+            pixels::decode(&self.format, &joined.concat())?
         };
         Ok(image.with_scale(self.scale.clone()))
     }
@@ -130,10 +132,8 @@ fn native_frames(range: &Range<usize>, format: &Format, count: usize) -> Result<
         )));
     }
     Ok((0..count)
-        .map(|index| {
-            let start = range.start + index * frame;
-            vec![start..start + frame]
-        })
+        .map(|index| range.start + index * frame)
+        .map(|start| std::iter::once(start..start + frame).collect())
         .collect())
 }
 

@@ -17,7 +17,7 @@ pub struct DicomClipOptions {
     pub fps: f64,
     /// Where millimetres are known, and how large a pixel is there.
     pub region: Option<ScaleRegion>,
-    /// JPEG quality from 1 to 100. About 85 keeps speckle; 256 x 256 pixels then take 20 to 30 kB.
+    /// JPEG quality from 1 to 100. About 85 keeps speckle; 256 x 256 pixels then take 8 to 30 kB.
     pub quality: u8,
     /// The unique identifiers are made from it, so that equal clips are equal files.
     pub seed: u64,

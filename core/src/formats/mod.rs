@@ -3,7 +3,7 @@
 //! | kind | file |
 //! |---|---|
 //! | PNG, JPEG, BMP, TIFF, GIF | [`raster`] |
-//! | DICOM | [`dicom`] (the data set), `pixels` (one frame), [`dicom_write`] |
+//! | DICOM | [`dicom`] (attributes), `elements` (the data set), `pixels`, `rle`, `jpeg` (one frame), [`dicom_write`] |
 //! | PNG to write | [`encode`] |
 //!
 //! A frame is decoded when it is asked for, so a long clip costs its file's bytes only. Nothing here panics on any
@@ -64,14 +64,14 @@ pub struct Clip {
 #[derive(Debug)]
 enum Frames {
     Raster(raster::Raster),
-    Dicom(dicom::Dicom),
+    Dicom(Box<dicom::Dicom>),
 }
 
 /// Open a file from its bytes. The first bytes decide what it is; the name's ending only helps to word the refusal.
 pub fn open(name: &str, bytes: Vec<u8>) -> Result<Clip, DataError> {
     let frames = match sniff::kind(name, &bytes) {
         Ok(Kind::Raster(format)) => raster::Raster::open(format, bytes).map(Frames::Raster),
-        Ok(Kind::Dicom) => dicom::Dicom::open(bytes).map(Frames::Dicom),
+        Ok(Kind::Dicom) => dicom::Dicom::open(bytes).map(|dicom| Frames::Dicom(Box::new(dicom))),
         Err(refusal) => Err(refusal),
     };
     Ok(Clip { name: name.to_owned(), frames: frames.map_err(|refusal| refusal.of(name))? })
@@ -168,7 +168,7 @@ fn image_from<T: Copy + PartialEq>(
     let mut pixels = Vec::with_capacity(channels * height * width);
     for channel in 0..channels {
         let plane = samples.chunks_exact(stride);
-        if stride % 2 == 0 {
+        if stride.is_multiple_of(2) {
             pixels.extend(plane.map(|p| level(p[channel]) * level(p[stride - 1])));
         } else {
             pixels.extend(plane.map(|p| level(p[channel])));
@@ -256,10 +256,9 @@ mod tests {
                         _ => bytes.insert(at, rng.below(256) as u8),
                     }
                 }
-                if let Ok(clip) = open("damaged", bytes) {
-                    if let Ok(image) = clip.frame(clip.len() - 1) {
-                        assert_eq!(image.pixels.len(), image.channels * image.height * image.width);
-                    }
+                let image = open("damaged", bytes).and_then(|clip| clip.frame(clip.len() - 1));
+                if let Ok(image) = image {
+                    assert_eq!(image.pixels.len(), image.channels * image.height * image.width);
                 }
             }
         }

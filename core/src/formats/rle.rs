@@ -17,8 +17,8 @@ pub(super) fn decode(bytes: &[u8], plane: usize, samples: usize, sample_bytes: u
     for index in 0..wanted {
         let start = word(1 + index).unwrap_or(0);
         let end = if index + 1 < wanted { word(2 + index).unwrap_or(0) } else { bytes.len() };
-        let packed = bytes.get(start..end).ok_or_else(|| "An RLE segment lies outside its frame")?;
-        segments.push(unpack_bits(packed, plane).ok_or_else(|| "An RLE segment is cut short")?);
+        let packed = bytes.get(start..end).ok_or("An RLE segment lies outside its frame")?;
+        segments.push(unpack_bits(packed, plane).ok_or("An RLE segment is cut short")?);
     }
     let order = (0..plane).flat_map(|pixel| (0..samples).map(move |sample| (pixel, sample)));
     Ok(if sample_bytes == 1 {
