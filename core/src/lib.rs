@@ -3,6 +3,7 @@
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests read tensors synchronously on the CPU"))]
 
 pub mod augment;
+pub mod baseline;
 pub mod blocks;
 pub mod checkpoint;
 pub mod data;

@@ -131,6 +131,15 @@ impl Predictor {
         Self { network, header, device: device.clone() }
     }
 
+    /// The network, to learn on from here; its sizes must be those of `header`.
+    pub fn into_network(self, header: &ModelHeader) -> Result<Unetr, CheckpointError> {
+        if self.header.network == header.network {
+            return Ok(self.network);
+        }
+        let reason = format!("its network is {:?}, and the recipe asks for {:?}", self.header.network, header.network);
+        Err(CheckpointError::Foreign { name: self.header.recipe.name, reason })
+    }
+
     /// The model file of this predictor.
     pub async fn to_bytes(&self, storage: Storage) -> Result<Vec<u8>, CheckpointError> {
         checkpoint::encode(&self.header, &checkpoint::read_state(&self.network).await?, storage)

@@ -1,1 +1,9 @@
 //! The same tests natively on the CPU and in a browser on WebGPU.
+
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+mod case;
+mod layers;
+mod networks;
+mod numbers;
+mod parity;

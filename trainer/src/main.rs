@@ -1,1 +1,39 @@
-fn main() {}
+//! `sonoseg`: simulate, train, evaluate, predict and export on a computer of your own.
+
+mod args;
+mod device;
+mod evaluate;
+mod export;
+mod failure;
+mod feed;
+mod files;
+mod folder;
+mod overlay;
+mod predict;
+mod simulate;
+mod terminal;
+mod train;
+mod video;
+
+use std::process::ExitCode;
+
+use args::{Args, Verb};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let result = match Args::parse().verb {
+        Verb::Simulate(verb) => simulate::run(&verb),
+        Verb::Train(verb) => train::run(&verb),
+        Verb::Evaluate(verb) => evaluate::run(&verb),
+        Verb::Predict(verb) => predict::run(&verb),
+        Verb::Export(verb) => export::run(&verb),
+        Verb::Devices => device::list(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::complain(&error);
+            ExitCode::from(failure::exit_code(&error))
+        }
+    }
+}

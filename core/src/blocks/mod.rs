@@ -2,6 +2,7 @@
 
 pub mod conv;
 pub mod gelu;
+pub mod interpolate;
 pub mod patches;
 pub mod positions;
 pub mod transformer;

@@ -8,7 +8,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::layers::LayerRules;
+use super::layers::ParameterRule;
 use crate::checkpoint::StateNames;
 
 /// Settings of [`AdamW`], PyTorch's defaults except for the rate and the decay, which paper 000 gives.
@@ -57,13 +57,20 @@ impl AdamW {
         Self { config, steps: 0, mean: GradientsParams::new(), square: GradientsParams::new() }
     }
 
-    /// One update with learning rate `rate`. Parameters without a gradient stay as they are.
-    pub fn step<M: Module>(&mut self, model: M, mut grads: GradientsParams, rate: f64, rules: &LayerRules) -> M {
+    /// One update with learning rate `rate`; `rule` gives each parameter's own rate and decay, by name and number of
+    /// axes. Parameters without a gradient stay as they are.
+    pub fn step<M: Module>(
+        &mut self,
+        model: M,
+        mut grads: GradientsParams,
+        rate: f64,
+        rule: impl Fn(&str, usize) -> ParameterRule,
+    ) -> M {
         self.steps += 1;
         if let Some(limit) = self.config.clip_norm {
             grads = clip(&model, grads, limit);
         }
-        let mut update = Update { adam: self, grads: &mut grads, rate, rules, names: StateNames::default() };
+        let mut update = Update { adam: self, grads: &mut grads, rate, rule: &rule, names: StateNames::default() };
         model.map(&mut update)
     }
 }
@@ -72,7 +79,7 @@ struct Update<'a> {
     adam: &'a mut AdamW,
     grads: &'a mut GradientsParams,
     rate: f64,
-    rules: &'a LayerRules,
+    rule: &'a dyn Fn(&str, usize) -> ParameterRule,
     names: StateNames,
 }
 
@@ -87,7 +94,7 @@ impl ModuleMapper for Update<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(grad) = self.grads.remove::<D>(param.id) else { return param };
-        let rule = self.rules.of(&self.names.name(), D);
+        let rule = (self.rule)(&self.names.name(), D);
         let AdamW { config, steps, mean, square } = &mut *self.adam;
         let [beta1, beta2] = config.betas;
         let rate = self.rate * rule.rate_scale;

@@ -173,7 +173,7 @@ pub async fn train<T: Task>(
             }
             let done = epoch as f64 * updates as f64 + step as f64;
             let rate = config.optimiser.learning_rate * config.schedule.factor(done, total);
-            model = optimiser.step(model, sum.grads(), rate, &rules);
+            model = optimiser.step(model, sum.grads(), rate, |name, axes| rules.of(name, axes));
             epoch_loss += step_loss / updates as f64;
             let event = Event::Step { epoch, step, steps: updates, loss: step_loss, rate };
             if observe(event).await.map_err(TrainError::Observer)? == Flow::Stop {

@@ -19,6 +19,11 @@ pub enum Schedule {
         #[serde(default)]
         min_share: f64,
     },
+    /// Constant over a share of the run, then a cosine as long as the whole run (USCL).
+    HeldCosine {
+        /// Share of the run at the peak.
+        hold: f64,
+    },
     /// `(1 - t)^power` of the way from the peak to `min_share` of it (mmsegmentation).
     Poly {
         /// Exponent; 0.9 there.
@@ -43,6 +48,7 @@ impl Schedule {
                     min_share + (1.0 - min_share) * (1.0 + (PI * u).cos()) / 2.0
                 }
             }
+            Self::HeldCosine { hold } => (1.0 + (PI * (t - hold).max(0.0)).cos()) / 2.0,
             Self::Poly { power, min_share } => (1.0 - min_share) * (1.0 - t).max(0.0).powf(power) + min_share,
         }
     }

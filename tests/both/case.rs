@@ -1,0 +1,223 @@
+//! Reading a reference case and comparing with it (format: shared/fixtures/README.md).
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+use sonoseg_core::checkpoint::{State, StateNames, read_state, write_state};
+
+/// Numbers with their shape; integers are held exactly, since all of them lie within f64.
+#[derive(Clone, Debug)]
+pub struct Numbers {
+    pub shape: Vec<usize>,
+    pub values: Vec<f64>,
+    exact: bool,
+}
+
+impl Numbers {
+    pub fn f32(&self) -> Vec<f32> {
+        self.values.iter().map(|&value| value as f32).collect()
+    }
+}
+
+/// One reference case, and what has been compared with it.
+pub struct Case {
+    pub kind: String,
+    pub config: Value,
+    pub device: Device,
+    tolerance: Value,
+    tensors: BTreeMap<String, Numbers>,
+    left: Vec<String>,
+    problems: Vec<String>,
+    compared: usize,
+}
+
+impl Case {
+    pub fn read(bytes: &[u8], device: &Device) -> Self {
+        let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
+        let metadata = header.metadata().as_ref().unwrap();
+        let json = |key: &str| serde_json::from_str::<Value>(&metadata[key]).unwrap();
+        let tensors: BTreeMap<String, Numbers> = SafeTensors::deserialize(bytes)
+            .unwrap()
+            .iter()
+            .map(|(name, view)| {
+                let data = view.data();
+                let (exact, values) = match view.dtype() {
+                    Dtype::I64 => {
+                        (true, data.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64).collect())
+                    }
+                    Dtype::F32 => (
+                        false,
+                        data.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap()))).collect(),
+                    ),
+                    other => panic!("{name}: {other:?} is no type of the format"),
+                };
+                (name.to_owned(), Numbers { shape: view.shape().to_vec(), values, exact })
+            })
+            .collect();
+        let expected = |name: &&String| name.starts_with("out.") || name.starts_with("grad.");
+        Self {
+            kind: metadata["case"].clone(),
+            config: json("config"),
+            tolerance: json("tolerance"),
+            left: tensors.keys().filter(expected).cloned().collect(),
+            device: device.clone().autodiff(),
+            problems: Vec::new(),
+            compared: 0,
+            tensors,
+        }
+    }
+
+    /// A setting as a number.
+    pub fn number(&self, key: &str) -> f64 {
+        self.config[key].as_f64().unwrap_or_else(|| panic!("config.{key} is {}", self.config[key]))
+    }
+
+    /// A setting as a size.
+    pub fn size(&self, key: &str) -> usize {
+        self.number(key) as usize
+    }
+
+    /// A setting as one size per axis: one number stands for both.
+    pub fn pair(&self, key: &str) -> [usize; 2] {
+        match &self.config[key] {
+            Value::Array(list) => [0, 1].map(|i| list[i].as_u64().unwrap() as usize),
+            _ => [self.size(key); 2],
+        }
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    pub fn numbers(&self, name: &str) -> &Numbers {
+        self.tensors.get(name).unwrap_or_else(|| panic!("the case has no tensor {name}"))
+    }
+
+    /// A tensor on the device.
+    pub fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
+        let numbers = self.numbers(name);
+        let shape: [usize; D] = numbers.shape.clone().try_into().unwrap();
+        Tensor::from_data(TensorData::new(numbers.f32(), shape), &self.device)
+    }
+
+    /// `param.*` as a state, to be put into a module.
+    pub fn fill<M: Module>(&self, module: M) -> M {
+        let state: State = self
+            .tensors
+            .iter()
+            .filter_map(|(name, n)| Some((name.strip_prefix("param.")?.to_owned(), (n.shape.clone(), n.f32()))))
+            .collect();
+        write_state(&self.kind, state, module).unwrap()
+    }
+
+    /// Compare numbers with the expected tensor `name`. A tensor that the case does not have is no fault.
+    pub fn compare(&mut self, name: &str, found: &[f64]) {
+        let Some(index) = self.left.iter().position(|left| left == name) else { return };
+        self.left.remove(index);
+        self.compared += 1;
+        let expected = &self.tensors[name];
+        if found.len() != expected.values.len() {
+            self.problems.push(format!("{name}: {} values instead of {}", found.len(), expected.values.len()));
+            return;
+        }
+        if let Some(problem) = difference(found, expected, self.allowed(name), self.tolerance["floor"].as_f64().unwrap()) {
+            self.problems.push(format!("{name}: {problem}"));
+        }
+    }
+
+    fn allowed(&self, name: &str) -> f64 {
+        let own = self.tolerance["tensors"][name].as_f64();
+        let kind = if name.starts_with("grad.") { "grad" } else { "out" };
+        own.unwrap_or_else(|| self.tolerance[kind].as_f64().unwrap())
+    }
+
+    /// Compare a tensor of the device.
+    pub async fn compare_tensor<const D: usize>(&mut self, name: &str, found: Tensor<D>) {
+        let data = found.into_data_async().await.unwrap();
+        let values: Vec<f64> = data.try_into_vec::<f32>().unwrap().into_iter().map(f64::from).collect();
+        self.compare(name, &values);
+    }
+
+    /// Compare the gradient of an input.
+    pub async fn compare_gradient<const D: usize>(&mut self, name: &str, of: &Tensor<D>, gradients: &Gradients) {
+        if self.has(&format!("grad.{name}")) {
+            let gradient = of.grad(gradients).unwrap_or_else(|| panic!("{name} got no gradient"));
+            self.compare_tensor(&format!("grad.{name}"), gradient).await;
+        }
+    }
+
+    /// Compare the gradients of all parameters of a module, by PyTorch's names and layouts.
+    pub async fn compare_gradients<M: Module>(&mut self, module: &M, gradients: &Gradients) {
+        for (name, (_, values)) in read_gradients(module, gradients).await {
+            let values: Vec<f64> = values.into_iter().map(f64::from).collect();
+            self.compare(&format!("grad.{name}"), &values);
+        }
+    }
+
+    /// What was compared; an error with all differences. Anything left out fails too, unless named in `may_skip`.
+    pub fn finish(mut self, may_skip: &[&str]) -> Result<String, String> {
+        self.left.retain(|name| !may_skip.iter().any(|skip| name.starts_with(skip)));
+        if !self.left.is_empty() {
+            self.problems.push(format!("not compared: {}", self.left.join(", ")));
+        }
+        if self.problems.is_empty() { Ok(format!("{} tensors", self.compared)) } else { Err(self.problems.join("\n    ")) }
+    }
+}
+
+/// The rule of the format: integers equal; `|a - b| <= tol (|b| + rms(b)) + floor`; NaN meets NaN, infinity itself.
+fn difference(found: &[f64], expected: &Numbers, allowed: f64, floor: f64) -> Option<String> {
+    let finite: Vec<f64> = expected.values.iter().copied().filter(|v| v.is_finite()).collect();
+    let rms = (finite.iter().map(|v| v * v).sum::<f64>() / finite.len().max(1) as f64).sqrt();
+    let mut worst: Option<(f64, usize)> = None;
+    for (index, (&a, &b)) in found.iter().zip(&expected.values).enumerate() {
+        let limit = if expected.exact { 0.0 } else { allowed * (b.abs() + rms) + floor };
+        let fits = if b.is_nan() { a.is_nan() } else if b.is_infinite() { a == b } else { (a - b).abs() <= limit };
+        let excess = if fits { 0.0 } else { (a - b).abs() / limit.max(1e-300) };
+        if !fits && worst.is_none_or(|(most, _)| excess > most || excess.is_nan()) {
+            worst = Some((excess, index));
+        }
+    }
+    worst.map(|(excess, index)| {
+        format!(
+            "{} instead of {} at {index} of shape {:?}: {excess:.1} times the tolerance",
+            found[index], expected.values[index], expected.shape
+        )
+    })
+}
+
+/// Gradients of a module's parameters: the state of a copy whose values are its gradients.
+async fn read_gradients<M: Module>(module: &M, gradients: &Gradients) -> State {
+    struct Collect<'a> {
+        names: StateNames,
+        gradients: &'a Gradients,
+        found: Vec<(String, Vec<usize>, Tensor<1>)>,
+    }
+    impl ModuleVisitor for Collect<'_> {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.names.enter(name, container);
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.names.exit();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = param.val().grad(self.gradients).unwrap();
+            let gradient = if D == 2 && self.names.transposed() { gradient.swap_dims(0, 1) } else { gradient };
+            let shape = gradient.dims().to_vec();
+            let count: usize = shape.iter().product();
+            self.found.push((self.names.name(), shape, gradient.reshape([count])));
+        }
+    }
+    let mut collect = Collect { names: StateNames::default(), gradients, found: Vec::new() };
+    module.visit(&mut collect);
+    let mut state = State::new();
+    for (name, shape, tensor) in collect.found {
+        let data = tensor.into_data_async().await.unwrap();
+        state.insert(name, (shape, data.try_into_vec().unwrap()));
+    }
+    // The names are those of the state, or a rename would pass unnoticed.
+    assert_eq!(state.keys().collect::<Vec<_>>(), read_state(module).await.unwrap().keys().collect::<Vec<_>>());
+    state
+}

@@ -1,0 +1,87 @@
+//! Cases of whole networks and their blocks.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use sonoseg_core::blocks::transformer::Block;
+use sonoseg_core::losses::overlap::{DiceFocalConfig, dice_focal};
+use sonoseg_core::models::unetr::UnetrConfig;
+use sonoseg_core::models::vit::VitConfig;
+
+use crate::case::Case;
+
+pub async fn vit_block(case: &mut Case) {
+    let block = Block::new(
+        case.size("dim"),
+        case.size("heads"),
+        case.size("mlp_ratio"),
+        case.number("ln_eps"),
+        &case.device,
+    );
+    let block = case.fill(block);
+    let x = case.tensor::<3>("in.x").require_grad();
+    let y = block.forward(x.clone());
+    let gradients = (y.clone() * case.tensor("in.cot.y")).sum().backward();
+    case.compare_tensor("out.y", y.inner()).await;
+    case.compare_gradient("x", &x, &gradients).await;
+    case.compare_gradients(&block, &gradients).await;
+}
+
+fn vit(case: &Case) -> VitConfig {
+    VitConfig {
+        image_size: case.size("img_size"),
+        patch_size: case.size("patch_size"),
+        channels: case.size("in_chans"),
+        width: case.size("embed_dim"),
+        depth: case.size("depth"),
+        heads: case.size("heads"),
+        mlp_ratio: case.size("mlp_ratio"),
+        norm_epsilon: case.number("ln_eps"),
+    }
+}
+
+fn taps(case: &Case) -> Vec<usize> {
+    case.config["taps"].as_array().unwrap().iter().map(|tap| tap.as_u64().unwrap() as usize).collect()
+}
+
+pub async fn vit_encoder_taps(case: &mut Case) {
+    let network = case.fill(vit(case).init(&case.device));
+    let x = case.tensor::<4>("in.x").require_grad();
+    let taps = taps(case);
+    let features = network.forward_taps(x.clone(), &taps);
+    let weighted = |sum: Tensor<1>, y: &Tensor<4>, name: &str| sum + (y.clone() * case.tensor(name)).sum();
+    let mut scalar = (features.class.clone() * case.tensor("in.cot.cls")).sum();
+    scalar = weighted(scalar, &features.last, "in.cot.final");
+    for (tap, map) in taps.iter().zip(&features.taps) {
+        scalar = weighted(scalar, map, &format!("in.cot.tap.{tap}"));
+    }
+    let gradients = scalar.backward();
+    for (tap, map) in taps.iter().zip(features.taps) {
+        case.compare_tensor(&format!("out.tap.{tap}"), map.inner()).await;
+    }
+    case.compare_tensor("out.final", features.last.inner()).await;
+    case.compare_tensor("out.cls", features.class.inner()).await;
+    case.compare_gradient("x", &x, &gradients).await;
+    case.compare_gradients(&network, &gradients).await;
+}
+
+pub async fn unetr(case: &mut Case) {
+    let config = UnetrConfig {
+        encoder: vit(case),
+        taps: taps(case).try_into().unwrap(),
+        feature_size: case.size("feature_size"),
+        groups: case.size("groups"),
+        group_norm_epsilon: case.number("gn_eps"),
+        out_channels: case.size("out_channels"),
+    };
+    let network = case.fill(config.init(&case.device));
+    let x = case.tensor::<4>("in.x").require_grad();
+    let logits = network.forward(x.clone());
+    let settings = DiceFocalConfig { smooth: case.number("smooth"), gamma: case.number("gamma"), ..Default::default() };
+    let loss = dice_focal(logits.clone(), case.tensor("in.target"), &settings);
+    let gradients = loss.clone().backward();
+    case.compare_tensor("out.logits", logits.inner()).await;
+    case.compare_tensor("out.loss", loss.inner()).await;
+    case.compare_gradient("x", &x, &gradients).await;
+    case.compare_gradients(&network, &gradients).await;
+    assert!(network.num_params() > 0, "a network without parameters proves nothing");
+}

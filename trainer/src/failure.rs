@@ -1,0 +1,71 @@
+//! Exit codes that scripts can rely on.
+
+use sonoseg_core::checkpoint::CheckpointError;
+use sonoseg_core::data::DataError;
+use sonoseg_core::recipe::RecipeError;
+use sonoseg_core::train::TrainError;
+
+/// Some inputs could not be used; the rest was done.
+#[derive(Debug)]
+pub(crate) struct SomeFailed {
+    pub(crate) failed: usize,
+    pub(crate) total: usize,
+}
+
+impl std::fmt::Display for SomeFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} inputs could not be used; the others are done", self.failed, self.total)
+    }
+}
+
+impl std::error::Error for SomeFailed {}
+
+/// A wrong argument that the parser cannot see.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// 2 usage or recipe, 3 data, 4 memory, 5 diverged, 1 anything else.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if cause.is::<Usage>() || cause.is::<RecipeError>() {
+            return 2;
+        }
+        if cause.is::<DataError>() || cause.is::<CheckpointError>() || cause.is::<SomeFailed>() {
+            return 3;
+        }
+        match cause.downcast_ref::<TrainError>() {
+            Some(TrainError::Diverged { .. }) => return 5,
+            Some(TrainError::Data(_)) => return 3,
+            Some(TrainError::Device(reason)) if reason.to_lowercase().contains("memory") => return 4,
+            _ => {}
+        }
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            return if io.kind() == std::io::ErrorKind::OutOfMemory { 4 } else { 3 };
+        }
+    }
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn every_kind_of_failure_has_its_code() {
+        let data: Result<(), _> = Err(DataError::unreadable("a.png", "is cut short"));
+        assert_eq!(exit_code(&data.context("reading").unwrap_err()), 3);
+        assert_eq!(exit_code(&Usage("no".into()).into()), 2);
+        assert_eq!(exit_code(&TrainError::Diverged { epoch: 0, step: 0, loss: f64::NAN }.into()), 5);
+        assert_eq!(exit_code(&TrainError::Device("out of memory".into()).into()), 4);
+        assert_eq!(exit_code(&anyhow::anyhow!("something")), 1);
+    }
+}

@@ -1,0 +1,84 @@
+//! Batches read ahead on threads, in the order asked for, so that training does not wait for files.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{Scope, ScopedJoinHandle};
+
+use sonoseg_core::data::DataError;
+use sonoseg_core::data::loader::{BatchPlan, HostBatch};
+use sonoseg_core::data::sample::Source;
+use sonoseg_core::tasks::Task;
+use sonoseg_core::train::Feed;
+
+type Work = (usize, BatchPlan);
+type Made = (usize, Result<HostBatch, DataError>);
+
+/// Reads ahead with `threads` threads.
+pub(crate) struct ThreadFeed<'scope, 'env, S: Source, T: Task> {
+    scope: &'scope Scope<'scope, 'env>,
+    source: &'env S,
+    task: &'env T,
+    seed: u64,
+    threads: usize,
+    running: Option<Running<'scope>>,
+}
+
+struct Running<'scope> {
+    made: Receiver<Made>,
+    waiting: BTreeMap<usize, Result<HostBatch, DataError>>,
+    next: usize,
+    total: usize,
+    _handles: Vec<ScopedJoinHandle<'scope, ()>>,
+}
+
+impl<'scope, 'env, S: Source, T: Task> ThreadFeed<'scope, 'env, S, T> {
+    pub(crate) fn new(
+        scope: &'scope Scope<'scope, 'env>,
+        source: &'env S,
+        task: &'env T,
+        seed: u64,
+        threads: usize,
+    ) -> Self {
+        Self { scope, source, task, seed, threads: threads.max(1), running: None }
+    }
+}
+
+impl<S: Source, T: Task> Feed for ThreadFeed<'_, '_, S, T> {
+    fn start(&mut self, plans: Vec<BatchPlan>) {
+        // Dropping the old receiver ends the old threads at their next batch.
+        self.running = None;
+        let total = plans.len();
+        let work = Arc::new(Mutex::new(plans.into_iter().enumerate()));
+        let (send, made): (SyncSender<Made>, Receiver<Made>) = sync_channel(2 * self.threads);
+        let handles = (0..self.threads)
+            .map(|_| {
+                let (work, send) = (Arc::clone(&work), send.clone());
+                let (source, task, seed) = (self.source, self.task, self.seed);
+                self.scope.spawn(move || {
+                    let take = || -> Option<Work> { work.lock().ok()?.next() };
+                    while let Some((index, plan)) = take() {
+                        let batch = HostBatch::make(source, &plan, seed, &|sample, rng| task.views(sample, rng));
+                        if send.send((index, batch)).is_err() {
+                            return;
+                        }
+                    }
+                })
+            })
+            .collect();
+        self.running = Some(Running { made, waiting: BTreeMap::new(), next: 0, total, _handles: handles });
+    }
+
+    async fn next(&mut self) -> Option<Result<HostBatch, DataError>> {
+        let running = self.running.as_mut()?;
+        if running.next == running.total {
+            return None;
+        }
+        while !running.waiting.contains_key(&running.next) {
+            let (index, batch) = running.made.recv().ok()?;
+            running.waiting.insert(index, batch);
+        }
+        running.next += 1;
+        running.waiting.remove(&(running.next - 1))
+    }
+}

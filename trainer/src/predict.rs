@@ -1,0 +1,197 @@
+//! `sonoseg predict`: needles in images, DICOM files, videos and folders of them.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+use sonoseg_core::data::DataError;
+use sonoseg_core::data::image::Image;
+use sonoseg_core::formats::{self, encode_png_mask, encode_png_rgb};
+use sonoseg_core::predict::Predictor;
+
+use crate::args::Predict;
+use crate::device;
+use crate::failure::SomeFailed;
+use crate::files;
+use crate::overlay;
+use crate::terminal::{bar, say, warn};
+use crate::video::{Video, is_video};
+
+/// One row of `geometry.csv`. Lengths in pixels of the input; millimetres only where the file says its scale.
+#[derive(Serialize)]
+struct Row<'a> {
+    input: &'a str,
+    frame: u64,
+    needle: bool,
+    confidence: Option<f64>,
+    entry_x: Option<f64>,
+    entry_y: Option<f64>,
+    tip_x: Option<f64>,
+    tip_y: Option<f64>,
+    tip_spread_px: Option<f64>,
+    angle_deg: Option<f64>,
+    length_px: Option<f64>,
+    length_mm: Option<f64>,
+    mask_pixels: usize,
+}
+
+pub(crate) fn run(verb: &Predict) -> Result<()> {
+    let chosen = device::choose(verb.device)?;
+    let predictor = files::load_model(&verb.model, &chosen.device)?;
+    let mut inputs = Vec::new();
+    for input in &verb.inputs {
+        collect(input, &mut inputs)?;
+    }
+    inputs.sort();
+    let mut work = Work { predictor, out: &verb.out, every: verb.every, rows: csv::Writer::from_writer(Vec::new()) };
+    let mut failures = Vec::new();
+    let mut predicted = 0;
+    let progress = bar(inputs.len() as u64, "predicting");
+    for (path, label) in &inputs {
+        progress.set_message(label.clone());
+        match work.file(path, label) {
+            Ok(frames) => predicted += frames,
+            Err(error) => {
+                // A full disk or a lost device is nobody's input: it ends the command.
+                if error.chain().all(|cause| !cause.is::<DataError>()) {
+                    return Err(error);
+                }
+                progress.suspend(|| warn(format!("{error:#}")));
+                failures.push((label.clone(), format!("{error:#}")));
+            }
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    files::write(&verb.out.join("geometry.csv"), &work.rows.into_inner()?)?;
+    say(format!("{predicted} frames of {} files on {}: {}", inputs.len() - failures.len(), chosen.name, verb.out.display()));
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let mut list = csv::Writer::from_writer(Vec::new());
+    list.write_record(["input", "reason"])?;
+    for (label, reason) in &failures {
+        list.write_record([label, reason])?;
+    }
+    files::write(&verb.out.join("failures.csv"), &list.into_inner()?)?;
+    say(format!("what could not be read, and why: {}", verb.out.join("failures.csv").display()));
+    Err(SomeFailed { failed: failures.len(), total: inputs.len() }.into())
+}
+
+/// A file by its name, a folder by all files below it; each with the label that its results get.
+fn collect(input: &Path, found: &mut Vec<(PathBuf, String)>) -> Result<()> {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if !input.is_dir() {
+        found.push((input.to_owned(), name(input)));
+        return Ok(());
+    }
+    let mut folders = vec![input.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).map_err(|e| DataError::unreadable(files::absolute(&folder), e))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if !name(&path).starts_with('.') {
+                let label = path.strip_prefix(input).unwrap_or(&path).display().to_string();
+                found.push((path, label));
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Work<'a> {
+    predictor: Predictor,
+    out: &'a Path,
+    every: u64,
+    rows: csv::Writer<Vec<u8>>,
+}
+
+impl Work<'_> {
+    /// Predict a file; the number of frames done.
+    fn file(&mut self, path: &Path, label: &str) -> Result<u64> {
+        if is_video(path) {
+            // A missing file is to be called so, not a broken video.
+            std::fs::metadata(path).map_err(|e| DataError::unreadable(files::absolute(path), e))?;
+            let mut video = Video::open(path)?;
+            return self.frames(label, true, || video.next());
+        }
+        let clip = formats::open(&files::absolute(path), files::read(path)?)?;
+        let mut next = 0;
+        self.frames(label, clip.len() > 1, || {
+            next += 1;
+            (next <= clip.len()).then(|| clip.frame(next - 1)).transpose()
+        })
+    }
+
+    /// Slide the network's window over the frames; at the ends of a clip the first and last frame repeat.
+    fn frames(
+        &mut self,
+        label: &str,
+        numbered: bool,
+        mut next: impl FnMut() -> Result<Option<Image>, DataError>,
+    ) -> Result<u64> {
+        let half = self.predictor.window() / 2;
+        let mut window: VecDeque<Image> = VecDeque::new();
+        let Some(first) = next()? else {
+            return Err(DataError::unreadable(label, "holds no frames").into());
+        };
+        window.extend(std::iter::repeat_n(first, half + 1));
+        let (mut index, mut done, mut left) = (0_u64, 0, half);
+        let mut failure = None;
+        loop {
+            while window.len() < 2 * half + 1 {
+                let more = if failure.is_none() { next().unwrap_or_else(|e| { failure = Some(e); None }) } else { None };
+                match more {
+                    Some(frame) => window.push_back(frame),
+                    None if left > 0 => {
+                        left -= 1;
+                        window.extend(window.back().cloned());
+                    }
+                    None => {
+                        return match failure {
+                            Some(error) => Err(error.into()),
+                            None => Ok(done),
+                        };
+                    }
+                }
+            }
+            if index.is_multiple_of(self.every) {
+                self.frame(label, index, numbered, &window)?;
+                done += 1;
+            }
+            index += 1;
+            window.pop_front();
+        }
+    }
+
+    fn frame(&mut self, label: &str, index: u64, numbered: bool, window: &VecDeque<Image>) -> Result<()> {
+        let frames: Vec<&Image> = window.iter().collect();
+        let frame = frames[frames.len() / 2];
+        let prediction = pollster::block_on(self.predictor.predict(&frames))?;
+        let stem = if numbered { format!("{label}/{index:06}.png") } else { format!("{label}.png") };
+        files::write(&self.out.join("masks").join(&stem), &encode_png_mask(&prediction.mask)?)?;
+        let overlay = encode_png_rgb(frame.height, frame.width, &overlay::draw(frame, &prediction))?;
+        files::write(&self.out.join("overlays").join(&stem), &overlay)?;
+        let found = prediction.detection;
+        let needle = found.map(|f| f.needle);
+        let spacing = needle.and_then(|n| frame.scale.at(&[(n.entry.x, n.entry.y), (n.tip.x, n.tip.y)]));
+        self.rows.serialize(Row {
+            input: label,
+            frame: index,
+            needle: found.is_some(),
+            confidence: found.map(|f| f.confidence),
+            entry_x: needle.map(|n| n.entry.x),
+            entry_y: needle.map(|n| n.entry.y),
+            tip_x: needle.map(|n| n.tip.x),
+            tip_y: needle.map(|n| n.tip.y),
+            tip_spread_px: found.map(|f| f.tip_spread_px),
+            angle_deg: needle.map(|n| n.angle_deg(spacing)),
+            length_px: needle.map(|n| n.length_px()),
+            length_mm: needle.zip(spacing).map(|(n, spacing)| n.length_mm(spacing)),
+            mask_pixels: prediction.mask.classes.iter().filter(|&&class| class > 0).count(),
+        })?;
+        Ok(())
+    }
+}

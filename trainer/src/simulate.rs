@@ -1,0 +1,94 @@
+//! `sonoseg simulate`: labelled procedures from the simulator of core.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow};
+use sonoseg_core::data::DataError;
+use sonoseg_core::data::image::{Image, ScaleRegion};
+use sonoseg_core::data::synthetic::{NeedleSimConfig, Procedure, simulate_procedure};
+use sonoseg_core::formats::{DicomClipOptions, encode_png_grey, write_dicom_clip};
+
+use crate::args::{Simulate, SimulateNeedle};
+use crate::failure::Usage;
+use crate::files;
+use crate::folder::{LabelRow, Meta, write_labels};
+use crate::terminal::{bar, say};
+
+pub(crate) fn run(verb: &Simulate) -> Result<()> {
+    let Simulate::Needle(verb) = verb;
+    let mut config = match &verb.config {
+        Some(path) => toml::from_str(&files::read_text(path)?)
+            .map_err(|e| Usage(format!("{}: {e}", files::absolute(path))))?,
+        None => NeedleSimConfig::default(),
+    };
+    if verb.difficulty.is_some() {
+        config.difficulty = verb.difficulty;
+    }
+    let folder = verb.out.join("procedures");
+    if folder.exists() {
+        let message = format!("{} exists already: choose another --out", files::absolute(&folder));
+        return Err(DataError::Inconsistent(message).into());
+    }
+    if verb.frames == 0 || verb.procedures == 0 {
+        return Err(Usage("--procedures and --frames must be at least 1".into()).into());
+    }
+    files::write(&verb.out.join("simulation.toml"), describe(verb, &config)?.as_bytes())?;
+
+    let progress = bar(verb.procedures, "simulating");
+    let next = AtomicU64::new(0);
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(verb.procedures as usize);
+    let work = || -> Result<()> {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= verb.procedures {
+                return Ok(());
+            }
+            let procedure = simulate_procedure(&config, verb.seed, index, verb.frames);
+            write_procedure(verb, &procedure, index)?;
+            progress.inc(1);
+        }
+    };
+    thread::scope(|scope| -> Result<()> {
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for handle in handles {
+            handle.join().map_err(|_| anyhow!("a simulator thread panicked"))??;
+        }
+        Ok(())
+    })?;
+    progress.finish_and_clear();
+    say(format!("{} procedures of {} frames in {}", verb.procedures, verb.frames, verb.out.display()));
+    say(format!("next: sonoseg train recipes/needle-demo.toml --data {} --out runs/needle", verb.out.display()));
+    Ok(())
+}
+
+fn describe(verb: &SimulateNeedle, config: &NeedleSimConfig) -> Result<String> {
+    let settings = toml::to_string_pretty(config).context("writing the simulator's settings")?;
+    Ok(format!("# seed {}, {} procedures of {} frames\n{settings}", verb.seed, verb.procedures, verb.frames))
+}
+
+fn write_procedure(verb: &SimulateNeedle, procedure: &Procedure, index: u64) -> Result<()> {
+    let folder = verb.out.join("procedures").join(&procedure.id);
+    for (number, frame) in procedure.frames.iter().enumerate() {
+        let png = encode_png_grey(frame.image.height, frame.image.width, &frame.image.to_bytes())?;
+        files::write(&folder.join(format!("frames/{number:06}.png")), &png)?;
+    }
+    let rows = procedure.frames.iter().enumerate().map(|(number, frame)| LabelRow::new(number, frame.needle.as_ref()));
+    write_labels(&folder.join("labels.csv"), rows)?;
+    let difficulty = serde_json::to_value(procedure.difficulty)?.as_str().map(str::to_owned);
+    let meta = Meta {
+        difficulty,
+        fps: Some(procedure.fps),
+        spacing: Some(procedure.spacing),
+        origin: Some(format!("sonoseg simulate needle, seed {}, procedure {index}", verb.seed)),
+    };
+    files::write(&folder.join("meta.json"), serde_json::to_string_pretty(&meta)?.as_bytes())?;
+    if verb.dicom {
+        let frames: Vec<Image> = procedure.frames.iter().map(|frame| frame.image.clone()).collect();
+        let (right, bottom) = (frames[0].width as f64 - 1.0, frames[0].height as f64 - 1.0);
+        let region = ScaleRegion { left: 0.0, top: 0.0, right, bottom, spacing: procedure.spacing };
+        let options = DicomClipOptions { fps: procedure.fps, region: Some(region), quality: 85, seed: verb.seed ^ index };
+        files::write(&folder.join("clip.dcm"), &write_dicom_clip(&frames, &options)?)?;
+    }
+    Ok(())
+}

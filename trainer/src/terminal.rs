@@ -1,0 +1,35 @@
+//! All that is printed: progress, tables, complaints.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this file is the terminal")]
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A line for people and for logs.
+pub(crate) fn say(line: impl std::fmt::Display) {
+    println!("{line}");
+}
+
+/// An error with its causes, once.
+pub(crate) fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
+
+/// Something that went wrong while the rest goes on.
+pub(crate) fn warn(line: impl std::fmt::Display) {
+    eprintln!("warning: {line}");
+}
+
+/// A bar on a terminal; nothing where the output is a file or a pipe.
+pub(crate) fn bar(total: u64, what: &'static str) -> ProgressBar {
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(total), target);
+    let style = ProgressStyle::with_template("{prefix:>10} {wide_bar} {pos}/{len} {eta} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_prefix(what);
+    bar.enable_steady_tick(Duration::from_millis(500));
+    bar
+}
