@@ -95,9 +95,9 @@ impl Page {
     }
 
     /// What the page says about itself: the `data-*` attributes of its root, names as in JavaScript (`tipX`).
-    pub(crate) fn state(&self) -> BTreeMap<String, String> {
+    pub(crate) fn state(&self) -> State {
         let text = self.script("JSON.stringify({...(document.querySelector('[data-state]') ?? {}).dataset})");
-        text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+        State(text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
     }
 
     /// The value of an expression in the page.
@@ -110,24 +110,50 @@ impl Page {
     pub(crate) fn wait<T>(&self, seconds: u64, what: &str, ask: impl Fn(&State) -> Option<T>) -> T {
         let start = Instant::now();
         loop {
-            let state = State(self.state());
+            let state = self.state();
             if let Some(answer) = ask(&state) {
                 return answer;
             }
             if start.elapsed().as_secs() >= seconds {
                 self.screenshot("failed");
                 let thrown = self.exceptions.lock().unwrap().join("\n");
-                let text = self.script("document.body.innerText");
+                let text = self.text();
                 panic!("{}: no {what} within {seconds} s.\n{state:?}\nexceptions: {thrown}\ntext: {text}", self.name);
             }
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
+    /// The messages that the page shows to the user, the newest last.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        let texts =
+            self.script("JSON.stringify([...document.querySelectorAll('.notice span')].map(e => e.textContent))");
+        texts.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    /// All text of the page.
+    pub(crate) fn text(&self) -> String {
+        self.script("document.body.innerText").as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Load the page again, with everything that the browser kept of it.
+    pub(crate) fn reload(&mut self) {
+        self.opened = Instant::now();
+        self.tab.reload(false, None).expect("the page answers again");
+    }
+
     /// Hand files to the page as a person does with its file button.
-    pub(crate) fn choose_files(&self, files: &[&Path]) {
+    pub(crate) fn choose_files(&self, input: &str, files: &[&Path]) {
         let names: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
-        self.tab.find_element("input[type=file]").unwrap().set_input_files(&names).unwrap();
+        self.tab.find_element(input).unwrap().set_input_files(&names).unwrap();
+    }
+
+    /// Stop the clip when it plays.
+    pub(crate) fn pause(&self) {
+        if self.state().text("playing") == "true" {
+            self.press("Space");
+            self.wait(10, "pause", |state| (state.text("playing") == "false").then_some(()));
+        }
     }
 
     /// Press a key, by its name in CDP (`ArrowRight`, `Space`).

@@ -3,4 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod chromium;
+mod files;
+mod scenarios;
 mod server;

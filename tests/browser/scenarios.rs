@@ -1,0 +1,167 @@
+//! What a person does, and what goes wrong for them.
+
+use crate::chromium::{Graphics, Page, State, repository};
+use crate::files::{Files, demo_tips};
+use std::path::Path;
+
+/// How far the tip may be from the truth, in pixels of the bundled clip, on most of the frames.
+const TIP_TOLERANCE_PX: f64 = 12.0;
+
+/// Longest time to the first overlay on the CPU after a warm load, in seconds.
+const FIRST_OVERLAY_S: f64 = 15.0;
+
+/// Ready to work, on this device, with a model and a clip.
+fn ready(page: &Page, device: &str) {
+    page.wait(120, "ready page", |state| {
+        assert_ne!(state.text("state"), "stopped", "{state:?}");
+        (state.text("state") == "ready" && state.number("frames") > Some(0.0)).then_some(())
+    });
+    assert_eq!(page.state().text("device"), device, "the wrong device");
+}
+
+/// The answer of the model for the frame on the screen.
+fn predicted(state: &State) -> Option<()> {
+    matches!(state.text("predicted"), "needle" | "none").then_some(())
+}
+
+/// The notice that contains a text; notices appear when the worker has answered.
+fn notice(page: &Page, text: &str) {
+    page.wait(60, &format!("notice with '{text}'"), |_| {
+        page.notices().iter().any(|notice| notice.contains(text)).then_some(())
+    });
+}
+
+/// Go through frames of the bundled clip and compare what is drawn with the truth, on `count` frames with a needle.
+fn overlay_is_on_the_needle(page: &Page, count: usize) {
+    let tips = demo_tips(&repository().join("app/assets/demo-labels.csv"));
+    let visible: Vec<usize> = (0..tips.len()).filter(|&frame| tips[frame].is_some()).collect();
+    let step = (visible.len() / count).max(1);
+    page.press("Home");
+    let mut shown = 0;
+    let mut near = 0;
+    let mut errors = Vec::new();
+    for &frame in visible.iter().skip(step / 2).step_by(step).take(count) {
+        for _ in shown..frame {
+            page.press("ArrowRight");
+        }
+        shown = frame;
+        let found = page.wait(60, &format!("answer for frame {frame}"), |state| {
+            predicted(state).filter(|()| state.number("frame") == Some(frame as f64))?;
+            Some((state.number("tipX"), state.number("tipY"), state.number("overlayPixels")))
+        });
+        let Some((x, y)) = tips[frame] else { continue };
+        if let (Some(tip_x), Some(tip_y), Some(pixels)) = found {
+            assert!(pixels > 0.0, "frame {frame}: a needle without an overlay");
+            let error = (tip_x - x).hypot(tip_y - y);
+            errors.push(format!("{error:.1}"));
+            near += usize::from(error <= TIP_TOLERANCE_PX);
+        }
+    }
+    page.screenshot("overlay");
+    assert!(2 * near > count, "the overlay is on the needle in {near} of {count} frames; tip errors {errors:?} px");
+}
+
+#[test]
+fn on_webgpu_the_overlay_is_on_the_needle() {
+    let page = Page::open("webgpu", Graphics::SoftwareWebGpu, "?device=webgpu");
+    ready(&page, "webgpu");
+    page.wait(60, "first overlay", predicted);
+    page.pause();
+    overlay_is_on_the_needle(&page, 6);
+    page.close();
+}
+
+#[test]
+fn on_the_cpu_it_plays_and_the_overlay_is_on_the_needle() {
+    let mut page = Page::open("cpu", Graphics::Off, "?device=cpu");
+    ready(&page, "cpu");
+    page.reload();
+    page.wait(60, "first overlay", predicted);
+    let first = page.age().as_secs_f64();
+    assert!(first <= FIRST_OVERLAY_S, "the first overlay took {first:.1} s, {FIRST_OVERLAY_S} are allowed");
+    page.screenshot("first-overlay");
+    page.pause();
+    overlay_is_on_the_needle(&page, 10);
+    page.press("Home");
+    page.press("Space");
+    page.wait(60, "playing clip", |state| (state.number("frame") >= Some(3.0)).then_some(()));
+    page.pause();
+    page.press("?");
+    page.screenshot("keys");
+    page.close();
+}
+
+#[test]
+fn a_dicom_clip_and_a_video_open() {
+    let files = Files::new();
+    let page = Page::open("open", Graphics::Off, "?device=cpu");
+    ready(&page, "cpu");
+    for (file, frames) in [(files.dicom(8), 8.0), (files.mp4(8), 8.0)] {
+        page.choose_files("#open-files", &[&file]);
+        let name = file.file_name().unwrap().to_str().unwrap();
+        page.wait(60, &format!("answer for {name}"), |state| {
+            predicted(state).filter(|()| state.text("clip") == name && state.number("frames") == Some(frames))
+        });
+        page.screenshot(name);
+    }
+    page.close();
+}
+
+#[test]
+fn without_webgpu_the_cpu_does_it_and_the_page_says_so() {
+    let page = Page::open("no-webgpu", Graphics::NoWebGpu, "");
+    ready(&page, "cpu");
+    page.wait(60, "first overlay", predicted);
+    assert!(page.text().contains("CPU"), "the page does not say that it uses the CPU");
+    page.screenshot("ready");
+    page.close();
+}
+
+#[test]
+fn a_gpu_that_fails_the_self_test_is_not_used() {
+    let page = Page::open("self-test", Graphics::SoftwareWebGpu, "?device=webgpu&selftest=fail");
+    ready(&page, "cpu");
+    page.wait(60, "first overlay", predicted);
+    notice(&page, "self-test");
+    page.screenshot("ready");
+    page.close();
+}
+
+#[test]
+fn a_lost_device_is_replaced_and_the_work_goes_on() {
+    let page = Page::open("lost", Graphics::SoftwareWebGpu, "?device=webgpu&lose=1");
+    ready(&page, "webgpu");
+    notice(&page, "lost");
+    page.pause();
+    page.press("End");
+    page.wait(120, "answer after the loss", |state| {
+        let last = state.number("frame") == state.number("frames").map(|count| count - 1.0);
+        predicted(state).filter(|()| last && state.text("state") == "ready")
+    });
+    page.screenshot("again");
+    page.close();
+}
+
+#[test]
+fn bad_files_are_named_with_the_reason_and_the_good_one_opens() {
+    let files = Files::new();
+    let page = Page::open("bad-files", Graphics::Off, "?device=cpu");
+    ready(&page, "cpu");
+    let bad = [files.truncated_png(), files.text_as_dicom(), files.mp4_of_old_codec()];
+    for file in &bad {
+        page.choose_files("#open-files", &[file]);
+        notice(&page, file.file_name().unwrap().to_str().unwrap());
+    }
+    let model = files.foreign_model();
+    page.choose_files("#open-model", &[&model]);
+    notice(&page, "resnet.safetensors");
+    page.screenshot("notices");
+    let good = files.dicom(4);
+    let mut all: Vec<&Path> = bad.iter().map(|file| file.as_path()).collect();
+    all.push(&good);
+    page.choose_files("#open-files", &all);
+    page.wait(60, "answer for the good file of the batch", |state| {
+        predicted(state).filter(|()| state.text("clip") == "insertion.dcm")
+    });
+    page.close();
+}
