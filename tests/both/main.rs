@@ -4,6 +4,7 @@
 
 mod case;
 mod layers;
+mod learns;
 mod networks;
 mod numbers;
 mod parity;

@@ -59,7 +59,7 @@ fn every_reference_case_matches() {
 }
 
 #[cfg(target_family = "wasm")]
-mod browser {
+pub mod browser {
     use burn::tensor::Device;
     use wasm_bindgen_test::{console_log, wasm_bindgen_test, wasm_bindgen_test_configure};
 
@@ -75,9 +75,21 @@ mod browser {
         ("dice_focal_loss__smooth1e-5", include_bytes!("../reference/dice_focal_loss__smooth1e-5.safetensors")),
     ];
 
+    /// The device of this tab; it can be opened once only.
+    pub async fn gpu() -> Device {
+        use std::cell::RefCell;
+        thread_local!(static OPEN: RefCell<Option<Device>> = const { RefCell::new(None) });
+        if let Some(device) = OPEN.with_borrow(Clone::clone) {
+            return device;
+        }
+        let device = Device::wgpu_options().init_async().await.unwrap();
+        OPEN.set(Some(device.clone()));
+        device
+    }
+
     #[wasm_bindgen_test]
     async fn networks_and_losses_match_on_webgpu_and_on_the_cpu() {
-        let gpu = Device::wgpu_options().init_async().await.unwrap();
+        let gpu = gpu().await;
         for (label, device) in [("CPU", Device::flex()), ("WebGPU", gpu)] {
             for (name, bytes) in CASES {
                 let result = super::check(bytes, &device).await.unwrap();

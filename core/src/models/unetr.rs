@@ -28,7 +28,7 @@ pub struct UnetrConfig {
     pub taps: [usize; 3],
     /// Channels at full size, `f` above. The paper: 32.
     pub feature_size: usize,
-    /// Groups of every group normalisation; the paper does not say, 8 by default.
+    /// Groups of every group normalisation; the paper does not say; 8 for `base`.
     pub groups: usize,
     /// Epsilon of the group normalisations.
     pub group_norm_epsilon: f64,
@@ -51,12 +51,13 @@ pub enum Preset {
 impl UnetrConfig {
     /// A named size with `out_channels` masks.
     pub fn preset(preset: Preset, out_channels: usize) -> Self {
-        let (encoder, taps, feature_size) = match preset {
-            Preset::Tiny => (VitConfig::new(128, 8, 4), [2, 4, 6], 8),
-            Preset::Small => (VitConfig::new(192, 12, 3), [3, 6, 9], 16),
-            Preset::Base => (VitConfig::new(768, 12, 12), [3, 6, 9], 32),
+        // Four channels a group at full size everywhere: with one each, the norm would erase how much was found.
+        let (encoder, taps, feature_size, groups) = match preset {
+            Preset::Tiny => (VitConfig::new(128, 8, 4), [2, 4, 6], 8, 2),
+            Preset::Small => (VitConfig::new(192, 12, 3), [3, 6, 9], 16, 4),
+            Preset::Base => (VitConfig::new(768, 12, 12), [3, 6, 9], 32, 8),
         };
-        Self { encoder, taps, feature_size, groups: 8, group_norm_epsilon: 1e-5, out_channels }
+        Self { encoder, taps, feature_size, groups, group_norm_epsilon: 1e-5, out_channels }
     }
 
     /// What makes these sizes impossible, if anything.

@@ -1,0 +1,204 @@
+//! The trainer as people use it: the real program, on data that it makes itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// The program, built by `cargo build` beside the tests.
+fn program() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.ancestors().nth(2).unwrap().join("sonoseg");
+    assert!(path.exists(), "{} is missing: run `cargo build` first", path.display());
+    path
+}
+
+fn sonoseg(arguments: &[&str]) -> Output {
+    Command::new(program()).args(arguments).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn succeeds(arguments: &[&str]) -> String {
+    let output = sonoseg(arguments);
+    assert!(output.status.success(), "sonoseg {arguments:?} failed: {}", said(&output));
+    said(&output)
+}
+
+fn fails(code: i32, arguments: &[&str]) -> String {
+    let output = sonoseg(arguments);
+    assert_eq!(output.status.code(), Some(code), "sonoseg {arguments:?}: {}", said(&output));
+    assert_eq!(said(&output).matches("error:").count(), 1, "an error is told once: {}", said(&output));
+    said(&output)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A network small enough to train in a test.
+const RECIPE: &str = r#"
+name = "test"
+trained_on = "simulated ultrasound"
+[network]
+preset = "tiny"
+width = 16
+depth = 3
+heads = 2
+taps = [1, 2, 3]
+feature_size = 4
+[preparation]
+size = 32
+[train]
+epochs = 2
+batch = 2
+accumulate = 2
+updates_per_epoch = 2
+"#;
+
+struct Workshop {
+    folder: TempDir,
+}
+
+impl Workshop {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("recipe.toml"), RECIPE).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn simulate(&self, name: &str, seed: &str) -> PathBuf {
+        let out = self.path(name);
+        let settings = ["--procedures", "3", "--frames", "4", "--seed", seed, "--dicom"];
+        succeeds(&[&["simulate", "needle", "--out", text(&out)], settings.as_slice()].concat());
+        out
+    }
+
+    fn train(&self, data: &Path, run: &str, settings: &[&str]) -> PathBuf {
+        let (recipe, out) = (self.path("recipe.toml"), self.path(run));
+        let basic = ["train", text(&recipe), "--data", text(data), "--out", text(&out), "--device", "flex"];
+        succeeds(&[&basic, settings].concat());
+        out
+    }
+}
+
+#[test]
+fn simulate_train_evaluate_export_and_predict() {
+    let shop = Workshop::new();
+    let data = shop.simulate("data", "1");
+    let again = shop.simulate("again", "1");
+    let frame = "procedures/p0001/frames/000002.png";
+    assert_eq!(fs::read(data.join(frame)).unwrap(), fs::read(again.join(frame)).unwrap(), "the seed decides");
+
+    let run = shop.train(&data, "run", &[]);
+    for file in ["recipe.toml", "splits.json", "environment.json", "metrics.jsonl", "last.safetensors"] {
+        assert!(run.join(file).exists(), "a run holds {file}");
+    }
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().filter(|line| line.contains("val_iou")).count(), 2, "an entry per epoch: {metrics}");
+
+    let model = shop.path("model.safetensors");
+    fs::copy(run.join("last.safetensors"), run.join("best.safetensors")).unwrap();
+    succeeds(&["export", text(&run), "--out", text(&model), "--dtype", "f16"]);
+    let table = shop.path("table");
+    let printed = succeeds(&["evaluate", text(&model), "--data", text(&data), "--out", text(&table)]);
+    assert!(printed.contains("baseline") && printed.contains("Not for clinical use"), "{printed}");
+    let metrics: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(table.join("metrics.json")).unwrap()).unwrap();
+    assert_eq!(metrics["model"]["all"]["overlap"]["frames"], 12);
+    assert_eq!(metrics["baseline"]["all"]["overlap"]["frames"], 12);
+
+    // A continued run starts from the weights that it is given.
+    shop.train(&data, "more", &["--init", text(&model), "--set", "train.epochs=1"]);
+
+    // A still picture, a DICOM clip and a broken file in one folder: the rest of the batch goes on.
+    let inputs = shop.path("inputs");
+    fs::create_dir(&inputs).unwrap();
+    fs::copy(data.join(frame), inputs.join("still.png")).unwrap();
+    fs::copy(data.join("procedures/p0000/clip.dcm"), inputs.join("clip.dcm")).unwrap();
+    fs::write(inputs.join("broken.png"), b"\x89PNG\r\n\x1a\nnothing").unwrap();
+    let out = shop.path("out");
+    let printed = fails(3, &["predict", text(&model), text(&inputs), "--out", text(&out)]);
+    assert!(printed.contains("broken.png"), "the broken file is named: {printed}");
+    let geometry = fs::read_to_string(out.join("geometry.csv")).unwrap();
+    assert_eq!(geometry.lines().count(), 1 + 1 + 4, "{geometry}");
+    assert!(fs::read_to_string(out.join("failures.csv")).unwrap().contains("broken.png"));
+    let mask = image::open(out.join("masks/still.png.png")).unwrap();
+    let still = image::open(inputs.join("still.png")).unwrap();
+    assert_eq!((mask.width(), mask.height()), (still.width(), still.height()), "masks have the input's size");
+}
+
+#[test]
+fn videos_are_read_frame_by_frame_through_ffmpeg() {
+    let shop = Workshop::new();
+    let data = shop.simulate("data", "5");
+    let run = shop.train(&data, "run", &["--set", "network.frames=video_middle", "--set", "train.epochs=1"]);
+    let clip = shop.path("clip.mp4");
+    let pattern = data.join("procedures/p0000/frames/%06d.png");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-framerate", "15", "-i", text(&pattern), "-pix_fmt", "yuv420p"])
+        .args(["-vf", "scale=trunc(iw/2)*2:trunc(ih/2)*2", text(&clip)])
+        .status()
+        .expect("ffmpeg is needed for this test: apt install ffmpeg");
+    assert!(made.success(), "ffmpeg makes the test's video");
+    let (model, out) = (run.join("last.safetensors"), shop.path("out"));
+    succeeds(&["predict", text(&model), text(&clip), "--out", text(&out)]);
+    assert_eq!(fs::read_dir(out.join("masks/clip.mp4")).unwrap().count(), 4, "one mask a frame");
+    fs::write(shop.path("fake.mp4"), b"no video at all").unwrap();
+    let printed = fails(3, &["predict", text(&model), text(&shop.path("fake.mp4")), "--out", text(&out)]);
+    assert!(printed.contains("fake.mp4") && printed.contains("no video track"), "{printed}");
+}
+
+#[test]
+fn wrong_input_is_answered_with_a_sentence_and_a_code() {
+    let shop = Workshop::new();
+    let (recipe, out) = (shop.path("recipe.toml"), shop.path("out"));
+    let nowhere = shop.path("nowhere");
+    let train = |more: &[&str]| {
+        [&["train", text(&recipe), "--data", text(&nowhere), "--out", text(&out)], more].concat().join("\n")
+    };
+    let words = train(&["--set", "train.epoch=3"]);
+    let printed = fails(2, &words.split('\n').collect::<Vec<_>>());
+    assert!(printed.contains("did you mean `epochs`?"), "{printed}");
+    let words = train(&[]);
+    let printed = fails(3, &words.split('\n').collect::<Vec<_>>());
+    assert!(printed.contains(text(&nowhere)), "the path that was tried is named: {printed}");
+    fails(2, &["paint"]);
+
+    let other = shop.path("other.safetensors");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/dice_loss__closed.safetensors"), &other).unwrap();
+    let printed = fails(3, &["predict", text(&other), text(&recipe), "--out", text(&out)]);
+    assert!(printed.contains("not a sonoseg model"), "{printed}");
+    fs::write(&other, b"short").unwrap();
+    let printed = fails(3, &["export", text(&other), "--out", text(&shop.path("m"))]);
+    assert!(printed.contains("other.safetensors") && printed.contains("safetensors"), "{printed}");
+}
+
+#[test]
+fn a_run_that_diverges_says_so_and_a_data_set_without_needle_labels_is_refused() {
+    let shop = Workshop::new();
+    let data = shop.simulate("data", "2");
+    let (recipe, out) = (shop.path("recipe.toml"), shop.path("wild"));
+    let printed = fails(
+        5,
+        &[
+            "train", text(&recipe), "--data", text(&data), "--out", text(&out), "--device", "flex",
+            "--set", "train.optimiser.learning_rate=1.0", "--set", "train.optimiser.epsilon=1e-300",
+            "--set", "train.epochs=400", "--set", "train.optimiser.betas=[0.0, 0.0]",
+            "--set", "train.optimiser.weight_decay=1e9",
+        ],
+    );
+    assert!(printed.contains("diverged") && printed.contains("learning_rate"), "{printed}");
+
+    fs::write(data.join("procedures/p0000/labels.csv"), "frame,x1,y1,x2,y2\n0,1,2,three,4\n").unwrap();
+    let words = ["train", text(&recipe), "--data", text(&data), "--out", text(&shop.path("never"))];
+    let printed = fails(3, &words);
+    assert!(printed.contains("labels.csv") && printed.contains("line 2"), "{printed}");
+}
