@@ -112,6 +112,8 @@ pub enum Report {
         file: u32,
         /// The frame, from 0.
         frame: usize,
+        /// True when a prediction was asked for, false when its pixels were.
+        predicting: bool,
         /// The reason.
         reason: String,
     },

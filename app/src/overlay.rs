@@ -3,7 +3,7 @@
 /// How the needle is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overlay {
-    /// Mask, shaft line and tip.
+    /// Mask and tip.
     #[default]
     Mask,
     /// Edge of the mask, and tip: a needle is a few pixels wide, and a filled mask hides it.

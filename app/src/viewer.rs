@@ -44,7 +44,7 @@ pub(crate) struct Notice {
 }
 
 /// Whether a file of the list can be read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Readable {
     Unknown,
     Yes,

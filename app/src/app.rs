@@ -1,0 +1,188 @@
+//! The frame of the page: provides viewer and engine, lays out the parts, listens to keys and dropped files.
+
+use leptos::ev;
+use leptos::prelude::*;
+
+use crate::components::canvas::Canvas;
+use crate::components::display::Display;
+use crate::components::files::Files;
+use crate::components::header::Header;
+use crate::components::keys::Keys;
+use crate::components::model::Model;
+use crate::components::notices::Notices;
+use crate::components::readout::Readout;
+use crate::components::speed::Speed;
+use crate::components::strip::Strip;
+use crate::components::transport::Transport;
+use crate::controls::{self, Pickers};
+use crate::engine::{Engine, now};
+use crate::files;
+use crate::keys::{Action, Press, action};
+use crate::options::Options;
+use crate::overlay::Overlay;
+use crate::viewer::{Stage, Viewer};
+
+/// The whole page.
+#[component]
+pub fn App() -> impl IntoView {
+    let viewer = Viewer::new();
+    let options = Options::parse(&window().location().search().unwrap_or_default());
+    let engine = Engine::start(viewer, options);
+    let pickers = Pickers::default();
+    provide_context(viewer);
+    provide_context(engine);
+    provide_context(pickers);
+    listen_to_keys(viewer, engine, pickers);
+    every_picture(viewer, engine);
+    view! {
+        <div
+            id="app"
+            class:dropping=move || viewer.dropping.get()
+            on:dragover=move |event| {
+                event.prevent_default();
+                viewer.dropping.set(true);
+            }
+            on:dragleave=move |event| {
+                if event.related_target().is_none() {
+                    viewer.dropping.set(false);
+                }
+            }
+            on:drop=move |event| {
+                event.prevent_default();
+                viewer.dropping.set(false);
+                engine.open(files::listed(event.data_transfer().and_then(|transfer| transfer.files())));
+            }
+            data-state=move || state_name(viewer)
+            data-device=move || viewer.device.with(|d| d.as_ref().map(|d| if d.gpu { "webgpu" } else { "cpu" }))
+            data-clip=move || viewer.clip.with(|clip| clip.as_ref().map(|clip| clip.name.clone()))
+            data-frames=move || viewer.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames)).to_string()
+            data-frame=move || viewer.frame.get().to_string()
+            data-playing=move || viewer.playing.get().to_string()
+            data-overlay=move || shown_overlay(viewer).name().to_lowercase()
+            data-predicted=move || predicted(viewer)
+            data-notices=move || viewer.notices_so_far.get().to_string()
+            data-tip-x=move || needle(viewer).map(|needle| needle.tip.0.to_string())
+            data-tip-y=move || needle(viewer).map(|needle| needle.tip.1.to_string())
+            data-entry-x=move || needle(viewer).map(|needle| needle.entry.0.to_string())
+            data-entry-y=move || needle(viewer).map(|needle| needle.entry.1.to_string())
+            data-confidence=move || needle(viewer).map(|needle| needle.confidence.to_string())
+            data-overlay-pixels=move || overlay_pixels(viewer).to_string()
+        >
+            <Header />
+            <main>
+                <section class="stage" aria-label="Picture">
+                    <Canvas />
+                    <Notices />
+                </section>
+                <aside aria-label="Results and settings">
+                    <Readout />
+                    <Display />
+                    <Model />
+                    <Files />
+                    <Speed />
+                </aside>
+                <section class="time" aria-label="Time">
+                    <Transport />
+                    <Strip />
+                </section>
+            </main>
+            <footer>
+                <strong>"Not for clinical use."</strong>
+                <span>"Files stay on this device; 0 bytes sent."</span>
+                <span class="quiet">"Predictions by a model trained on simulated ultrasound can be wrong."</span>
+            </footer>
+            <Keys />
+        </div>
+    }
+}
+
+fn state_name(viewer: Viewer) -> &'static str {
+    match viewer.stage.get() {
+        Stage::Starting(_) => "starting",
+        Stage::Stopped(_) => "stopped",
+        Stage::Ready if viewer.model.with(Option::is_none) => "no-model",
+        Stage::Ready => "ready",
+    }
+}
+
+fn needle(viewer: Viewer) -> Option<crate::messages::NeedleReport> {
+    viewer.shown().and_then(|found| found.report.needle)
+}
+
+/// Whether the frame on the screen was looked at: `waiting`, `needle`, `none` or `failed`.
+fn predicted(viewer: Viewer) -> &'static str {
+    use crate::timeline::FrameState;
+    let frame = viewer.frame.get();
+    match viewer.states.with(|states| states.get(frame).copied()) {
+        None | Some(FrameState::Waiting) => "waiting",
+        Some(FrameState::Needle(_)) => "needle",
+        Some(FrameState::NoNeedle) => "none",
+        Some(FrameState::Failed) => "failed",
+    }
+}
+
+pub(crate) fn shown_overlay(viewer: Viewer) -> Overlay {
+    if viewer.peek.get() { Overlay::Hidden } else { viewer.overlay.get() }
+}
+
+fn overlay_pixels(viewer: Viewer) -> usize {
+    let shown = shown_overlay(viewer) != Overlay::Hidden;
+    viewer.shown().filter(|_| shown).map_or(0, |found| found.mask_pixels)
+}
+
+/// Before every repaint: the next frame when it is due, and work for the worker.
+fn every_picture(viewer: Viewer, engine: Engine) {
+    request_animation_frame(move || {
+        viewer.advance(now());
+        engine.pump();
+        every_picture(viewer, engine);
+    });
+}
+
+fn listen_to_keys(viewer: Viewer, engine: Engine, pickers: Pickers) {
+    let down = window_event_listener(ev::keydown, move |event| {
+        let (key, code) = (event.key(), event.code());
+        let press = Press {
+            key: &key,
+            code: &code,
+            shift: event.shift_key(),
+            control: event.ctrl_key() || event.meta_key(),
+            alt: event.alt_key(),
+        };
+        let Some(action) = action(press, viewer.letters.get_untracked()) else { return };
+        if belongs_to_focus(&event, action) {
+            return;
+        }
+        event.prevent_default();
+        if action == Action::Peek {
+            viewer.peek.set(true);
+        } else {
+            controls::perform(action, viewer, engine, pickers);
+        }
+    });
+    let up = window_event_listener(ev::keyup, move |event| {
+        if event.key().eq_ignore_ascii_case("m") {
+            viewer.peek.set(false);
+        }
+    });
+    let blur = window_event_listener(ev::blur, move |_| viewer.peek.set(false));
+    on_cleanup(move || {
+        down.remove();
+        up.remove();
+        blur.remove();
+    });
+}
+
+/// Keys that the focused control needs itself: a button its Space, a slider its arrows, a text field everything.
+fn belongs_to_focus(event: &web_sys::KeyboardEvent, action: Action) -> bool {
+    use wasm_bindgen::JsCast;
+    let Some(element) = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()) else { return false };
+    let tag = element.tag_name().to_lowercase();
+    let kind = element.get_attribute("type").unwrap_or_default();
+    match (tag.as_str(), kind.as_str()) {
+        ("input", "range") => matches!(action, Action::Step(_) | Action::First | Action::Last | Action::File(_)),
+        ("input", "checkbox") | ("button" | "summary" | "select", _) => action == Action::PlayPause,
+        ("input" | "textarea", _) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,184 @@
+//! The picture: zoom at the cursor, pan by dragging, pinch, and the state of the frame in words.
+
+use std::collections::BTreeMap;
+
+use leptos::html;
+use leptos::prelude::*;
+use web_sys::PointerEvent;
+
+use crate::app::shown_overlay;
+use crate::engine::now;
+use crate::paint::{Painter, Scene};
+use crate::timeline::FrameState;
+use crate::viewer::{Stage, Viewer, Weight};
+
+/// Fingers or the mouse on the picture, in canvas pixels, by pointer number.
+type Pointers = StoredValue<BTreeMap<i32, (f64, f64)>>;
+
+/// The canvas and what is written over it.
+#[component]
+pub fn Canvas() -> impl IntoView {
+    let viewer = expect_context::<Viewer>();
+    let canvas = NodeRef::<html::Canvas>::new();
+    let pointers: Pointers = StoredValue::new(BTreeMap::new());
+    Effect::new(move || {
+        if let Some(canvas) = canvas.get() {
+            match Painter::new(&canvas) {
+                Ok(painter) => repaint(viewer, canvas, painter, None),
+                Err(error) => viewer.tell(Weight::Problem, crate::post::reason(&error)),
+            }
+        }
+    });
+    view! {
+        <canvas
+            node_ref=canvas
+            tabindex="0"
+            role="img"
+            aria-label=move || describe(viewer)
+            on:wheel=move |event| {
+                event.prevent_default();
+                let at = position(event.offset_x(), event.offset_y());
+                let factor = (-event.delta_y() * if event.delta_mode() == 0 { 0.0015 } else { 0.05 }).exp();
+                viewer.move_view(|view| view.zoomed(factor.clamp(0.5, 2.0), at));
+            }
+            on:pointerdown=move |event| {
+                if let Some(canvas) = canvas.get_untracked() {
+                    // Without capture the drag ends at the edge of the picture, which is no harm.
+                    let _ = canvas.set_pointer_capture(event.pointer_id());
+                }
+                pointers.update_value(|all| {
+                    all.insert(event.pointer_id(), at(&event));
+                });
+            }
+            on:pointermove=move |event| drag(viewer, pointers, &event)
+            on:pointerup=move |event| release(pointers, &event)
+            on:pointercancel=move |event| release(pointers, &event)
+            on:dblclick=move |_| viewer.fit()
+        ></canvas>
+        <p class="verdict" data-verdict=move || verdict(viewer).0>{move || verdict(viewer).1}</p>
+        <p class="sr-only" role="status" aria-live="polite">
+            {move || if viewer.playing.get() { String::new() } else { describe(viewer) }}
+        </p>
+        <Show when=move || viewer.dropping.get()>
+            <p class="drop">"Drop images, DICOM, video or a model file"</p>
+        </Show>
+    }
+}
+
+fn density() -> f64 {
+    window().device_pixel_ratio().clamp(1.0, 3.0)
+}
+
+fn position(x: f64, y: f64) -> (f64, f64) {
+    (x * density(), y * density())
+}
+
+fn at(event: &PointerEvent) -> (f64, f64) {
+    position(event.offset_x(), event.offset_y())
+}
+
+fn release(pointers: Pointers, event: &PointerEvent) {
+    pointers.update_value(|all| {
+        all.remove(&event.pointer_id());
+    });
+}
+
+/// One pointer moves the picture, two also zoom it.
+fn drag(viewer: Viewer, pointers: Pointers, event: &PointerEvent) {
+    let (id, now_at) = (event.pointer_id(), at(event));
+    let Some((was_at, other)) = pointers.with_value(|all| {
+        let other = all.iter().find(|(other, _)| **other != id).map(|(_, at)| *at);
+        all.get(&id).map(|was| (*was, other))
+    }) else {
+        return;
+    };
+    pointers.update_value(|all| {
+        all.insert(id, now_at);
+    });
+    match other {
+        None => viewer.move_view(|view| view.panned((now_at.0 - was_at.0, now_at.1 - was_at.1))),
+        Some(other) => {
+            let distance = |point: (f64, f64)| (point.0 - other.0).hypot(point.1 - other.1).max(1.0);
+            let middle = ((now_at.0 + other.0) / 2.0, (now_at.1 + other.1) / 2.0);
+            let by = ((now_at.0 - was_at.0) / 2.0, (now_at.1 - was_at.1) / 2.0);
+            viewer.move_view(|view| view.panned(by).zoomed(distance(now_at) / distance(was_at), middle));
+        }
+    }
+}
+
+/// Draw whenever what is to be seen has changed.
+fn repaint(viewer: Viewer, canvas: web_sys::HtmlCanvasElement, mut painter: Painter, last: Option<Scene>) {
+    request_animation_frame(move || {
+        if viewer.stage.is_disposed() {
+            return;
+        }
+        let density = density();
+        let size = (f64::from(canvas.client_width()) * density, f64::from(canvas.client_height()) * density);
+        let size = (size.0.round().max(1.0), size.1.round().max(1.0));
+        if viewer.canvas.get_untracked() != size {
+            canvas.set_width(size.0 as u32);
+            canvas.set_height(size.1 as u32);
+            viewer.resize_canvas(size);
+        }
+        let scene = untrack(|| scene(viewer, size, density));
+        let last = match scene {
+            Some(scene) if last.as_ref() != Some(&scene) => {
+                let start = now();
+                if let Err(error) = painter.paint(&scene) {
+                    viewer.tell(Weight::Problem, format!("The picture could not be drawn ({}).", crate::post::reason(&error)));
+                }
+                viewer.speeds.update_value(|speeds| speeds.draw.add(now() - start));
+                Some(scene)
+            }
+            _ => last,
+        };
+        repaint(viewer, canvas, painter, last);
+    });
+}
+
+fn scene(viewer: Viewer, canvas: (f64, f64), density: f64) -> Option<Scene> {
+    let frame = viewer.frame.get();
+    Some(Scene {
+        clip: viewer.clip.get()?,
+        frame,
+        pixels: viewer.pixels.with_value(|all| all.get(&frame).cloned()),
+        found: viewer.shown(),
+        overlay: shown_overlay(viewer),
+        opacity: viewer.opacity.get(),
+        transform: viewer.transform.get(),
+        canvas,
+        density,
+    })
+}
+
+/// The state of the frame in a word for the tests and in words for people.
+fn verdict(viewer: Viewer) -> (&'static str, String) {
+    let frame = viewer.frame.get();
+    let state = viewer.states.with(|states| states.get(frame).copied());
+    let words = match (viewer.stage.get(), viewer.clip.with(Option::is_some), state) {
+        (Stage::Stopped(reason), _, _) => return ("stopped", reason),
+        (Stage::Starting(what), false, _) => return ("starting", format!("{what}\u{2026}")),
+        (_, false, _) => ("empty", "Open or drop ultrasound images, DICOM or video"),
+        (_, true, Some(FrameState::Needle(_))) => ("needle", "Needle seen"),
+        (_, true, Some(FrameState::NoNeedle)) => ("none", "No needle seen"),
+        (_, true, Some(FrameState::Failed)) => ("failed", "This frame could not be read"),
+        (Stage::Starting(what), _, _) => return ("starting", format!("{what}\u{2026}")),
+        (Stage::Ready, _, _) if viewer.model.with(Option::is_none) => ("no-model", "No model: pictures only"),
+        _ => ("waiting", "Looking\u{2026}"),
+    };
+    (words.0, words.1.to_owned())
+}
+
+/// The frame in words, for those who do not see it.
+fn describe(viewer: Viewer) -> String {
+    let Some(clip) = viewer.clip.get() else { return "No picture".to_owned() };
+    let frame = viewer.frame.get() + 1;
+    let found = match viewer.shown().and_then(|found| found.report.needle) {
+        Some(needle) => {
+            let ((x, y), percent) = (needle.tip, needle.confidence * 100.0);
+            format!("needle, tip at {x:.0}, {y:.0}, angle {:.0} degrees, model confidence {percent:.0} percent", needle.angle_deg)
+        }
+        None => verdict(viewer).1,
+    };
+    format!("{}, frame {frame} of {}: {found}", clip.name, clip.frames)
+}

@@ -1,0 +1,46 @@
+//! How the needle is shown: mask, outline, line or not at all, and how opaque.
+
+use leptos::prelude::*;
+
+use crate::overlay::Overlay;
+use crate::viewer::Viewer;
+
+/// The overlay controls.
+#[component]
+pub fn Display() -> impl IntoView {
+    let viewer = expect_context::<Viewer>();
+    let button = move |overlay: Overlay| {
+        view! {
+            <button
+                role="radio"
+                aria-checked=move || (viewer.overlay.get() == overlay).to_string()
+                on:click=move |_| viewer.overlay.set(overlay)
+            >
+                {overlay.name()}
+            </button>
+        }
+    };
+    view! {
+        <section class="panel" aria-labelledby="display-title">
+            <h2 id="display-title">"Overlay"<kbd title="Key">"O"</kbd></h2>
+            <div class="choice" role="radiogroup" aria-label="Overlay">
+                {Overlay::ALL.into_iter().map(button).collect_view()}
+            </div>
+            <label class="slider">
+                "Opacity"
+                <input
+                    type="range"
+                    min="0.1"
+                    max="1"
+                    step="0.05"
+                    prop:value=move || viewer.opacity.get().to_string()
+                    on:input=move |event| {
+                        if let Ok(opacity) = event_target_value(&event).parse() {
+                            viewer.opacity.set(opacity);
+                        }
+                    }
+                />
+            </label>
+        </section>
+    }
+}

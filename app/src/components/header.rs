@@ -1,0 +1,80 @@
+//! The top line: name, opening files, which device runs the model, help.
+
+use leptos::prelude::*;
+
+use crate::controls::{Pickers, perform};
+use crate::engine::Engine;
+use crate::files::listed;
+use crate::keys::Action;
+use crate::viewer::{Stage, Viewer};
+
+/// The top line.
+#[component]
+pub fn Header() -> impl IntoView {
+    let viewer = expect_context::<Viewer>();
+    let engine = expect_context::<Engine>();
+    let pickers = expect_context::<Pickers>();
+    let press = move |action| perform(action, viewer, engine, pickers);
+    view! {
+        <header>
+            <h1>"sonoseg"</h1>
+            <button class="primary" title="Open images, DICOM or video (Ctrl+O)" on:click=move |_| press(Action::OpenFiles)>
+                "Open files\u{2026}"
+            </button>
+            <button title="Open a model file, .safetensors (Ctrl+Shift+O)" on:click=move |_| press(Action::OpenModel)>
+                "Open model\u{2026}"
+            </button>
+            <input
+                node_ref=pickers.files
+                type="file"
+                multiple
+                hidden
+                id="open-files"
+                aria-label="Images, DICOM or video"
+                on:change=move |_| {
+                    if let Some(input) = pickers.files.get_untracked() {
+                        engine.open(listed(input.files()));
+                        input.set_value("");
+                    }
+                }
+            />
+            <input
+                node_ref=pickers.model
+                type="file"
+                accept=".safetensors"
+                hidden
+                id="open-model"
+                aria-label="Model file"
+                on:change=move |_| {
+                    if let Some(input) = pickers.model.get_untracked() {
+                        listed(input.files()).into_iter().for_each(|file| engine.open_model(file));
+                        input.set_value("");
+                    }
+                }
+            />
+            <span class="spacer"></span>
+            <span class="warning">"Not for clinical use"</span>
+            {move || device(viewer, engine)}
+            <button title="Keys (?)" aria-label="Keys" on:click=move |_| press(Action::Help)>"?"</button>
+        </header>
+    }
+}
+
+fn device(viewer: Viewer, engine: Engine) -> AnyView {
+    if let Stage::Stopped(_) = viewer.stage.get() {
+        return view! { <button on:click=move |_| engine.start_again()>"Start again"</button> }.into_any();
+    }
+    match viewer.device.get() {
+        None => view! { <span class="chip busy">"starting"</span> }.into_any(),
+        Some(device) => {
+            let (kind, name) = if device.gpu { ("WebGPU", format!(" {}", device.name)) } else { ("", device.name) };
+            view! {
+                <span class="chip" class:gpu=device.gpu title=device.reason>
+                    <b>{kind}</b>
+                    {name}
+                </span>
+            }
+            .into_any()
+        }
+    }
+}

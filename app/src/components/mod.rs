@@ -1,0 +1,13 @@
+//! The visible parts of the page, one a file.
+
+pub mod canvas;
+pub mod display;
+pub mod files;
+pub mod header;
+pub mod keys;
+pub mod model;
+pub mod notices;
+pub mod readout;
+pub mod speed;
+pub mod strip;
+pub mod transport;

@@ -1,0 +1,108 @@
+//! The strip of frames: what the model said about each, and where we are. Drag to move in time.
+
+use leptos::html;
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, PointerEvent};
+
+use crate::timeline::{FrameState, columns};
+use crate::viewer::Viewer;
+
+/// The strip.
+#[component]
+pub fn Strip() -> impl IntoView {
+    let viewer = expect_context::<Viewer>();
+    let canvas = NodeRef::<html::Canvas>::new();
+    Effect::new(move || {
+        // The canvas of the picture and the strip change their size together.
+        viewer.canvas.track();
+        let (Some(canvas), frame) = (canvas.get(), viewer.frame.get()) else { return };
+        viewer.states.with(|states| draw(&canvas, states, frame));
+    });
+    let count = move || viewer.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames));
+    let scrub = move |event: &PointerEvent| {
+        if let Some(canvas) = canvas.get_untracked() {
+            let share = event.offset_x() / f64::from(canvas.client_width().max(1));
+            let frame = (share.clamp(0.0, 1.0) * viewer.frame_count() as f64) as usize;
+            viewer.playing.set(false);
+            viewer.go_to(frame);
+        }
+    };
+    view! {
+        <canvas
+            node_ref=canvas
+            class="strip"
+            tabindex="0"
+            role="slider"
+            aria-label="Frame"
+            aria-valuemin="1"
+            aria-valuemax=move || count().max(1).to_string()
+            aria-valuenow=move || (viewer.frame.get() + 1).to_string()
+            aria-valuetext=move || words(viewer)
+            on:pointerdown=move |event| {
+                if let Some(canvas) = canvas.get_untracked() {
+                    // Without capture the drag ends at the edge of the strip, which is no harm.
+                    let _ = canvas.set_pointer_capture(event.pointer_id());
+                }
+                scrub(&event);
+            }
+            on:pointermove=move |event| {
+                if event.buttons() & 1 == 1 {
+                    scrub(&event);
+                }
+            }
+        ></canvas>
+        <p class="legend quiet">
+            <i class="needle"></i>
+            "needle (height: confidence)"
+            <i class="none"></i>
+            "no needle seen"
+            <i class="waiting"></i>
+            "not looked at"
+            <i class="failed"></i>
+            "unreadable"
+        </p>
+    }
+}
+
+fn words(viewer: Viewer) -> String {
+    let frame = viewer.frame.get();
+    let state = match viewer.states.with(|states| states.get(frame).copied().unwrap_or_default()) {
+        FrameState::Waiting => "not looked at",
+        FrameState::Needle(_) => "needle seen",
+        FrameState::NoNeedle => "no needle seen",
+        FrameState::Failed => "unreadable",
+    };
+    format!("frame {}, {state}", frame + 1)
+}
+
+fn draw(canvas: &HtmlCanvasElement, states: &[FrameState], frame: usize) {
+    let density = window().device_pixel_ratio().clamp(1.0, 3.0);
+    let width = (f64::from(canvas.client_width()) * density).round();
+    let height = (f64::from(canvas.client_height()) * density).round();
+    let context = canvas.get_context("2d").ok().flatten().and_then(|c| c.dyn_into::<CanvasRenderingContext2d>().ok());
+    let (Some(context), true) = (context, width >= 1.0 && height >= 1.0) else { return };
+    canvas.set_width(width as u32);
+    canvas.set_height(height as u32);
+    if states.is_empty() {
+        return;
+    }
+    // A column is never narrower than two pixels; many frames then share one.
+    let count = states.len().min((width / 2.0).max(1.0) as usize);
+    let step = width / count as f64;
+    let gap = if step > 6.0 { density } else { 0.0 };
+    for (column, state) in columns(states, count).into_iter().enumerate() {
+        let (colour, share) = match state {
+            FrameState::Waiting => ("#232a33", 0.22),
+            FrameState::Needle(confidence) => ("#26d0ce", 0.35 + 0.65 * confidence),
+            FrameState::NoNeedle => ("#5a6675", 0.22),
+            FrameState::Failed => ("#ff6b6b", 1.0),
+        };
+        context.set_fill_style_str(colour);
+        let tall = height * share;
+        context.fill_rect(column as f64 * step, height - tall, (step - gap).max(1.0), tall);
+    }
+    let at = (frame as f64 + 0.5) * width / states.len() as f64;
+    context.set_fill_style_str("#ffffff");
+    context.fill_rect((at - density).round(), 0.0, 2.0 * density, height);
+}

@@ -1,0 +1,204 @@
+//! Compressed frames to grey pictures by the browser's own decoder (WebCodecs), in the order of their time stamps.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use js_sys::{Object, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    EncodedVideoChunk, EncodedVideoChunkInit, EncodedVideoChunkType, OffscreenCanvas, OffscreenCanvasRenderingContext2d,
+    VideoDecoder, VideoDecoderConfig, VideoDecoderInit, VideoDecoderSupport, VideoFrame,
+};
+
+use super::talk::pause;
+use super::track::Track;
+use crate::post::reason;
+
+/// Memory for the decoded frames of a video.
+const BUDGET: usize = 640 << 20;
+/// Compressed frames that wait in the decoder at most.
+const QUEUED: u32 = 12;
+
+/// A decoded video: grey frames of one size in the order of their time stamps.
+#[derive(Debug, Default)]
+pub(super) struct Video {
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) frames: Vec<Vec<u8>>,
+    pub(super) times_us: Vec<u64>,
+    /// What is missing, though the rest is shown.
+    pub(super) note: Option<String>,
+}
+
+/// What the decoder gave so far.
+#[derive(Default)]
+struct Decoded {
+    size: Option<(usize, usize)>,
+    frames: Vec<(f64, Vec<u8>)>,
+    bytes: usize,
+    error: Option<String>,
+}
+
+/// Refuse a codec that this browser does not decode. The error is a sentence without the file's name.
+pub(super) async fn check(track: &Track) -> Result<VideoDecoderConfig, String> {
+    let codec = &track.codec;
+    if !Reflect::has(&js_sys::global(), &"VideoDecoder".into()).unwrap_or(false) {
+        return Err("This browser cannot decode video in a worker (no WebCodecs). A current Chrome, Edge or Safari can.".to_owned());
+    }
+    let config = VideoDecoderConfig::new(codec);
+    if track.height > 0 && track.width > 0 {
+        config.set_coded_height(track.height);
+        config.set_coded_width(track.width);
+    }
+    if let Some(description) = &track.description {
+        config.set_description_u8_array(&Uint8Array::from(description.as_slice()));
+    }
+    let answer = JsFuture::from(VideoDecoder::is_config_supported(&config)).await;
+    let supported = answer.is_ok_and(|answer| answer.unchecked_into::<VideoDecoderSupport>().get_supported() == Some(true));
+    if supported {
+        Ok(config)
+    } else {
+        Err(format!(
+            "This browser does not decode its video codec ({codec}). Convert it to H.264 or VP9, for example with \
+             `ffmpeg -i IN -c:v libx264 OUT.mp4`."
+        ))
+    }
+}
+
+/// Decode a track. The error is a sentence without the file's name.
+pub(super) async fn decode(track: &Track, progress: impl Fn(usize)) -> Result<Video, String> {
+    let config = check(track).await?;
+    let decoded = Rc::new(RefCell::new(Decoded::default()));
+    let into = decoded.clone();
+    let mut reader = Reader::new();
+    let output = Closure::<dyn FnMut(VideoFrame)>::new(move |frame: VideoFrame| {
+        let mut decoded = into.borrow_mut();
+        match reader.read(&frame) {
+            Ok((size, _)) if *decoded.size.get_or_insert(size) != size => {
+                decoded.error = Some("Its frames change their size, which is not supported".to_owned());
+            }
+            Ok((_, grey)) => {
+                decoded.bytes += grey.len();
+                decoded.frames.push((frame.timestamp(), grey));
+            }
+            Err(error) => decoded.error = Some(reason(&error)),
+        }
+        frame.close();
+    });
+    let into = decoded.clone();
+    let failed = Closure::<dyn FnMut(JsValue)>::new(move |error: JsValue| {
+        into.borrow_mut().error.get_or_insert_with(|| reason(&error));
+    });
+    let cut = feed(track, &config, &decoded, &output, &failed, progress).await;
+    if let Err(error) = &cut {
+        decoded.borrow_mut().error.get_or_insert_with(|| reason(error));
+    }
+    let decoded = decoded.take();
+    finish(track, decoded, cut.unwrap_or(None))
+}
+
+/// Give the decoder the compressed frames, no faster than it takes them. `Some(frames)` when memory ended it early.
+async fn feed(
+    track: &Track,
+    config: &VideoDecoderConfig,
+    decoded: &RefCell<Decoded>,
+    output: &Closure<dyn FnMut(VideoFrame)>,
+    failed: &Closure<dyn FnMut(JsValue)>,
+    progress: impl Fn(usize),
+) -> Result<Option<usize>, JsValue> {
+    let functions = VideoDecoderInit::new(failed.as_ref().unchecked_ref(), output.as_ref().unchecked_ref());
+    let decoder = VideoDecoder::new(&functions)?;
+    decoder.configure(config)?;
+    let mut cut = None;
+    // What comes before the first key frame cannot be decoded.
+    let start = track.chunks.iter().position(|chunk| chunk.key).unwrap_or(0);
+    for (index, chunk) in track.chunks.iter().enumerate().skip(start) {
+        while decoder.decode_queue_size() > QUEUED && decoded.borrow().error.is_none() {
+            pause(2).await;
+        }
+        if decoded.borrow().error.is_some() {
+            return Ok(None);
+        }
+        if decoded.borrow().bytes > BUDGET {
+            cut = Some(decoded.borrow().frames.len());
+            break;
+        }
+        let bytes = Uint8Array::from(&track.data[chunk.bytes.clone()]);
+        let kind = if chunk.key { EncodedVideoChunkType::Key } else { EncodedVideoChunkType::Delta };
+        let init = EncodedVideoChunkInit::new_with_u8_array(&bytes, 0, kind);
+        init.set_timestamp_f64(chunk.timestamp_us);
+        decoder.decode(&EncodedVideoChunk::new(&init)?)?;
+        if index % 16 == 0 {
+            progress(decoded.borrow().frames.len());
+        }
+    }
+    let flushed = JsFuture::from(decoder.flush()).await;
+    if decoder.state() != web_sys::CodecState::Closed {
+        decoder.close()?;
+    }
+    flushed?;
+    Ok(cut)
+}
+
+fn finish(track: &Track, mut decoded: Decoded, cut: Option<usize>) -> Result<Video, String> {
+    let codec = &track.codec;
+    let Some((height, width)) = decoded.size.filter(|_| !decoded.frames.is_empty()) else {
+        let why = decoded.error.unwrap_or_else(|| "it gave no frames".to_owned());
+        return Err(format!("The browser could not decode its video track ({codec}): {}.", why.trim_end_matches('.')));
+    };
+    decoded.frames.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (count, all) = (decoded.frames.len(), track.chunks.len());
+    let note = match (cut, decoded.error, &track.damage) {
+        (Some(_), _, _) => Some(format!(
+            "Only the first {count} of {all} frames are shown: more do not fit into memory. Cut the video or make it smaller."
+        )),
+        (None, Some(error), _) => Some(format!("Only {count} of {all} frames could be decoded ({}).", error.trim_end_matches('.'))),
+        (None, None, damage) => damage.clone(),
+    };
+    let first = decoded.frames[0].0;
+    let times_us = decoded.frames.iter().map(|(time, _)| (time - first).max(0.0) as u64).collect();
+    let frames = decoded.frames.into_iter().map(|(_, grey)| grey).collect();
+    Ok(Video { height, width, frames, times_us, note })
+}
+
+/// Turns decoded frames into grey bytes by drawing them: whatever the pixel format, the colours are the browser's.
+struct Reader {
+    canvas: Option<(OffscreenCanvas, OffscreenCanvasRenderingContext2d)>,
+}
+
+impl Reader {
+    fn new() -> Self {
+        Self { canvas: None }
+    }
+
+    /// `(height, width)` and the luminance (ITU-R BT.601) of a frame, at the size at which it was recorded.
+    fn read(&mut self, frame: &VideoFrame) -> Result<((usize, usize), Vec<u8>), JsValue> {
+        let recorded = frame.visible_rect().map(|rect| (rect.width() as u32, rect.height() as u32));
+        let (width, height) = recorded.unwrap_or_else(|| (frame.display_width(), frame.display_height()));
+        let (canvas, context) = match &self.canvas {
+            Some(kept) => kept,
+            None => self.canvas.insert(canvas(width, height)?),
+        };
+        if (canvas.width(), canvas.height()) != (width, height) {
+            canvas.set_width(width);
+            canvas.set_height(height);
+        }
+        context.draw_image_with_video_frame_and_dw_and_dh(frame, 0.0, 0.0, f64::from(width), f64::from(height))?;
+        let rgba = context.get_image_data(0, 0, width as i32, height as i32)?.data();
+        let grey = rgba.chunks_exact(4).map(|pixel| {
+            let weighted = 299 * u32::from(pixel[0]) + 587 * u32::from(pixel[1]) + 114 * u32::from(pixel[2]);
+            ((weighted + 500) / 1000) as u8
+        });
+        Ok(((height as usize, width as usize), grey.collect()))
+    }
+}
+
+fn canvas(width: u32, height: u32) -> Result<(OffscreenCanvas, OffscreenCanvasRenderingContext2d), JsValue> {
+    let canvas = OffscreenCanvas::new(width, height)?;
+    let options = Object::new();
+    Reflect::set(&options, &"willReadFrequently".into(), &JsValue::TRUE)?;
+    let context = canvas.get_context_with_context_options("2d", &options)?;
+    let context = context.ok_or_else(|| JsValue::from_str("this browser cannot draw in a worker"))?;
+    Ok((canvas, context.dyn_into()?))
+}

@@ -1,0 +1,29 @@
+// Runs in the worker before its wasm. It watches the GPU device, which wasm cannot do from inside, and tells the page
+// about trouble in a form that needs no wasm: { trouble: "lost" | "gpu" | "crash" | "start", reason }.
+const tell = (trouble, reason) => self.postMessage({ trouble, reason: String(reason) });
+const devices = [];
+
+if (self.GPUAdapter) {
+  const requestDevice = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = async function (descriptor) {
+    const device = await requestDevice.call(this, descriptor);
+    devices.push(device);
+    device.lost.then((info) => tell("lost", info.message || info.reason));
+    device.addEventListener("uncapturederror", (event) => tell("gpu", event.error.message));
+    return device;
+  };
+}
+
+// For the tests of device loss: the page asks for it with ?lose=N.
+self.addEventListener("message", (event) => {
+  if (event.data && event.data.lose) devices.forEach((device) => device.destroy());
+});
+self.addEventListener("error", (event) => tell("crash", event.message));
+self.addEventListener("unhandledrejection", (event) => tell("crash", event.reason));
+
+try {
+  const { default: init } = await import("./worker.js");
+  await init({ module_or_path: new URL("./worker_bg.wasm", import.meta.url) });
+} catch (error) {
+  tell("start", error);
+}
