@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command-line program talks to the person in front of it")]
 
+mod bench;
 mod process;
 mod setup;
 mod steps;
@@ -21,6 +22,7 @@ fn main() -> Result<()> {
     match words.split_first().map(|(command, rest)| (command.as_str(), rest)) {
         Some(("app", rest)) => app(rest),
         Some(("test", rest)) => steps::test(rest),
+        Some(("bench", rest)) => bench::bench(rest),
         Some(("help" | "--help" | "-h", _)) | None => {
             help();
             Ok(())
@@ -34,6 +36,7 @@ fn main() -> Result<()> {
 
 fn help() {
     println!("cargo xtask app  [trunk option ..]  build the app and serve it on http://{ADDRESS}:{PORT}");
+    println!("cargo xtask bench infer [--help]    time the network against PyTorch and ONNX Runtime Web");
     println!("cargo xtask test [step ..]          run everything that CI runs, or only these steps:");
     for step in STEPS {
         println!("    {:12} {}", step.name, step.what);
