@@ -67,7 +67,7 @@ fn infer(words: &[String]) -> Result<()> {
         arguments.extend(["--web".into(), web_program(&work)?.display().to_string()]);
         arguments.extend(["--ort".into(), onnx_runtime_web(&work)?.display().to_string()]);
     }
-    run(&python, arguments.iter().map(String::as_str).chain(options.rest), &[])
+    run(&python, arguments.iter().map(String::as_str).chain(options.rest), &[("PYTHONDONTWRITEBYTECODE", "1")])
 }
 
 /// The Python of `SONOSEG_PYTHON`, once it has all packages.
