@@ -45,7 +45,7 @@ fn help() {
 
 /// Build the app as it is shipped (`Trunk.toml` says how) and serve it, rebuilding when a source file changes.
 fn app(trunk_options: &[String]) -> Result<()> {
-    for tool in [Tool::WasmTarget, Tool::WasmBindgen, Tool::WasmOpt, Tool::Trunk] {
+    for tool in [Tool::WasmTarget, Tool::WasmBindgen, Tool::Trunk] {
         tool.ensure()?;
     }
     println!("\nBuilding the app; the first build takes about ten minutes on two cores.");

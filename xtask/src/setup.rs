@@ -16,8 +16,6 @@ pub(crate) enum Tool {
     Trunk,
     /// The glue between wasm and JavaScript; must have the version in `Cargo.lock`.
     WasmBindgen,
-    /// Shrinks the wasm files.
-    WasmOpt,
     /// The browser of the tests.
     Chromium,
     /// Drives the browser for `wasm-bindgen-test`.
@@ -43,7 +41,6 @@ impl Tool {
             // With its own lock file, this version does not compile.
             Self::WasmBindgen => cargo_install("wasm-bindgen-cli", &wasm_bindgen_version()?, false)?,
             Self::CargoDeny => cargo_install("cargo-deny", CARGO_DENY, true)?,
-            Self::WasmOpt => apt_install("binaryen")?,
             Self::Chromium => apt_install("chromium")?,
             Self::ChromeDriver => apt_install("chromium-driver")?,
             Self::Ffmpeg => apt_install("ffmpeg")?,
@@ -70,7 +67,6 @@ impl Tool {
                     .filter(|line| line.ends_with(&version) && command("wasm-bindgen-test-runner").output().is_ok())
             }
             Self::CargoDeny => versions(&["cargo-deny"]).filter(|line| line.ends_with(CARGO_DENY)),
-            Self::WasmOpt => versions(&["wasm-opt"]),
             Self::Chromium => versions(&["chromium", "chromium-browser", "google-chrome"]),
             Self::ChromeDriver => versions(&["chromedriver"]),
             Self::Ffmpeg => output("ffmpeg", &["-version"]).and_then(|text| text.lines().next().map(str::to_owned)),
@@ -82,7 +78,6 @@ impl Tool {
             Self::WasmTarget => "the wasm32-unknown-unknown target",
             Self::Trunk => "trunk",
             Self::WasmBindgen => "wasm-bindgen with its test runner",
-            Self::WasmOpt => "wasm-opt (binaryen)",
             Self::Chromium => "Chromium",
             Self::ChromeDriver => "chromedriver",
             Self::Ffmpeg => "ffmpeg",

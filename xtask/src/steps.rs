@@ -35,7 +35,7 @@ pub(crate) const STEPS: &[Step] = &[
         name: "wasm",
         what: "build of the app: sizes, no export wrapper, no autotune",
         after: None,
-        tools: &[Tool::WasmTarget, Tool::WasmBindgen, Tool::WasmOpt, Tool::Trunk],
+        tools: &[Tool::WasmTarget, Tool::WasmBindgen, Tool::Trunk],
         run: wasm::build_and_check,
     },
     Step {
