@@ -98,9 +98,9 @@ fn native_program(profile: &str) -> Result<PathBuf> {
     Ok(repository().join("target").join(folder).join("examples").join(name))
 }
 
-/// Our browser side, built as trunk builds the worker (`index.html`): same profile, same features, same wasm-opt level.
+/// Our browser side, built as trunk builds the worker (`index.html`): same profile, same features.
 fn web_program(work: &Path) -> Result<PathBuf> {
-    for tool in [Tool::WasmTarget, Tool::WasmBindgen, Tool::WasmOpt, Tool::Chromium] {
+    for tool in [Tool::WasmTarget, Tool::WasmBindgen, Tool::Chromium] {
         tool.ensure()?;
     }
     let target = "wasm32-unknown-unknown";
@@ -111,19 +111,6 @@ fn web_program(work: &Path) -> Result<PathBuf> {
     let folder = work.join("web");
     let out = folder.display().to_string();
     run("wasm-bindgen", ["--target", "web", "--no-typescript", "--out-dir", &out, &linked], &[])?;
-    let wasm = folder.join(format!("{WEB_PROGRAM}_bg.wasm")).display().to_string();
-    let features = [
-        "simd",
-        "bulk-memory",
-        "nontrapping-float-to-int",
-        "sign-ext",
-        "reference-types",
-        "multivalue",
-        "mutable-globals",
-    ];
-    let features: Vec<String> = features.iter().map(|feature| format!("--enable-{feature}")).collect();
-    let words = ["-O2", &wasm, "-o", &wasm];
-    run("wasm-opt", words.into_iter().chain(features.iter().map(String::as_str)), &[])?;
     Ok(folder)
 }
 
