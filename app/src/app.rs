@@ -77,9 +77,9 @@ pub fn App() -> impl IntoView {
                 <aside aria-label="Results and settings">
                     <Readout />
                     <Display />
+                    <Speed />
                     <Model />
                     <Files />
-                    <Speed />
                 </aside>
                 <section class="time" aria-label="Time">
                     <Transport />
@@ -176,7 +176,9 @@ fn listen_to_keys(viewer: Viewer, engine: Engine, pickers: Pickers) {
 /// Keys that the focused control needs itself: a button its Space, a slider its arrows, a text field everything.
 fn belongs_to_focus(event: &web_sys::KeyboardEvent, action: Action) -> bool {
     use wasm_bindgen::JsCast;
-    let Some(element) = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()) else { return false };
+    let Some(element) = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()) else {
+        return false;
+    };
     let tag = element.tag_name().to_lowercase();
     let kind = element.get_attribute("type").unwrap_or_default();
     match (tag.as_str(), kind.as_str()) {

@@ -54,7 +54,6 @@ pub(crate) fn perform(action: Action, viewer: Viewer, engine: Engine, pickers: P
     }
 }
 
-
 fn click(input: NodeRef<html::Input>) {
     if let Some(input) = input.get_untracked() {
         input.click();

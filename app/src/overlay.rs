@@ -126,7 +126,8 @@ fn runs_of(count: usize, is: impl Fn(usize) -> bool) -> Vec<(usize, usize)> {
 pub fn rgba(bytes: &[u8], channels: usize) -> Vec<u8> {
     let mut rgba = Vec::with_capacity(bytes.len() / channels * 4);
     for pixel in bytes.chunks_exact(channels) {
-        let (red, green, blue) = if channels == 3 { (pixel[0], pixel[1], pixel[2]) } else { (pixel[0], pixel[0], pixel[0]) };
+        let (red, green, blue) =
+            if channels == 3 { (pixel[0], pixel[1], pixel[2]) } else { (pixel[0], pixel[0], pixel[0]) };
         rgba.extend_from_slice(&[red, green, blue, 255]);
     }
     rgba
@@ -183,10 +184,7 @@ mod tests {
         let bits = Bits::new(4, 4, pack(&[0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0]));
         let mut runs = bits.outline();
         runs.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
-        assert_eq!(
-            runs,
-            [[0.5, 0.5, 0.5, 2.5], [0.5, 0.5, 2.5, 0.5], [0.5, 2.5, 2.5, 2.5], [2.5, 0.5, 2.5, 2.5]]
-        );
+        assert_eq!(runs, [[0.5, 0.5, 0.5, 2.5], [0.5, 0.5, 2.5, 0.5], [0.5, 2.5, 2.5, 2.5], [2.5, 0.5, 2.5, 2.5]]);
         let whole = Bits::new(1, 1, vec![1]).outline();
         assert_eq!(whole.len(), 4, "a mask that fills the image still has an outline");
     }

@@ -26,12 +26,7 @@ impl Transform {
     /// The whole image, centred. Sizes are `(width, height)` in pixels.
     pub fn fit(image: (f64, f64), canvas: (f64, f64)) -> Self {
         let scale = (canvas.0 / image.0).min(canvas.1 / image.1).clamp(ZOOM.0, ZOOM.1);
-        Self {
-            scale,
-            left: (canvas.0 - scale * image.0) / 2.0,
-            top: (canvas.1 - scale * image.1) / 2.0,
-            fitted: true,
-        }
+        Self { scale, left: (canvas.0 - scale * image.0) / 2.0, top: (canvas.1 - scale * image.1) / 2.0, fitted: true }
     }
 
     /// The canvas position of an image point.

@@ -156,17 +156,18 @@ impl Viewer {
         self.notices.update(|notices| notices.push(Notice { number, weight, text }));
     }
 
-    /// Show another clip from its first frame, playing it when it moves. Zoom is kept for clips of the same size.
-    pub(crate) fn show_clip(&self, clip: ClipReport) {
-        let same_size = self.clip.with_untracked(|old| {
-            old.as_ref().is_some_and(|old| (old.height, old.width) == (clip.height, clip.width))
-        });
+    /// Show another clip from its first frame, playing it when it moves and `autoplay` is wanted. Zoom is kept for clips
+    /// of the same size.
+    pub(crate) fn show_clip(&self, clip: ClipReport, autoplay: bool) {
+        let same_size = self
+            .clip
+            .with_untracked(|old| old.as_ref().is_some_and(|old| (old.height, old.width) == (clip.height, clip.width)));
         let moves = clip.frames > 1;
         self.pixels.update_value(HashMap::clear);
         self.clip.set(Some(Arc::new(clip)));
         self.forget_predictions();
         self.go_to(0);
-        self.playing.set(moves);
+        self.playing.set(moves && autoplay);
         if !same_size {
             self.fit();
         }
@@ -223,7 +224,8 @@ impl Viewer {
 
     /// Frames that may be fetched ahead of the shown one without pushing others out.
     pub(crate) fn frames_ahead(&self) -> usize {
-        let bytes = self.clip.with_untracked(|clip| clip.as_ref().map_or(1, |clip| clip.shown_height() * clip.shown_width()));
+        let bytes =
+            self.clip.with_untracked(|clip| clip.as_ref().map_or(1, |clip| clip.shown_height() * clip.shown_width()));
         (PIXEL_BUDGET / bytes.max(1) / 4).max(2)
     }
 
@@ -255,7 +257,11 @@ impl Viewer {
 
     /// The next frame, when it is due.
     pub(crate) fn advance(&self, now_ms: f64) {
-        let Some(clip) = self.clip.get_untracked().filter(|_| self.playing.get_untracked()) else { return };
+        // A clip starts when the model is there, so that its first frames are not passed without an overlay.
+        let starting = self.stage.with_untracked(|stage| matches!(stage, Stage::Starting(_)));
+        let Some(clip) = self.clip.get_untracked().filter(|_| self.playing.get_untracked() && !starting) else {
+            return;
+        };
         let (frame, speed) = (self.frame.get_untracked(), self.speed.get_untracked());
         // Without a model there is nothing to wait for.
         let wait = self.wait.get_untracked() && self.model.with_untracked(Option::is_some);
@@ -263,7 +269,8 @@ impl Viewer {
         let is_known = |frame: usize| self.states.with_untracked(|s| s.get(frame) != Some(&FrameState::Waiting));
         let mut next = frame;
         self.clock.update_value(|clock| {
-            next = clock.advance(now_ms, frame, &clip.times_us, speed, wait, |f| has_pixels(f) && (!wait || is_known(f)));
+            next =
+                clock.advance(now_ms, frame, &clip.times_us, speed, wait, |f| has_pixels(f) && (!wait || is_known(f)));
         });
         if next != frame {
             self.frame.set(next);

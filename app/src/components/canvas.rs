@@ -125,7 +125,10 @@ fn repaint(viewer: Viewer, canvas: web_sys::HtmlCanvasElement, mut painter: Pain
             Some(scene) if last.as_ref() != Some(&scene) => {
                 let start = now();
                 if let Err(error) = painter.paint(&scene) {
-                    viewer.tell(Weight::Problem, format!("The picture could not be drawn ({}).", crate::post::reason(&error)));
+                    viewer.tell(
+                        Weight::Problem,
+                        format!("The picture could not be drawn ({}).", crate::post::reason(&error)),
+                    );
                 }
                 viewer.speeds.update_value(|speeds| speeds.draw.add(now() - start));
                 Some(scene)
@@ -176,7 +179,10 @@ fn describe(viewer: Viewer) -> String {
     let found = match viewer.shown().and_then(|found| found.report.needle) {
         Some(needle) => {
             let ((x, y), percent) = (needle.tip, needle.confidence * 100.0);
-            format!("needle, tip at {x:.0}, {y:.0}, angle {:.0} degrees, model confidence {percent:.0} percent", needle.angle_deg)
+            format!(
+                "needle, tip at {x:.0}, {y:.0}, angle {:.0} degrees, model confidence {percent:.0} percent",
+                needle.angle_deg
+            )
         }
         None => verdict(viewer).1,
     };

@@ -12,8 +12,7 @@ pub fn Display() -> impl IntoView {
     let button = move |overlay: Overlay| {
         view! {
             <button
-                role="radio"
-                aria-checked=move || (viewer.overlay.get() == overlay).to_string()
+                aria-pressed=move || (viewer.overlay.get() == overlay).to_string()
                 on:click=move |_| viewer.overlay.set(overlay)
             >
                 {overlay.name()}
@@ -23,7 +22,7 @@ pub fn Display() -> impl IntoView {
     view! {
         <section class="panel" aria-labelledby="display-title">
             <h2 id="display-title">"Overlay"<kbd title="Key">"O"</kbd></h2>
-            <div class="choice" role="radiogroup" aria-label="Overlay">
+            <div class="choice" role="group" aria-label="Overlay">
                 {Overlay::ALL.into_iter().map(button).collect_view()}
             </div>
             <label class="slider">

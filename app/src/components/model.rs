@@ -20,7 +20,7 @@ pub fn Model() -> impl IntoView {
                     view! {
                         <p class="model-name" data-model=model.name.clone()>{model.name.clone()}</p>
                         <p class="quiet">
-                            {format!("{}, {millions:.1} M parameters, input {size} \u{d7} {size}{window}", model.architecture)}
+                            {format!("{}, {millions:.1} M parameters, {size} px{window}", model.architecture)}
                         </p>
                         <p class="quiet">{model.trained_on}</p>
                     }

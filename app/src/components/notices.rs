@@ -11,9 +11,8 @@ const SHOWN: usize = 4;
 #[component]
 pub fn Notices() -> impl IntoView {
     let viewer = expect_context::<Viewer>();
-    let newest = move || {
-        viewer.notices.with(|notices| notices.iter().rev().take(SHOWN).rev().cloned().collect::<Vec<_>>())
-    };
+    let newest =
+        move || viewer.notices.with(|notices| notices.iter().rev().take(SHOWN).rev().cloned().collect::<Vec<_>>());
     let older = move || viewer.notices.with(|notices| notices.len().saturating_sub(SHOWN));
     let close = move |number| viewer.notices.update(|notices| notices.retain(|notice| notice.number != number));
     view! {

@@ -35,12 +35,18 @@ impl Engine {
                     inner.gpu_workers += usize::from(device.gpu);
                     if let Some(lost) = inner.recovering.take() {
                         let name = &device.name;
-                        viewer.tell(Weight::Info, format!("{lost} It was started again on {name}; your clip and its results were kept."));
+                        viewer.tell(
+                            Weight::Info,
+                            format!("{lost} It was started again on {name}; your clip and its results were kept."),
+                        );
                     }
                 });
                 // Nobody who asked for the CPU has to be told why.
                 if !device.gpu && self.inner.with_value(|inner| inner.options.device != DeviceChoice::Cpu) {
-                    viewer.tell(Weight::Info, format!("The model runs on the CPU, slower than on a GPU. {}", device.reason));
+                    viewer.tell(
+                        Weight::Info,
+                        format!("The model runs on the CPU, slower than on a GPU. {}", device.reason),
+                    );
                 }
                 viewer.device.set(Some(device));
                 viewer.stage.set(Stage::Starting("Loading the model".to_owned()));
@@ -67,7 +73,7 @@ impl Engine {
                 let keep = self.inner.with_value(|inner| matches!(inner.job, Some(Job::Show { keep: true, .. })));
                 self.mark(clip.file, Readable::Yes);
                 if !(keep && viewer.clip.with_untracked(|old| old.as_ref().is_some_and(|old| old.file == clip.file))) {
-                    viewer.show_clip(clip);
+                    viewer.show_clip(clip, motion_is_welcome());
                 }
                 self.job_done();
             }
@@ -199,6 +205,12 @@ impl Engine {
             });
         }
     }
+}
+
+/// False when the user asked the system for less motion: nothing then plays of its own accord.
+fn motion_is_welcome() -> bool {
+    let query = window().match_media("(prefers-reduced-motion: reduce)").ok().flatten();
+    query.is_none_or(|query| !query.matches())
 }
 
 fn trouble_in(message: &JsValue) -> Option<Trouble> {

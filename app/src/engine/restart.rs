@@ -42,7 +42,9 @@ impl Engine {
                 let text = format!("{}: loading it stopped the worker ({reason}); it is left out.", source.name);
                 self.viewer.tell(Weight::Problem, text);
                 self.inner.update_value(|inner| {
-                    if let (Place::Bundled(_), Some(Place::Bundled(_))) = (&source.place, inner.model.as_ref().map(|m| &m.place)) {
+                    if let (Place::Bundled(_), Some(Place::Bundled(_))) =
+                        (&source.place, inner.model.as_ref().map(|m| &m.place))
+                    {
                         inner.model = None;
                     }
                     inner.recovery.forgive();

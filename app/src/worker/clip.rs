@@ -59,7 +59,10 @@ impl OpenClip {
         let image = match &self.kind {
             Kind::File(clip) => clip.frame(index).map_err(|error| error.to_string())?,
             Kind::Video(video) => {
-                let frame = video.frames.get(index).ok_or_else(|| format!("{}: there is no frame {index}.", self.report.name))?;
+                let frame = video
+                    .frames
+                    .get(index)
+                    .ok_or_else(|| format!("{}: there is no frame {index}.", self.report.name))?;
                 Image::from_grey8(video.height, video.width, frame)
             }
         };

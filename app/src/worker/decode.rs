@@ -7,8 +7,9 @@ use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    EncodedVideoChunk, EncodedVideoChunkInit, EncodedVideoChunkType, OffscreenCanvas, OffscreenCanvasRenderingContext2d,
-    VideoDecoder, VideoDecoderConfig, VideoDecoderInit, VideoDecoderSupport, VideoFrame,
+    EncodedVideoChunk, EncodedVideoChunkInit, EncodedVideoChunkType, OffscreenCanvas,
+    OffscreenCanvasRenderingContext2d, VideoDecoder, VideoDecoderConfig, VideoDecoderInit, VideoDecoderSupport,
+    VideoFrame,
 };
 
 use super::talk::pause;
@@ -44,7 +45,10 @@ struct Decoded {
 pub(super) async fn check(track: &Track) -> Result<VideoDecoderConfig, String> {
     let codec = &track.codec;
     if !Reflect::has(&js_sys::global(), &"VideoDecoder".into()).unwrap_or(false) {
-        return Err("This browser cannot decode video in a worker (no WebCodecs). A current Chrome, Edge or Safari can.".to_owned());
+        return Err(
+            "This browser cannot decode video in a worker (no WebCodecs). A current Chrome, Edge or Safari can."
+                .to_owned(),
+        );
     }
     let config = VideoDecoderConfig::new(codec);
     if track.height > 0 && track.width > 0 {
@@ -55,7 +59,8 @@ pub(super) async fn check(track: &Track) -> Result<VideoDecoderConfig, String> {
         config.set_description_u8_array(&Uint8Array::from(description.as_slice()));
     }
     let answer = JsFuture::from(VideoDecoder::is_config_supported(&config)).await;
-    let supported = answer.is_ok_and(|answer| answer.unchecked_into::<VideoDecoderSupport>().get_supported() == Some(true));
+    let supported =
+        answer.is_ok_and(|answer| answer.unchecked_into::<VideoDecoderSupport>().get_supported() == Some(true));
     if supported {
         Ok(config)
     } else {
@@ -153,7 +158,9 @@ fn finish(track: &Track, mut decoded: Decoded, cut: Option<usize>) -> Result<Vid
         (Some(_), _, _) => Some(format!(
             "Only the first {count} of {all} frames are shown: more do not fit into memory. Cut the video or make it smaller."
         )),
-        (None, Some(error), _) => Some(format!("Only {count} of {all} frames could be decoded ({}).", error.trim_end_matches('.'))),
+        (None, Some(error), _) => {
+            Some(format!("Only {count} of {all} frames could be decoded ({}).", error.trim_end_matches('.')))
+        }
         (None, None, damage) => damage.clone(),
     };
     let first = decoded.frames[0].0;

@@ -30,7 +30,8 @@ pub async fn adapter(software_allowed: bool) -> Result<String, String> {
         (None, true) => "unnamed adapter".to_owned(),
     };
     let all = parts.join(" ").to_lowercase();
-    let software = ["swiftshader", "llvmpipe", "lavapipe", "software", "basic render"].iter().any(|word| all.contains(word));
+    let software =
+        ["swiftshader", "llvmpipe", "lavapipe", "software", "basic render"].iter().any(|word| all.contains(word));
     let fallback = [&info, &adapter].iter().any(|object| get(object, "isFallbackAdapter").is_truthy());
     if (software || fallback) && !software_allowed {
         return Err(format!("WebGPU offers only a software adapter ({name}), slower than the CPU path"));
@@ -42,7 +43,10 @@ pub async fn adapter(software_allowed: bool) -> Result<String, String> {
     let limit = |key: &str| get(&limits, key).as_f64().unwrap_or(0.0);
     let (buffers, binding) = (limit("maxStorageBuffersPerShaderStage"), limit("maxStorageBufferBindingSize"));
     if buffers < LEAST_BUFFERS || binding < LEAST_BINDING {
-        return Err(format!("the adapter {name} allows too little ({buffers:.0} buffers of {:.0} MiB)", binding / 1_048_576.0));
+        return Err(format!(
+            "the adapter {name} allows too little ({buffers:.0} buffers of {:.0} MiB)",
+            binding / 1_048_576.0
+        ));
     }
     Ok(name)
 }

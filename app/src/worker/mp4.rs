@@ -17,9 +17,8 @@ pub(super) fn is_mp4(bytes: &[u8]) -> bool {
 
 /// The video track of a file. The error is a sentence without the file's name.
 pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
-    let mp4 = Mp4::read_bytes(&bytes).map_err(|error| {
-        format!("It is not a whole MP4 or MOV file ({error}). It may be cut short: copy it again.")
-    })?;
+    let mp4 = Mp4::read_bytes(&bytes)
+        .map_err(|error| format!("It is not a whole MP4 or MOV file ({error}). It may be cut short: copy it again."))?;
     let Some(video) = mp4.tracks().values().find(|track| track.kind == Some(TrackKind::Video)) else {
         return Err("It has no video track.".to_owned());
     };
@@ -41,7 +40,8 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
     for sample in &video.samples {
         let range = sample.byte_range();
         if range.end > bytes.len() || range.start > range.end {
-            damage = Some(format!("The file is cut short: {} of {} frames are there.", chunks.len(), video.samples.len()));
+            damage =
+                Some(format!("The file is cut short: {} of {} frames are there.", chunks.len(), video.samples.len()));
             break;
         }
         let timestamp_us = sample.composition_timestamp as f64 * 1e6 / sample.timescale.max(1) as f64;

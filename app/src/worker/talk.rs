@@ -27,7 +27,8 @@ pub fn tell(report: &Report) {
 pub fn tell_with(report: &Report, bytes: &[u8]) {
     let buffers = if bytes.is_empty() { vec![] } else { vec![Uint8Array::from(bytes)] };
     // A message that cannot be sent is a bug; the panic hook tells the page by the plainest message there is.
-    let sent = post::pack(report, &buffers).and_then(|(message, moved)| scope().post_message_with_transfer(&message, &moved));
+    let sent =
+        post::pack(report, &buffers).and_then(|(message, moved)| scope().post_message_with_transfer(&message, &moved));
     if let Err(error) = sent {
         panic!("a report could not be sent: {}", post::reason(&error));
     }

@@ -13,8 +13,9 @@ pub(super) fn is_webm(bytes: &[u8]) -> bool {
 
 /// The video track of a file. The error is a sentence without the file's name.
 pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
-    let mut file = MatroskaFile::open(Cursor::new(bytes))
-        .map_err(|error| format!("It is not a whole WebM or Matroska file ({error}). It may be cut short: copy it again."))?;
+    let mut file = MatroskaFile::open(Cursor::new(bytes)).map_err(|error| {
+        format!("It is not a whole WebM or Matroska file ({error}). It may be cut short: copy it again.")
+    })?;
     let entry = file.tracks().iter().find(|track| track.track_type() == TrackType::Video);
     let Some((number, codec_id, private, size)) = entry.map(|track| {
         let size = track.video().map_or((0, 0), |video| (video.pixel_height().get(), video.pixel_width().get()));

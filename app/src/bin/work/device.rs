@@ -7,7 +7,11 @@ use sonoseg_app::worker::talk::tell;
 use sonoseg_core::selftest;
 
 /// The device and what to tell the user about it.
-pub(crate) async fn choose(choice: DeviceChoice, because: Option<String>, fail_selftest: bool) -> (Device, DeviceReport) {
+pub(crate) async fn choose(
+    choice: DeviceChoice,
+    because: Option<String>,
+    fail_selftest: bool,
+) -> (Device, DeviceReport) {
     let reason = match choice {
         DeviceChoice::Cpu => because.unwrap_or_else(|| "asked for in the address".to_owned()),
         DeviceChoice::Auto | DeviceChoice::WebGpu => {
@@ -17,7 +21,8 @@ pub(crate) async fn choose(choice: DeviceChoice, because: Option<String>, fail_s
             }
         }
     };
-    let report = DeviceReport { gpu: false, name: "CPU (SIMD)".to_owned(), reason: format!("WebGPU is not used: {reason}.") };
+    let report =
+        DeviceReport { gpu: false, name: "CPU (SIMD)".to_owned(), reason: format!("WebGPU is not used: {reason}.") };
     (Device::flex(), report)
 }
 

@@ -61,8 +61,7 @@ impl Work {
             }
             Command::LoadModel { name } => self.load_model(&name, &bytes),
             Command::Open { file, name } => {
-                // The old clip makes room first.
-                self.clip = None;
+                // The old clip stays until the new one is open: it is still on the screen.
                 let progress = |frames| tell(&Report::Stage(format!("Decoding the video: {frames} frames")));
                 match OpenClip::open(file, &name, bytes, progress).await {
                     Ok(clip) => {
@@ -79,7 +78,9 @@ impl Work {
                 Ok(()) => tell(&Report::Checked { file }),
                 Err(reason) => tell(&Report::Refused { file, reason }),
             },
-            Command::Frames { file, first, count } => (first..first + count).for_each(|frame| self.send_frame(file, frame)),
+            Command::Frames { file, first, count } => {
+                (first..first + count).for_each(|frame| self.send_frame(file, frame))
+            }
             Command::Predict { file, frame } => match self.predict(file, frame).await {
                 Ok((report, mask)) => tell_with(&Report::Predicted(report), &mask),
                 Err(reason) => tell(&Report::Failed { file, frame, predicting: true, reason }),
@@ -139,12 +140,15 @@ impl Work {
         let frames: Vec<Rc<Image>> = (0..window)
             .map(|place| self.frame(file, (frame + place).saturating_sub(window / 2).min(last)))
             .collect::<Result<_, _>>()?;
-        let (Some(predictor), Some(clip)) = (&self.predictor, &self.clip) else { return Err("No model is loaded.".to_owned()) };
+        let (Some(predictor), Some(clip)) = (&self.predictor, &self.clip) else {
+            return Err("No model is loaded.".to_owned());
+        };
         let decoded = now();
         let views: Vec<&Image> = frames.iter().map(Rc::as_ref).collect();
         let prepared = predictor.prepare(&views);
         let prepared_at = now();
-        let probabilities = predictor.forward(&prepared).await.map_err(|error| format!("{}: {error}.", clip.report.name))?;
+        let probabilities =
+            predictor.forward(&prepared).await.map_err(|error| format!("{}: {error}.", clip.report.name))?;
         let answered = now();
         let image = views[window / 2];
         let prediction = predictor.finish(&probabilities, image);
