@@ -36,7 +36,7 @@ impl Graphics {
 pub(crate) struct Page {
     name: String,
     tab: Arc<Tab>,
-    browser: Browser,
+    _browser: Browser,
     server: Server,
     exceptions: Arc<Mutex<Vec<String>>>,
     network_log: PathBuf,
@@ -86,7 +86,7 @@ impl Page {
         let opened = Instant::now();
         tab.navigate_to(&format!("{}/{query}", server.origin())).expect("the page answers");
         let name = name.to_owned();
-        Self { name, tab, browser, server, exceptions, network_log, opened, _scratch: scratch }
+        Self { name, tab, _browser: browser, server, exceptions, network_log, opened, _scratch: scratch }
     }
 
     /// Time since the page was asked for.
@@ -180,7 +180,6 @@ impl Page {
         assert!(asked.iter().any(|url| url.ends_with(".wasm")), "{}: the network log lacks requests", self.name);
         let foreign: Vec<_> = asked.iter().filter(|url| !url.starts_with(self.server.origin())).collect();
         assert!(foreign.is_empty(), "{}: something left the tab: {foreign:?}", self.name);
-        drop(self.browser);
     }
 
     /// Addresses that the page and its workers asked for, from Chromium's own log; Chromium's own requests have no
@@ -195,6 +194,15 @@ impl Page {
         let initiator = format!("\"initiator\":\"{}", self.server.origin());
         let value = |line: &str| Some(line.split("\"url\":\"").nth(1)?.split('"').next()?.to_owned());
         log.lines().filter(|line| line.contains(&initiator)).filter_map(value).collect()
+    }
+}
+
+impl Drop for Page {
+    /// A failed test asks Chromium to end, too: a killed one may leave busy processes behind.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _closing = self.tab.call_method(Control::Close(None));
+        }
     }
 }
 
