@@ -90,9 +90,12 @@ fn python() -> Result<String> {
     Ok(python)
 }
 
-/// Our native side. Not `-p`: with other packages selected, cargo would compile Burn again with other features.
+/// Our native side. Cargo compiles Burn again for every other selection of packages, so this selects what others select:
+/// in `dev` all default members, as the tests do, and in `release` the trainer alone, as the README says.
 fn native_program(profile: &str) -> Result<PathBuf> {
-    run("cargo", ["build", "--profile", profile, "--example", "infer"], &[])?;
+    let selection: &[&str] = if profile == "dev" { &[] } else { &["-p", "sonoseg"] };
+    let words = ["build", "--profile", profile, "--example", "infer"];
+    run("cargo", words.into_iter().chain(selection.iter().copied()), &[])?;
     let folder = if profile == "dev" { "debug" } else { profile };
     let name = format!("infer{}", std::env::consts::EXE_SUFFIX);
     Ok(repository().join("target").join(folder).join("examples").join(name))
