@@ -5,7 +5,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
 
-use super::gelu::gelu;
+use crate::kernels::{conv3x3, group_norm_gelu};
 
 /// Convolution 3x3 without bias, group normalisation, GELU: "CB" in systems.md, A-NET.
 #[derive(Module, Debug)]
@@ -33,6 +33,6 @@ impl ConvBlock {
     /// - `x`: `[batch, input, height, width]`
     /// - output: `[batch, output, height, width]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        gelu(self.norm.forward(self.conv.forward(x)))
+        group_norm_gelu(&self.norm, conv3x3(&self.conv, x))
     }
 }

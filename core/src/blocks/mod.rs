@@ -1,7 +1,6 @@
 //! Parts that more than one network uses.
 
 pub mod conv;
-pub mod gelu;
 pub mod interpolate;
 pub mod patches;
 pub mod positions;

@@ -2,9 +2,9 @@
 
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor};
 
-use super::gelu::gelu;
+use crate::kernels::{attention, gelu, layer_norm};
 
 /// `x + attention(norm1(x))`, then `x + mlp(norm2(x))`.
 #[derive(Module, Debug)]
@@ -17,6 +17,8 @@ pub struct Block {
     pub norm2: LayerNorm,
     /// Feed-forward network.
     pub mlp: Mlp,
+    #[module(skip)]
+    epsilon: f64,
 }
 
 impl Block {
@@ -31,14 +33,15 @@ impl Block {
                 fc1: LinearConfig::new(width, width * mlp_ratio).init(device),
                 fc2: LinearConfig::new(width * mlp_ratio, width).init(device),
             },
+            epsilon,
         }
     }
 
     /// # Shapes
     /// - `tokens`: `[batch, tokens, width]`, to the same
     pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        let tokens = tokens.clone() + self.attn.forward(self.norm1.forward(tokens));
-        tokens.clone() + self.mlp.forward(self.norm2.forward(tokens))
+        let tokens = tokens.clone() + self.attn.forward(layer_norm(&self.norm1, self.epsilon, tokens));
+        tokens.clone() + self.mlp.forward(layer_norm(&self.norm2, self.epsilon, tokens))
     }
 }
 
@@ -66,15 +69,7 @@ impl Attention {
     /// # Shapes
     /// - `x`: `[batch, tokens, width]`, to the same
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let [batch, tokens, width] = x.dims();
-        let head = width / self.heads;
-        let qkv = self.qkv.forward(x).reshape([batch, tokens, 3, self.heads, head]).permute([2, 0, 3, 1, 4]);
-        let part = |index: usize| qkv.clone().narrow(0, index, 1).reshape([batch, self.heads, tokens, head]);
-        // The query is scaled before the product: fewer numbers than the scores.
-        let query = part(0) * (head as f64).powf(-0.5);
-        let scores = query.matmul(part(1).swap_dims(2, 3));
-        let mixed = activation::softmax(scores, 3).matmul(part(2));
-        self.proj.forward(mixed.swap_dims(1, 2).reshape([batch, tokens, width]))
+        self.proj.forward(attention(self.qkv.forward(x), self.heads))
     }
 }
 

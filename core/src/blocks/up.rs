@@ -5,6 +5,7 @@ use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::conv::ConvBlock;
+use crate::kernels::interleave;
 
 /// A transposed convolution with kernel and stride 2.
 pub fn double_size([input, output]: [usize; 2], device: &Device) -> ConvTranspose2d {
@@ -23,15 +24,8 @@ pub fn apply_double_size(layer: &ConvTranspose2d, x: Tensor<4>) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     assert_eq!(channels, input, "the transposed convolution reads {input} channels");
     let weight = weight.reshape([input, output * 4]).transpose().unsqueeze();
-    let y = weight.matmul(x.reshape([batch, input, height * width]));
-    let y = y
-        .reshape([batch, output, 2, 2, height, width])
-        .permute([0, 1, 4, 2, 5, 3])
-        .reshape([batch, output, 2 * height, 2 * width]);
-    match &layer.bias {
-        Some(bias) => y + bias.val().reshape([1, output, 1, 1]),
-        None => y,
-    }
+    let y: Tensor<3> = weight.matmul(x.reshape([batch, input, height * width]));
+    interleave(y.reshape([batch, output * 4, height, width]), layer.bias.as_ref().map(|bias| bias.val()))
 }
 
 /// Transposed convolution, then a [`ConvBlock`]: "UP" in systems.md, A-NET.
@@ -46,10 +40,7 @@ pub struct UpBlock {
 impl UpBlock {
     /// A block from `input` to `output` channels.
     pub fn new([input, output]: [usize; 2], groups: usize, epsilon: f64, device: &Device) -> Self {
-        Self {
-            up: double_size([input, output], device),
-            cb: ConvBlock::new([output, output], groups, epsilon, device),
-        }
+        Self { up: double_size([input, output], device), cb: ConvBlock::new([output, output], groups, epsilon, device) }
     }
 
     /// # Shapes

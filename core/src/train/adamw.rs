@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layers::ParameterRule;
 use crate::checkpoint::StateNames;
+use crate::kernels::{AdamWStep, adamw_step};
 
 /// Settings of [`AdamW`], PyTorch's defaults except for the rate and the decay, which paper 000 gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,27 +97,22 @@ impl ModuleMapper for Update<'_> {
         let Some(grad) = self.grads.remove::<D>(param.id) else { return param };
         let rule = (self.rule)(&self.names.name(), D);
         let AdamW { config, steps, mean, square } = &mut *self.adam;
-        let [beta1, beta2] = config.betas;
+        let betas = &config.betas;
         let rate = self.rate * rule.rate_scale;
 
         let (id, tensor, mapper) = param.consume();
         let tracked = tensor.is_require_grad();
-        let fresh_mean = grad.clone() * (1.0 - beta1);
-        let fresh_square = grad.square() * (1.0 - beta2);
-        let new_mean = match mean.remove::<D>(id) {
-            Some(old) => old * beta1 + fresh_mean,
-            None => fresh_mean,
+        let step = AdamWStep {
+            betas: *betas,
+            keep: 1.0 - rate * rule.weight_decay,
+            rate: rate / (1.0 - betas[0].powi(*steps)),
+            root: (1.0 - betas[1].powi(*steps)).sqrt().recip(),
+            epsilon: config.epsilon,
         };
-        let new_square = match square.remove::<D>(id) {
-            Some(old) => old * beta2 + fresh_square,
-            None => fresh_square,
-        };
-        mean.register(id, new_mean.clone());
-        square.register(id, new_square.clone());
-        let correction1 = 1.0 - beta1.powi(*steps);
-        let correction2 = (1.0 - beta2.powi(*steps)).sqrt();
-        let root = new_square.sqrt() / correction2 + config.epsilon;
-        let mut updated = tensor.inner() * (1.0 - rate * rule.weight_decay) - new_mean * (rate / correction1) / root;
+        let moments = mean.remove::<D>(id).zip(square.remove::<D>(id)).map(|(mean, square)| [mean, square]);
+        let [mut updated, new_mean, new_square] = adamw_step(tensor.inner(), grad, moments, step);
+        mean.register(id, new_mean);
+        square.register(id, new_square);
         if tracked {
             updated = Tensor::from_inner(updated).require_grad();
         }
@@ -154,4 +150,3 @@ fn clip<M: Module>(model: &M, mut grads: GradientsParams, limit: f64) -> Gradien
     }
     grads
 }
-
