@@ -151,12 +151,12 @@ impl Page {
     /// Stop the clip when it plays.
     pub(crate) fn pause(&self) {
         if self.state().text("playing") == "true" {
-            self.press("Space");
+            self.press(" ");
             self.wait(10, "pause", |state| (state.text("playing") == "false").then_some(()));
         }
     }
 
-    /// Press a key, by its name in CDP (`ArrowRight`, `Space`).
+    /// Press a key, by the name or character of its event (`ArrowRight`, ` `).
     pub(crate) fn press(&self, key: &str) {
         self.tab.press_key(key).unwrap();
     }

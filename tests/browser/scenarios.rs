@@ -86,10 +86,10 @@ fn on_the_cpu_it_plays_and_the_overlay_is_on_the_needle() {
     page.pause();
     overlay_is_on_the_needle(&page, 10);
     page.press("Home");
-    page.press("Space");
+    page.press(" ");
     page.wait(60, "playing clip", |state| (state.number("frame") >= Some(3.0)).then_some(()));
     page.pause();
-    page.press("?");
+    page.press("F1");
     page.screenshot("keys");
     page.close();
 }
