@@ -65,11 +65,13 @@ impl Page {
             .sandbox(false)
             .enable_gpu(graphics == Graphics::SoftwareWebGpu)
             .window_size(Some((1280, 800)))
-            .idle_browser_timeout(Duration::from_secs(120))
+            .idle_browser_timeout(Duration::from_secs(600))
             .args(flags.into_iter().map(OsStr::new).collect())
             .build()
             .unwrap();
         let browser = Browser::new(options).expect("Chromium starts");
+        // A busy machine may need more than the usual seconds for a tab.
+        browser.set_default_timeout(Duration::from_secs(120));
         let tab = browser.new_tab().expect("Chromium opens a tab");
         tab.set_default_timeout(Duration::from_secs(60));
         tab.enable_runtime().unwrap();
