@@ -10,23 +10,23 @@ use sonoseg_core::checkpoint::{State, StateNames, read_state, write_state};
 
 /// Numbers with their shape; integers are held exactly, since all of them lie within f64.
 #[derive(Clone, Debug)]
-pub struct Numbers {
-    pub shape: Vec<usize>,
-    pub values: Vec<f64>,
+pub(crate) struct Numbers {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f64>,
     exact: bool,
 }
 
 impl Numbers {
-    pub fn f32(&self) -> Vec<f32> {
+    pub(crate) fn f32(&self) -> Vec<f32> {
         self.values.iter().map(|&value| value as f32).collect()
     }
 }
 
 /// One reference case, and what has been compared with it.
-pub struct Case {
-    pub kind: String,
-    pub config: Value,
-    pub device: Device,
+pub(crate) struct Case {
+    pub(crate) kind: String,
+    pub(crate) config: Value,
+    pub(crate) device: Device,
     tolerance: Value,
     tensors: BTreeMap<String, Numbers>,
     left: Vec<String>,
@@ -35,7 +35,7 @@ pub struct Case {
 }
 
 impl Case {
-    pub fn read(bytes: &[u8], device: &Device) -> Self {
+    pub(crate) fn read(bytes: &[u8], device: &Device) -> Self {
         let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
         let metadata = header.metadata().as_ref().unwrap();
         let json = |key: &str| serde_json::from_str::<Value>(&metadata[key]).unwrap();
@@ -71,40 +71,40 @@ impl Case {
     }
 
     /// A setting as a number.
-    pub fn number(&self, key: &str) -> f64 {
+    pub(crate) fn number(&self, key: &str) -> f64 {
         self.config[key].as_f64().unwrap_or_else(|| panic!("config.{key} is {}", self.config[key]))
     }
 
     /// A setting as a size.
-    pub fn size(&self, key: &str) -> usize {
+    pub(crate) fn size(&self, key: &str) -> usize {
         self.number(key) as usize
     }
 
     /// A setting as one size per axis: one number stands for both.
-    pub fn pair(&self, key: &str) -> [usize; 2] {
+    pub(crate) fn pair(&self, key: &str) -> [usize; 2] {
         match &self.config[key] {
             Value::Array(list) => [0, 1].map(|i| list[i].as_u64().unwrap() as usize),
             _ => [self.size(key); 2],
         }
     }
 
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
-    pub fn numbers(&self, name: &str) -> &Numbers {
+    pub(crate) fn numbers(&self, name: &str) -> &Numbers {
         self.tensors.get(name).unwrap_or_else(|| panic!("the case has no tensor {name}"))
     }
 
     /// A tensor on the device.
-    pub fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
+    pub(crate) fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
         let numbers = self.numbers(name);
         let shape: [usize; D] = numbers.shape.clone().try_into().unwrap();
         Tensor::from_data(TensorData::new(numbers.f32(), shape), &self.device)
     }
 
     /// `param.*` as a state, to be put into a module.
-    pub fn fill<M: Module>(&self, module: M) -> M {
+    pub(crate) fn fill<M: Module>(&self, module: M) -> M {
         let state: State = self
             .tensors
             .iter()
@@ -114,7 +114,7 @@ impl Case {
     }
 
     /// Compare numbers with the expected tensor `name`. A tensor that the case does not have is no fault.
-    pub fn compare(&mut self, name: &str, found: &[f64]) {
+    pub(crate) fn compare(&mut self, name: &str, found: &[f64]) {
         let Some(index) = self.left.iter().position(|left| left == name) else { return };
         self.left.remove(index);
         self.compared += 1;
@@ -135,14 +135,14 @@ impl Case {
     }
 
     /// Compare a tensor of the device.
-    pub async fn compare_tensor<const D: usize>(&mut self, name: &str, found: Tensor<D>) {
+    pub(crate) async fn compare_tensor<const D: usize>(&mut self, name: &str, found: Tensor<D>) {
         let data = found.into_data_async().await.unwrap();
         let values: Vec<f64> = data.try_into_vec::<f32>().unwrap().into_iter().map(f64::from).collect();
         self.compare(name, &values);
     }
 
     /// Compare the gradient of an input.
-    pub async fn compare_gradient<const D: usize>(&mut self, name: &str, of: &Tensor<D>, gradients: &Gradients) {
+    pub(crate) async fn compare_gradient<const D: usize>(&mut self, name: &str, of: &Tensor<D>, gradients: &Gradients) {
         if self.has(&format!("grad.{name}")) {
             let gradient = of.grad(gradients).unwrap_or_else(|| panic!("{name} got no gradient"));
             self.compare_tensor(&format!("grad.{name}"), gradient).await;
@@ -150,7 +150,7 @@ impl Case {
     }
 
     /// Compare the gradients of all parameters of a module, by PyTorch's names and layouts.
-    pub async fn compare_gradients<M: Module>(&mut self, module: &M, gradients: &Gradients) {
+    pub(crate) async fn compare_gradients<M: Module>(&mut self, module: &M, gradients: &Gradients) {
         for (name, (_, values)) in read_gradients(module, gradients).await {
             let values: Vec<f64> = values.into_iter().map(f64::from).collect();
             self.compare(&format!("grad.{name}"), &values);
@@ -158,7 +158,7 @@ impl Case {
     }
 
     /// What was compared; an error with all differences. Anything left out fails too, unless named in `may_skip`.
-    pub fn finish(mut self, may_skip: &[&str]) -> Result<String, String> {
+    pub(crate) fn finish(mut self, may_skip: &[&str]) -> Result<String, String> {
         self.left.retain(|name| !may_skip.iter().any(|skip| name.starts_with(skip)));
         if !self.left.is_empty() {
             self.problems.push(format!("not compared: {}", self.left.join(", ")));

@@ -22,7 +22,7 @@ fn channels(case: &Case) -> [usize; 2] {
     [case.size("in_channels"), case.size("out_channels")]
 }
 
-pub async fn conv2d(case: &mut Case) {
+pub(crate) async fn conv2d(case: &mut Case) {
     let [y, x] = case.pair("padding");
     let layer = Conv2dConfig::new(channels(case), case.pair("kernel"))
         .with_stride(case.pair("stride"))
@@ -36,7 +36,7 @@ pub async fn conv2d(case: &mut Case) {
     check(case, &layer, &x, layer.forward(x.clone())).await;
 }
 
-pub async fn conv_transpose2d(case: &mut Case) {
+pub(crate) async fn conv_transpose2d(case: &mut Case) {
     let layer = ConvTranspose2dConfig::new(channels(case), case.pair("kernel"))
         .with_stride(case.pair("stride"))
         .with_padding(case.pair("padding"))
@@ -51,14 +51,14 @@ pub async fn conv_transpose2d(case: &mut Case) {
     check(case, &layer, &x, y).await;
 }
 
-pub async fn group_norm(case: &mut Case) {
+pub(crate) async fn group_norm(case: &mut Case) {
     let config = GroupNormConfig::new(case.size("groups"), case.size("channels")).with_epsilon(case.number("eps"));
     let layer = case.fill(config.init(&case.device));
     let x = case.tensor::<4>("in.x").require_grad();
     check(case, &layer, &x, layer.forward(x.clone())).await;
 }
 
-pub async fn interpolate(case: &mut Case) {
+pub(crate) async fn interpolate(case: &mut Case) {
     let mode = match case.config["mode"].as_str().unwrap() {
         "bilinear" => Interpolation::Bilinear,
         "nearest" => Interpolation::Nearest,
@@ -71,7 +71,7 @@ pub async fn interpolate(case: &mut Case) {
     case.compare_gradient("x", &x, &gradients).await;
 }
 
-pub async fn loss(case: &mut Case) {
+pub(crate) async fn loss(case: &mut Case) {
     let logits = case.tensor::<4>("in.logits").require_grad();
     let target = case.tensor::<4>("in.target");
     let loss = match case.kind.as_str() {

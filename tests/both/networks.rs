@@ -9,7 +9,7 @@ use sonoseg_core::models::vit::VitConfig;
 
 use crate::case::Case;
 
-pub async fn vit_block(case: &mut Case) {
+pub(crate) async fn vit_block(case: &mut Case) {
     let block = Block::new(
         case.size("dim"),
         case.size("heads"),
@@ -43,7 +43,7 @@ fn taps(case: &Case) -> Vec<usize> {
     case.config["taps"].as_array().unwrap().iter().map(|tap| tap.as_u64().unwrap() as usize).collect()
 }
 
-pub async fn vit_encoder_taps(case: &mut Case) {
+pub(crate) async fn vit_encoder_taps(case: &mut Case) {
     let network = case.fill(vit(case).init(&case.device));
     let x = case.tensor::<4>("in.x").require_grad();
     let taps = taps(case);
@@ -64,7 +64,7 @@ pub async fn vit_encoder_taps(case: &mut Case) {
     case.compare_gradients(&network, &gradients).await;
 }
 
-pub async fn unetr(case: &mut Case) {
+pub(crate) async fn unetr(case: &mut Case) {
     let config = UnetrConfig {
         encoder: vit(case),
         taps: taps(case).try_into().unwrap(),

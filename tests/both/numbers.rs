@@ -16,7 +16,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
 }
 
-pub fn sincos_pos_embed(case: &mut Case) {
+pub(crate) fn sincos_pos_embed(case: &mut Case) {
     let width = case.size("embed_dim");
     let table = wide(&sincos_table(width, case.size("grid")));
     case.compare("out.pos_embed", &table);
@@ -31,14 +31,14 @@ pub fn sincos_pos_embed(case: &mut Case) {
     }
 }
 
-pub fn pos_embed_bicubic_resize(case: &mut Case) {
+pub(crate) fn pos_embed_bicubic_resize(case: &mut Case) {
     assert_eq!(case.size("extra_tokens"), 1, "our tables have one class token");
     let table = case.numbers("in.pos_embed").f32();
     let resized = resize_table(&table, case.size("embed_dim"), case.size("grid_in"), case.size("grid_out"));
     case.compare("out.pos_embed", &wide(&resized));
 }
 
-pub fn image_resize(case: &mut Case) {
+pub(crate) fn image_resize(case: &mut Case) {
     let input = case.numbers("in.x").clone();
     let from = [input.shape[2], input.shape[3]];
     let to = case.pair("size");
@@ -47,7 +47,7 @@ pub fn image_resize(case: &mut Case) {
     case.compare("out.y", &wide(&resample(&input.f32(), from, to)));
 }
 
-pub fn metrics_overlap(case: &mut Case) {
+pub(crate) fn metrics_overlap(case: &mut Case) {
     let (prob, target) = (case.numbers("in.prob").clone(), case.numbers("in.target").clone());
     let plane: usize = prob.shape[2..].iter().product();
     let planes = Counts::per_plane(&prob.f32(), &target.f32(), plane, case.number("threshold") as f32);
@@ -74,7 +74,7 @@ struct Parameters {
     list: Vec<Param<Tensor<1>>>,
 }
 
-pub async fn optim_adamw(case: &mut Case) {
+pub(crate) async fn optim_adamw(case: &mut Case) {
     let betas = [0, 1].map(|i| case.config["betas"][i].as_f64().unwrap());
     let config = AdamWConfig { betas, epsilon: case.number("eps"), clip_norm: None, ..Default::default() };
     let groups = case.config["groups"].as_array().unwrap().clone();
@@ -133,7 +133,7 @@ pub async fn optim_adamw(case: &mut Case) {
     }
 }
 
-pub fn layer_decay_scales(case: &mut Case) {
+pub(crate) fn layer_decay_scales(case: &mut Case) {
     let rules = LayerRules {
         depth: case.size("depth"),
         decay: case.number("decay"),
@@ -152,7 +152,7 @@ pub fn layer_decay_scales(case: &mut Case) {
     case.compare("out.weight_decay", &found.iter().map(|rule| rule.weight_decay).collect::<Vec<_>>());
 }
 
-pub fn lr_schedules(case: &mut Case) {
+pub(crate) fn lr_schedules(case: &mut Case) {
     let kind = case.config["schedule"].as_str().unwrap().to_owned();
     let get = |key: &str| case.config[key].as_f64().unwrap_or(0.0);
     let min_share = get("min_lr") / get("lr");

@@ -59,7 +59,7 @@ fn every_reference_case_matches() {
 }
 
 #[cfg(target_family = "wasm")]
-pub mod browser {
+pub(crate) mod browser {
     use burn::tensor::Device;
     use wasm_bindgen_test::{console_log, wasm_bindgen_test, wasm_bindgen_test_configure};
 
@@ -76,7 +76,7 @@ pub mod browser {
     ];
 
     /// The device of this tab; it can be opened once only.
-    pub async fn gpu() -> Device {
+    pub(crate) async fn gpu() -> Device {
         use std::cell::RefCell;
         thread_local!(static OPEN: RefCell<Option<Device>> = const { RefCell::new(None) });
         if let Some(device) = OPEN.with_borrow(Clone::clone) {

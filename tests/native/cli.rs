@@ -198,7 +198,8 @@ fn a_run_that_diverges_says_so_and_a_data_set_without_needle_labels_is_refused()
     assert!(printed.contains("diverged") && printed.contains("learning_rate"), "{printed}");
 
     fs::write(data.join("procedures/p0000/labels.csv"), "frame,x1,y1,x2,y2\n0,1,2,three,4\n").unwrap();
-    let words = ["train", text(&recipe), "--data", text(&data), "--out", text(&shop.path("never"))];
+    let never = shop.path("never");
+    let words = ["train", text(&recipe), "--data", text(&data), "--out", text(&never)];
     let printed = fails(3, &words);
     assert!(printed.contains("labels.csv") && printed.contains("line 2"), "{printed}");
 }

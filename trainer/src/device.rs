@@ -1,5 +1,9 @@
 //! From a name to a device. `auto` never takes a software adapter.
 
+#[cfg(feature = "gpu")]
+mod gpu;
+#[cfg(not(feature = "gpu"))]
+#[path = "device/no_gpu.rs"]
 mod gpu;
 
 use anyhow::Result;

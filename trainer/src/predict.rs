@@ -7,7 +7,8 @@ use anyhow::Result;
 use serde::Serialize;
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::image::Image;
-use sonoseg_core::formats::{self, encode_png_mask, encode_png_rgb};
+use sonoseg_core::formats;
+use sonoseg_core::formats::encode::{encode_png_mask, encode_png_rgb};
 use sonoseg_core::predict::Predictor;
 
 use crate::args::Predict;

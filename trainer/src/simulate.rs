@@ -7,7 +7,8 @@ use anyhow::{Context, Result, anyhow};
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::image::{Image, ScaleRegion};
 use sonoseg_core::data::synthetic::{NeedleSimConfig, Procedure, simulate_procedure};
-use sonoseg_core::formats::{DicomClipOptions, encode_png_grey, write_dicom_clip};
+use sonoseg_core::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
+use sonoseg_core::formats::encode::encode_png_grey;
 
 use crate::args::{Simulate, SimulateNeedle};
 use crate::failure::Usage;

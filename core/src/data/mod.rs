@@ -6,7 +6,7 @@ pub mod prepare;
 pub mod resize;
 pub mod sample;
 pub mod split;
-// pub mod synthetic;
+pub mod synthetic;
 
 /// What can be wrong with the data a person hands over. The caller adds the file's name.
 #[derive(Debug, thiserror::Error)]

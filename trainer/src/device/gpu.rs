@@ -30,7 +30,7 @@ fn adapters() -> Vec<Adapter> {
     descriptor.backends = apis;
     let found = pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(apis));
     let (mut discrete, mut integrated) = (0, 0);
-    let mut next = |counter: &mut usize| {
+    let next = |counter: &mut usize| {
         *counter += 1;
         *counter - 1
     };
