@@ -122,7 +122,8 @@ pub async fn read_state<M: Module>(model: &M) -> Result<State, CheckpointError> 
     let mut state = State::new();
     for (name, shape, tensor) in collect.found {
         let data = tensor.into_data_async().await.map_err(|e| CheckpointError::Device(format!("{e:?}")))?;
-        let numbers = data.convert::<f32>().try_into_vec::<f32>().map_err(|e| CheckpointError::Device(format!("{e:?}")))?;
+        let numbers =
+            data.convert::<f32>().try_into_vec::<f32>().map_err(|e| CheckpointError::Device(format!("{e:?}")))?;
         state.insert(name, (shape, numbers));
     }
     Ok(state)
@@ -217,8 +218,9 @@ pub fn decode<H: for<'a> Deserialize<'a>>(name: &str, bytes: &[u8]) -> Result<(H
     let header = metadata.metadata().as_ref().and_then(|map| map.get(HEADER_KEY)).ok_or_else(|| {
         foreign("a safetensors file, but not a sonoseg model: it says nothing about its network. Export one with `sonoseg export`".into())
     })?;
-    let header = serde_json::from_str(header)
-        .map_err(|e| foreign(format!("written by another version of sonoseg: {e}. Export it again with `sonoseg export`")))?;
+    let header = serde_json::from_str(header).map_err(|e| {
+        foreign(format!("written by another version of sonoseg: {e}. Export it again with `sonoseg export`"))
+    })?;
     Ok((header, decode_tensors(name, bytes)?))
 }
 
@@ -269,7 +271,9 @@ mod tests {
         state.insert("head.weight".into(), (vec![1], vec![0.0]));
         state.insert("norm1.bias".into(), (vec![7], vec![0.0; 7]));
         let message = write_state("m.safetensors", state, block()).unwrap_err().to_string();
-        for part in ["m.safetensors", "mlp.fc1.bias is missing", "head.weight is unknown", "norm1.bias is [7] instead of [8]"] {
+        for part in
+            ["m.safetensors", "mlp.fc1.bias is missing", "head.weight is unknown", "norm1.bias is [7] instead of [8]"]
+        {
             assert!(message.contains(part), "{part:?} is not in {message:?}");
         }
         let half = encode(&"header", &State::new(), Storage::F16).unwrap();

@@ -197,7 +197,8 @@ impl Predictor {
         let size = self.header.preparation.size;
         let (square, original) = ([size, size], [frame.height, frame.width]);
         // The line is fitted where the network works: the fit's settings are in its pixels, and it is fast there.
-        let detection = fit(probabilities, size, size, &self.header.needle).map(|found| scaled(&found, square, original));
+        let detection =
+            fit(probabilities, size, size, &self.header.needle).map(|found| scaled(&found, square, original));
         let probability = resize::bilinear(probabilities, square, original);
         let threshold = self.header.needle.threshold as f32;
         let classes = probability.iter().map(|&p| u8::from(p > threshold)).collect();

@@ -14,9 +14,9 @@ impl Rng {
     /// The stream of `purpose` (for example `"augment"`) at the given counters (for example epoch and sample).
     pub fn stream(seed: u64, purpose: &str, counters: [u64; 2]) -> Self {
         // FNV-1a over the purpose, then splitmix to spread the four words of the key.
-        let purpose = purpose.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let purpose = purpose
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let mut key = [0; 32];
         let words = [seed, purpose, counters[0], counters[1]];
         for (bytes, word) in key.chunks_exact_mut(8).zip(words) {

@@ -33,7 +33,8 @@ pub async fn compare(device: &Device, reference: &Device) -> Result<SelfTest, St
     };
     let on_reference = config.init(&reference.clone().autodiff());
     let state = read_state(&on_reference).await.map_err(|e| e.to_string())?;
-    let on_device = write_state("self-test", state, config.init(&device.clone().autodiff())).map_err(|e| e.to_string())?;
+    let on_device =
+        write_state("self-test", state, config.init(&device.clone().autodiff())).map_err(|e| e.to_string())?;
     let (expected, expected_gradient) = run(&on_reference, reference).await?;
     let (found, found_gradient) = run(&on_device, device).await?;
     let result = SelfTest {

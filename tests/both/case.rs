@@ -123,7 +123,9 @@ impl Case {
             self.problems.push(format!("{name}: {} values instead of {}", found.len(), expected.values.len()));
             return;
         }
-        if let Some(problem) = difference(found, expected, self.allowed(name), self.tolerance["floor"].as_f64().unwrap()) {
+        if let Some(problem) =
+            difference(found, expected, self.allowed(name), self.tolerance["floor"].as_f64().unwrap())
+        {
             self.problems.push(format!("{name}: {problem}"));
         }
     }
@@ -163,7 +165,11 @@ impl Case {
         if !self.left.is_empty() {
             self.problems.push(format!("not compared: {}", self.left.join(", ")));
         }
-        if self.problems.is_empty() { Ok(format!("{} tensors", self.compared)) } else { Err(self.problems.join("\n    ")) }
+        if self.problems.is_empty() {
+            Ok(format!("{} tensors", self.compared))
+        } else {
+            Err(self.problems.join("\n    "))
+        }
     }
 }
 
@@ -174,7 +180,13 @@ fn difference(found: &[f64], expected: &Numbers, allowed: f64, floor: f64) -> Op
     let mut worst: Option<(f64, usize)> = None;
     for (index, (&a, &b)) in found.iter().zip(&expected.values).enumerate() {
         let limit = if expected.exact { 0.0 } else { allowed * (b.abs() + rms) + floor };
-        let fits = if b.is_nan() { a.is_nan() } else if b.is_infinite() { a == b } else { (a - b).abs() <= limit };
+        let fits = if b.is_nan() {
+            a.is_nan()
+        } else if b.is_infinite() {
+            a == b
+        } else {
+            (a - b).abs() <= limit
+        };
         let excess = if fits { 0.0 } else { (a - b).abs() / limit.max(1e-300) };
         if !fits && worst.is_none_or(|(most, _)| excess > most || excess.is_nan()) {
             worst = Some((excess, index));

@@ -10,13 +10,8 @@ use sonoseg_core::models::vit::VitConfig;
 use crate::case::Case;
 
 pub(crate) async fn vit_block(case: &mut Case) {
-    let block = Block::new(
-        case.size("dim"),
-        case.size("heads"),
-        case.size("mlp_ratio"),
-        case.number("ln_eps"),
-        &case.device,
-    );
+    let block =
+        Block::new(case.size("dim"), case.size("heads"), case.size("mlp_ratio"), case.number("ln_eps"), &case.device);
     let block = case.fill(block);
     let x = case.tensor::<3>("in.x").require_grad();
     let y = block.forward(x.clone());

@@ -111,9 +111,8 @@ pub(crate) async fn optim_adamw(case: &mut Case) {
         }
         let grads = GradientsParams::from_grads(loss.unwrap().backward(), &model);
         let rate = case.numbers("in.lr").values[step];
-        model = adam.step(model, grads, rate, |name, _| {
-            named[name.strip_prefix("list.").unwrap().parse::<usize>().unwrap()].1
-        });
+        model = adam
+            .step(model, grads, rate, |name, _| named[name.strip_prefix("list.").unwrap().parse::<usize>().unwrap()].1);
         for (values, param) in history.iter_mut().zip(&model.list) {
             let data = param.val().inner().into_data_async().await.unwrap();
             values.extend(wide(&data.try_into_vec::<f32>().unwrap()));

@@ -189,10 +189,24 @@ fn a_run_that_diverges_says_so_and_a_data_set_without_needle_labels_is_refused()
     let printed = fails(
         5,
         &[
-            "train", text(&recipe), "--data", text(&data), "--out", text(&out), "--device", "flex",
-            "--set", "train.optimiser.learning_rate=1.0", "--set", "train.optimiser.epsilon=1e-300",
-            "--set", "train.epochs=400", "--set", "train.optimiser.betas=[0.0, 0.0]",
-            "--set", "train.optimiser.weight_decay=1e9",
+            "train",
+            text(&recipe),
+            "--data",
+            text(&data),
+            "--out",
+            text(&out),
+            "--device",
+            "flex",
+            "--set",
+            "train.optimiser.learning_rate=1.0",
+            "--set",
+            "train.optimiser.epsilon=1e-300",
+            "--set",
+            "train.epochs=400",
+            "--set",
+            "train.optimiser.betas=[0.0, 0.0]",
+            "--set",
+            "train.optimiser.weight_decay=1e9",
         ],
     );
     assert!(printed.contains("diverged") && printed.contains("learning_rate"), "{printed}");

@@ -7,7 +7,11 @@ use sonoseg_core::data::synthetic::Difficulty;
 
 /// Ultrasound segmentation: simulate, train, evaluate, predict, export. Not for clinical use.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = "Exit codes: 0 done, 2 usage or recipe, 3 data, 4 out of memory, 5 training diverged.")]
+#[command(
+    version,
+    about,
+    after_help = "Exit codes: 0 done, 2 usage or recipe, 3 data, 4 out of memory, 5 training diverged."
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) verb: Verb,

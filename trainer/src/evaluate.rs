@@ -198,7 +198,9 @@ fn ask_baseline(frame: &Image, size: usize, radius: f64) -> Answer {
 }
 
 fn print_table(model: &BTreeMap<&str, Figures>, baseline: &BTreeMap<&str, Figures>, frames: usize, size: usize) {
-    say(format!("{frames} frames, pixels of the {size}x{size} input; baseline = brightest line (ridge filter, Hough, RANSAC)"));
+    say(format!(
+        "{frames} frames, pixels of the {size}x{size} input; baseline = brightest line (ridge filter, Hough, RANSAC)"
+    ));
     say("set       method     IoU  recall  precision  tip px  tip mm  angle  missed  false alarms");
     for (set, figures) in model {
         for (method, figures) in [("model", Some(figures)), ("baseline", baseline.get(set))] {
@@ -217,6 +219,8 @@ fn print_table(model: &BTreeMap<&str, Figures>, baseline: &BTreeMap<&str, Figure
             ));
         }
     }
-    say("IoU, recall, precision: pooled over all frames. tip px: median over visible needles, a missed one counts as infinitely far.");
+    say(
+        "IoU, recall, precision: pooled over all frames. tip px: median over visible needles, a missed one counts as infinitely far.",
+    );
     say("tip mm, angle: medians over needles found. Not for clinical use.");
 }

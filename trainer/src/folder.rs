@@ -149,8 +149,8 @@ impl ProcedureFolder {
         let meta = serde_json::from_str(&files::read_text(&meta_path)?)
             .map_err(|e| DataError::unreadable(files::absolute(&meta_path), e))?;
         let frame_folder = path.join("frames");
-        let entries = fs::read_dir(&frame_folder)
-            .map_err(|e| DataError::unreadable(files::absolute(&frame_folder), e))?;
+        let entries =
+            fs::read_dir(&frame_folder).map_err(|e| DataError::unreadable(files::absolute(&frame_folder), e))?;
         let mut frames: Vec<PathBuf> =
             entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "png")).collect();
         frames.sort();
@@ -172,7 +172,8 @@ impl ProcedureFolder {
 
 fn read_labels(path: &Path) -> Result<BTreeMap<usize, Option<Needle>>> {
     let name = files::absolute(path);
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(std::io::Cursor::new(files::read(path)?));
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(std::io::Cursor::new(files::read(path)?));
     let mut labels = BTreeMap::new();
     for (line, row) in reader.deserialize::<LabelRow>().enumerate() {
         let bad = |e: String| DataError::unreadable(name.clone(), format!("line {}: {e}", line + 2));

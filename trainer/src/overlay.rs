@@ -11,8 +11,7 @@ const TIP: [u8; 3] = [255, 80, 80];
 /// Red, green and blue bytes, row-major `[height, width, 3]`: the frame, the mask tinted, the shaft and the tip.
 pub(crate) fn draw(frame: &Image, prediction: &Prediction) -> Vec<u8> {
     let bytes = frame.to_bytes();
-    let mut rgb: Vec<u8> =
-        if frame.channels == 3 { bytes } else { bytes.iter().flat_map(|&grey| [grey; 3]).collect() };
+    let mut rgb: Vec<u8> = if frame.channels == 3 { bytes } else { bytes.iter().flat_map(|&grey| [grey; 3]).collect() };
     for (pixel, &class) in rgb.chunks_exact_mut(3).zip(&prediction.mask.classes) {
         if class > 0 {
             for (value, tint) in pixel.iter_mut().zip(MASK) {

@@ -66,7 +66,12 @@ pub(crate) fn run(verb: &Predict) -> Result<()> {
     }
     progress.finish_and_clear();
     files::write(&verb.out.join("geometry.csv"), &work.rows.into_inner()?)?;
-    say(format!("{predicted} frames of {} files on {}: {}", inputs.len() - failures.len(), chosen.name, verb.out.display()));
+    say(format!(
+        "{predicted} frames of {} files on {}: {}",
+        inputs.len() - failures.len(),
+        chosen.name,
+        verb.out.display()
+    ));
     if failures.is_empty() {
         return Ok(());
     }
@@ -143,7 +148,14 @@ impl Work<'_> {
         let mut failure = None;
         loop {
             while window.len() < 2 * half + 1 {
-                let more = if failure.is_none() { next().unwrap_or_else(|e| { failure = Some(e); None }) } else { None };
+                let more = if failure.is_none() {
+                    next().unwrap_or_else(|e| {
+                        failure = Some(e);
+                        None
+                    })
+                } else {
+                    None
+                };
                 match more {
                     Some(frame) => window.push_back(frame),
                     None if left > 0 => {

@@ -19,8 +19,9 @@ use crate::terminal::{bar, say};
 pub(crate) fn run(verb: &Simulate) -> Result<()> {
     let Simulate::Needle(verb) = verb;
     let mut config = match &verb.config {
-        Some(path) => toml::from_str(&files::read_text(path)?)
-            .map_err(|e| Usage(format!("{}: {e}", files::absolute(path))))?,
+        Some(path) => {
+            toml::from_str(&files::read_text(path)?).map_err(|e| Usage(format!("{}: {e}", files::absolute(path))))?
+        }
         None => NeedleSimConfig::default(),
     };
     if verb.difficulty.is_some() {
@@ -88,7 +89,8 @@ fn write_procedure(verb: &SimulateNeedle, procedure: &Procedure, index: u64) -> 
         let frames: Vec<Image> = procedure.frames.iter().map(|frame| frame.image.clone()).collect();
         let (right, bottom) = (frames[0].width as f64 - 1.0, frames[0].height as f64 - 1.0);
         let region = ScaleRegion { left: 0.0, top: 0.0, right, bottom, spacing: procedure.spacing };
-        let options = DicomClipOptions { fps: procedure.fps, region: Some(region), quality: 85, seed: verb.seed ^ index };
+        let options =
+            DicomClipOptions { fps: procedure.fps, region: Some(region), quality: 85, seed: verb.seed ^ index };
         files::write(&folder.join("clip.dcm"), &write_dicom_clip(&frames, &options)?)?;
     }
     Ok(())

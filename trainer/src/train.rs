@@ -52,7 +52,12 @@ pub(crate) fn run(verb: &Train) -> Result<()> {
     files::write(&verb.out.join("environment.json"), serde_json::to_string_pretty(&environment)?.as_bytes())?;
     say(format!(
         "{}: {} samples of {} procedures to learn from, {} of {} held out, on {}",
-        recipe.name, learn.len(), split.train.len(), hold.len(), split.val.len(), chosen.name
+        recipe.name,
+        learn.len(),
+        split.train.len(),
+        hold.len(),
+        split.val.len(),
+        chosen.name
     ));
 
     let mut report = Report::new(&verb.out, header, &chosen.device)?;

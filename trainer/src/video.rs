@@ -35,18 +35,36 @@ impl Video {
     pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
         let name = files::absolute(path);
         let missing = |e| {
-            DataError::unsupported(name.clone(), format!("videos need the program ffmpeg, which cannot be run ({e}); install it (for example: apt install ffmpeg)"))
+            DataError::unsupported(
+                name.clone(),
+                format!(
+                    "videos need the program ffmpeg, which cannot be run ({e}); install it (for example: apt install ffmpeg)"
+                ),
+            )
         };
         let mut process = Command::new("ffmpeg")
             .args(["-nostdin", "-v", "error", "-i"])
             .arg(path)
-            .args(["-map", "0:v:0", "-fps_mode", "passthrough", "-pix_fmt", "gray", "-strict", "-1", "-f", "yuv4mpegpipe", "-"])
+            .args([
+                "-map",
+                "0:v:0",
+                "-fps_mode",
+                "passthrough",
+                "-pix_fmt",
+                "gray",
+                "-strict",
+                "-1",
+                "-f",
+                "yuv4mpegpipe",
+                "-",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(missing)?;
-        let output = process.stdout.take().ok_or_else(|| DataError::unreadable(name.clone(), "ffmpeg gives no output"))?;
+        let output =
+            process.stdout.take().ok_or_else(|| DataError::unreadable(name.clone(), "ffmpeg gives no output"))?;
         let mut video = Self { name, process, output: BufReader::new(output), height: 0, width: 0 };
         let mut header = Vec::new();
         let read = video.output.by_ref().take(4096).read_until(b'\n', &mut header);

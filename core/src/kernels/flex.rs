@@ -17,7 +17,7 @@ type Flat = FloatTensor<Flex>;
 
 /// What the CPU backend computes by our own kernels. All tensors are f32.
 #[backend_extension(Flex, Autodiff)]
-pub trait Kernels: Backend {
+pub(super) trait Kernels: Backend {
     /// See [`super::gelu`].
     fn exact_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -50,7 +50,7 @@ pub trait Kernels: Backend {
 
 /// What has no gradient.
 #[backend_extension(Flex)]
-pub trait Updates: Backend {
+pub(super) trait Updates: Backend {
     /// See [`super::adamw_step`].
     fn adamw_step(
         param: FloatTensor<Self>,

@@ -66,7 +66,10 @@ impl UnetrConfig {
             return Some(problem);
         }
         if self.encoder.patch_size != 16 {
-            return Some(format!("the decoder doubles four times: patch_size must be 16, not {}", self.encoder.patch_size));
+            return Some(format!(
+                "the decoder doubles four times: patch_size must be 16, not {}",
+                self.encoder.patch_size
+            ));
         }
         if self.groups == 0 || self.feature_size == 0 || !self.feature_size.is_multiple_of(self.groups) {
             return Some(format!("groups {} does not divide feature_size {}", self.groups, self.feature_size));

@@ -180,11 +180,6 @@ impl Task for Segment {
     }
 
     fn layer_rules(&self, layer_decay: f64, weight_decay: f64) -> LayerRules {
-        LayerRules {
-            depth: self.network.encoder.depth,
-            decay: layer_decay,
-            weight_decay,
-            prefix: "encoder.".into(),
-        }
+        LayerRules { depth: self.network.encoder.depth, decay: layer_decay, weight_decay, prefix: "encoder.".into() }
     }
 }

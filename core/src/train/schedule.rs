@@ -61,7 +61,9 @@ mod tests {
     #[test]
     fn golden_values_of_mae() {
         let schedule = Schedule::Cosine { warmup: 0.4, min_share: 0.0 };
-        for (epoch, expected) in [(5.0, 4.6875e-6), (20.0, 1.875e-5), (40.0, 3.75e-5), (55.0, 3.2008e-5), (99.0, 2.5696e-8)] {
+        for (epoch, expected) in
+            [(5.0, 4.6875e-6), (20.0, 1.875e-5), (40.0, 3.75e-5), (55.0, 3.2008e-5), (99.0, 2.5696e-8)]
+        {
             let rate = 3.75e-5 * schedule.factor(epoch, 100.0);
             assert!((rate / expected - 1.0).abs() < 1e-4, "epoch {epoch}: {rate} instead of {expected}");
         }

@@ -67,9 +67,11 @@ pub(super) fn open(name: DeviceName) -> Result<Chosen> {
     for adapter in adapters().into_iter().filter(|adapter| api.is_none_or(|api| api == adapter.api)) {
         let opened = match api {
             Some(_) => adapter.open(),
-            None => adapter.kind.clone().ok_or("it is a software adapter".into()).and_then(|kind| {
-                Device::wgpu_options().device_kind(kind).init().map_err(|e| e.to_string())
-            }),
+            None => adapter
+                .kind
+                .clone()
+                .ok_or("it is a software adapter".into())
+                .and_then(|kind| Device::wgpu_options().device_kind(kind).init().map_err(|e| e.to_string())),
         };
         match opened {
             Ok(device) => return Ok(Chosen { device, name: format!("{} ({label})", adapter.name) }),
