@@ -60,15 +60,16 @@ const BORDERS: &[(&str, &[&str], &[&str], &str)] = &[
 const MAY_USE: &[(&str, &[&str])] = &[
     ("rng", &[]),
     ("losses", &[]),
-    ("blocks", &["rng"]),
-    ("models", &["blocks", "rng"]),
+    ("kernels", &[]),
+    ("blocks", &["kernels", "rng"]),
+    ("models", &["blocks", "kernels", "rng"]),
     ("needle", &["data"]),
     ("data", &["needle", "rng"]),
     ("metrics", &["data", "needle", "rng"]),
     ("formats", &["data", "needle", "rng"]),
     ("augment", &["data", "needle", "rng"]),
     ("tasks", &["models", "losses", "metrics", "augment", "data", "needle", "blocks", "rng", "train"]),
-    ("train", &["tasks", "checkpoint", "data", "rng"]),
+    ("train", &["tasks", "checkpoint", "data", "kernels", "rng"]),
     ("predict", &["recipe", "checkpoint", "tasks", "models", "data", "needle"]),
 ];
 
@@ -79,9 +80,10 @@ struct Source {
 }
 
 impl Source {
-    /// The lines that do something outside tests, numbered from 1. Tests stand at the bottom of a file.
+    /// The lines that do something outside tests, numbered from 1. Tests stand at the bottom of a file or in `tests.rs`.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let end = self.text.find("#[cfg(test)]\nmod tests").unwrap_or(self.text.len());
+        let whole = if self.path.ends_with("/tests.rs") { 0 } else { self.text.len() };
+        let end = self.text.find("#[cfg(test)]\nmod tests").unwrap_or(whole).min(whole);
         let lines = self.text[..end].lines().enumerate().map(|(index, line)| (index + 1, line));
         lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
