@@ -57,6 +57,8 @@ struct Inner {
     job: Option<Job>,
     sources: HashMap<u32, Source>,
     model: Option<Source>,
+    /// The running worker has a model. What the page shows of the model outlives the worker.
+    loaded: bool,
     predicting: bool,
     predicted: usize,
     fetching: usize,
@@ -88,6 +90,7 @@ impl Engine {
             job: None,
             sources: HashMap::new(),
             model: Some(bundled("demo.safetensors", "assets/demo.safetensors")),
+            loaded: false,
             predicting: false,
             predicted: 0,
             fetching: 0,
@@ -137,14 +140,8 @@ impl Engine {
     pub(crate) fn pump(&self) {
         let viewer = &self.viewer;
         let Some(clip) = viewer.clip.get_untracked() else { return };
-        let Some((awake, fetching, predicting)) =
-            self.inner.try_with_value(|inner| (inner.awake, inner.fetching > 0, inner.predicting))
-        else {
-            return;
-        };
-        if !awake {
-            return;
-        }
+        let state = |inner: &Inner| (inner.awake, inner.fetching > 0, inner.loaded && !inner.predicting);
+        let Some((true, fetching, able)) = self.inner.try_with_value(state) else { return };
         let shown = viewer.frame.get_untracked();
         let mut asked = fetching;
         if !fetching {
@@ -159,9 +156,8 @@ impl Engine {
                 self.post(&Command::Frames { file: clip.file, first, count }, &[]);
             }
         }
-        let able = viewer.device.with_untracked(Option::is_some) && viewer.model.with_untracked(Option::is_some);
         let has_picture = asked || viewer.pixels.with_value(|pixels| pixels.contains_key(&shown));
-        if able && !predicting && has_picture {
+        if able && has_picture {
             if let Some(frame) = viewer.states.with_untracked(|states| timeline::next_to_predict(states, shown)) {
                 self.inner.update_value(|inner| inner.predicting = true);
                 self.post(&Command::Predict { file: clip.file, frame }, &[]);
@@ -194,6 +190,7 @@ impl Engine {
                 self.inner.update_value(|inner| {
                     inner.awake = false;
                     inner.generation += 1;
+                    inner.loaded = false;
                     inner.predicting = false;
                     inner.predicted = 0;
                     inner.fetching = 0;

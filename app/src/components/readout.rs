@@ -27,7 +27,7 @@ fn needle(viewer: Viewer) -> Option<NeedleReport> {
 fn lines(viewer: Viewer) -> impl IntoView {
     let needle = needle(viewer);
     let text = |value: Option<String>| value.unwrap_or_else(|| "\u{2013}".to_owned());
-    let tip = needle.map(|n| format!("{:.0}, {:.0} px", n.tip.0, n.tip.1));
+    let tip = needle.map(|n| format!("{}, {} px", whole(n.tip.0), whole(n.tip.1)));
     let spread = needle.map(|n| match n.millimetres {
         Some(mm) => format!("\u{b1} {:.1} px \u{b7} {:.1} mm", n.tip_spread_px, mm.tip_spread),
         None => format!("\u{b1} {:.1} px", n.tip_spread_px),
@@ -49,6 +49,11 @@ fn lines(viewer: Viewer) -> impl IntoView {
         {row("Angle", "To the probe face: 0 degrees parallel, 90 straight down", angle)}
         {row("Visible length", "From the visible end near the skin to the tip", length)}
     }
+}
+
+/// A whole number without the sign of a negative zero.
+fn whole(value: f64) -> i64 {
+    value.round() as i64
 }
 
 fn confidence(viewer: Viewer) -> AnyView {

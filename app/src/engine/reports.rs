@@ -62,6 +62,7 @@ impl Engine {
                     old.as_ref().is_some_and(|old| (&old.name, old.parameters) == (&model.name, model.parameters))
                 });
                 let again = known && self.inner.with_value(|inner| inner.generation > 1);
+                self.inner.update_value(|inner| inner.loaded = true);
                 viewer.model.set(Some(model));
                 if !again {
                     viewer.forget_predictions();
@@ -181,10 +182,10 @@ impl Engine {
         });
         let kept = self.viewer.model.with_untracked(|model| model.as_ref().map(|model| model.name.clone()));
         let rest = match kept {
-            Some(name) => format!(" The model {name} stays in use."),
-            None => " Choose a model file to see predictions.".to_owned(),
+            Some(name) => format!("The model {name} stays in use."),
+            None => "Choose a model file to see predictions.".to_owned(),
         };
-        self.viewer.tell(Weight::Problem, reason + &rest);
+        self.viewer.tell(Weight::Problem, format!("{}. {rest}", reason.trim_end_matches('.')));
         self.job_done();
     }
 

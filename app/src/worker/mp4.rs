@@ -20,20 +20,13 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
     let mp4 = Mp4::read_bytes(&bytes)
         .map_err(|error| format!("It is not a whole MP4 or MOV file ({error}). It may be cut short: copy it again."))?;
     let Some(video) = mp4.tracks().values().find(|track| track.kind == Some(TrackKind::Video)) else {
-        return Err("It has no video track.".to_owned());
+        return Err(foreign_codec(&mp4).unwrap_or_else(|| "It has no video track.".to_owned()));
     };
     if video.samples.is_empty() {
         return Err("Its video track has no frames.".to_owned());
     }
     let Some(codec) = video.codec_string(&mp4) else {
-        let name = match &video.trak(&mp4).mdia.minf.stbl.stsd.contents {
-            StsdBoxContent::Unknown(name) => format!("{name}"),
-            _ => "of an unknown name".to_owned(),
-        };
-        return Err(format!(
-            "Its video codec {name} is not one that browsers decode. Convert it to H.264, for example with \
-             `ffmpeg -i IN -c:v libx264 OUT.mp4`."
-        ));
+        return Err(foreign_codec(&mp4).unwrap_or_else(|| "Its video track names no codec.".to_owned()));
     };
     let mut chunks = Vec::with_capacity(video.samples.len());
     let mut damage = None;
@@ -54,4 +47,17 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
     };
     let (height, width) = (u32::from(video.height), u32::from(video.width));
     Ok(Track { codec, description, height, width, chunks, data: bytes, damage })
+}
+
+/// What to say about the first video track whose codec the demuxer does not know.
+fn foreign_codec(mp4: &Mp4) -> Option<String> {
+    let video = mp4.moov.traks.iter().filter(|track| &track.mdia.hdlr.handler_type.value == b"vide");
+    let name = video.into_iter().find_map(|track| match &track.mdia.minf.stbl.stsd.contents {
+        StsdBoxContent::Unknown(name) => Some(String::from_utf8_lossy(&name.value).into_owned()),
+        _ => None,
+    })?;
+    Some(format!(
+        "Its video codec ({name}) is not one that browsers decode. Convert it to H.264, for example with \
+         `ffmpeg -i IN -c:v libx264 OUT.mp4`."
+    ))
 }
