@@ -90,12 +90,12 @@ fn python() -> Result<String> {
     Ok(python)
 }
 
-/// Our native side. Cargo compiles Burn again for every other selection of packages, so this selects what others select:
-/// in `dev` all default members, as the tests do, and in `release` the trainer alone, as the README says.
+/// Our native side. Cargo compiles Burn again for every other selection of packages and targets, so this selects what
+/// others select: in `dev` everything, as the tests do, and in `release` the trainer alone, as the README says.
 fn native_program(profile: &str) -> Result<PathBuf> {
-    let selection: &[&str] = if profile == "dev" { &[] } else { &["-p", "sonoseg"] };
-    let words = ["build", "--profile", profile, "--example", "infer"];
-    run("cargo", words.into_iter().chain(selection.iter().copied()), &[])?;
+    let selection: &[&str] =
+        if profile == "dev" { &["--workspace", "--all-targets"] } else { &["-p", "sonoseg", "--example", "infer"] };
+    run("cargo", ["build", "--profile", profile].into_iter().chain(selection.iter().copied()), &[])?;
     let folder = if profile == "dev" { "debug" } else { profile };
     let name = format!("infer{}", std::env::consts::EXE_SUFFIX);
     Ok(repository().join("target").join(folder).join("examples").join(name))
