@@ -186,8 +186,8 @@ mod tests {
         let count = |preset, out| UnetrConfig::preset(preset, out).init(&Device::flex()).num_params();
         assert_eq!(count(Preset::Base, 1), 91_572_417);
         assert_eq!(count(Preset::Base, 3), 91_572_483);
-        assert_eq!(count(Preset::Tiny, 1), 0);
-        assert_eq!(count(Preset::Small, 1), 0);
+        assert_eq!(count(Preset::Tiny, 1), 2_026_865);
+        assert_eq!(count(Preset::Small, 1), 6_698_657);
     }
 
     #[test]
