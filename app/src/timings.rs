@@ -34,7 +34,7 @@ impl Durations {
     }
 }
 
-/// How often something happened in the last second.
+/// How often something happens.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rate {
     moments_ms: VecDeque<f64>,
@@ -47,7 +47,7 @@ impl Rate {
         self.forget(now_ms);
     }
 
-    /// Times per second over the last two seconds; `None` when it happened less than twice.
+    /// Times per second over the last five seconds; `None` when it happened less than twice.
     pub fn per_second(&mut self, now_ms: f64) -> Option<f64> {
         self.forget(now_ms);
         let (first, last) = (self.moments_ms.front()?, self.moments_ms.back()?);
@@ -55,7 +55,7 @@ impl Rate {
     }
 
     fn forget(&mut self, now_ms: f64) {
-        while self.moments_ms.front().is_some_and(|&moment| now_ms - moment > 2000.0) {
+        while self.moments_ms.front().is_some_and(|&moment| now_ms - moment > 5000.0) {
             self.moments_ms.pop_front();
         }
     }
@@ -80,13 +80,13 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_counts_the_last_two_seconds() {
+    fn a_rate_counts_the_last_five_seconds() {
         let mut rate = Rate::default();
         assert_eq!(rate.per_second(0.0), None);
-        for step in 0..=40 {
+        for step in 0..=80 {
             rate.tick(f64::from(step) * 100.0);
         }
-        assert_eq!(rate.per_second(4000.0), Some(10.0));
-        assert_eq!(rate.per_second(9000.0), None);
+        assert_eq!(rate.per_second(8000.0), Some(10.0));
+        assert_eq!(rate.per_second(14000.0), None);
     }
 }

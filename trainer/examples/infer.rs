@@ -6,7 +6,6 @@
 //!   only; `time PART REPEATS` prints the milliseconds of each repeat.
 
 #![expect(clippy::print_stdout, reason = "lines on standard output are how this program answers")]
-#![expect(clippy::disallowed_methods, reason = "on the CPU a read does not wait for a device")]
 
 #[path = "../../bench/parts.rs"]
 mod parts;

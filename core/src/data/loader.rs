@@ -45,6 +45,9 @@ pub fn measuring_plans(samples: &[usize], batch: usize) -> Vec<BatchPlan> {
     samples.chunks(batch.max(1)).map(plan).collect()
 }
 
+/// How a task makes views of a sample; changed at random when a generator is given.
+pub type MakeViews<'a> = dyn Fn(&Sample, Option<&mut Rng>) -> Result<Vec<View>, DataError> + 'a;
+
 /// A batch on the CPU, ready to be uploaded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostBatch {
@@ -63,12 +66,7 @@ pub struct Batch {
 
 impl HostBatch {
     /// Read the samples of a plan and make their views. The same plan always gives the same batch.
-    pub fn make(
-        source: &dyn Source,
-        plan: &BatchPlan,
-        seed: u64,
-        views: &dyn Fn(&Sample, Option<&mut Rng>) -> Result<Vec<View>, DataError>,
-    ) -> Result<Self, DataError> {
+    pub fn make(source: &dyn Source, plan: &BatchPlan, seed: u64, views: &MakeViews<'_>) -> Result<Self, DataError> {
         let mut all = Vec::with_capacity(plan.samples.len());
         for &index in &plan.samples {
             let sample = source.load(index)?;

@@ -4,6 +4,9 @@ use super::gelu::exp_negative;
 use super::lanes::{LANES, Matrix, product};
 use super::parallel::map;
 
+/// Queries that are answered together, so that their scores stay in the first cache.
+const QUERIES: usize = 32;
+
 /// Sizes of a self-attention.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
@@ -85,29 +88,35 @@ impl Size {
 }
 
 /// Attention of `qkv` `[batch, tokens, 3, heads, head]` into `out` `[batch, tokens, heads, head]`. Returns the weights of
-/// every head, rows filled up with zeros.
-pub(super) fn forward(qkv: &[f32], size: Size, out: &mut [f32]) -> Vec<Vec<f32>> {
+/// every head, rows filled up with zeros, when they are to be kept.
+pub(super) fn forward(qkv: &[f32], size: Size, out: &mut [f32], keep: bool) -> Vec<Vec<f32>> {
     let Size { tokens, head, .. } = size;
-    map(size.places(out, 1), size.work(), |index, places| {
+    map(size.places(out, 1), size.work(), |index, mut places| {
         let keys = size.columns(size.part(qkv, index, 1, 3));
         // The query is scaled before the product: fewer numbers than the scores.
         let queries = size.rows(size.part(qkv, index, 0, 3), size.scale());
-        let queries = Matrix { numbers: &queries, row: size.padded(), column: 1 };
-        let mut weights = vec![0.0; tokens * size.row()];
-        product(queries, &keys, [tokens, head, size.row()], &mut weights);
-        for row in weights.chunks_exact_mut(size.row()) {
-            let (row, rest) = row.split_at_mut(tokens);
-            softmax(row);
-            rest.fill(0.0);
-        }
         let values = size.rows(size.part(qkv, index, 2, 3), 1.0);
-        let mut mixed = vec![0.0; tokens * size.padded()];
-        let matrix = Matrix { numbers: &weights, row: size.row(), column: 1 };
-        product(matrix, &values, [tokens, tokens, size.padded()], &mut mixed);
-        for (place, mixed) in places.into_iter().zip(mixed.chunks_exact(size.padded())) {
-            place.copy_from_slice(&mixed[..head]);
+        let mut weights = vec![0.0; if keep { tokens } else { QUERIES.min(tokens) } * size.row()];
+        let mut mixed = vec![0.0; QUERIES.min(tokens) * size.padded()];
+        for (block, places) in places.chunks_mut(QUERIES).enumerate() {
+            let (first, rows) = (block * QUERIES, places.len());
+            let start = if keep { first * size.row() } else { 0 };
+            let weights = &mut weights[start..][..rows * size.row()];
+            let queries = Matrix { numbers: &queries[first * size.padded()..], row: size.padded(), column: 1 };
+            product(queries, &keys, [rows, head, size.row()], weights);
+            for row in weights.chunks_exact_mut(size.row()) {
+                let (row, rest) = row.split_at_mut(tokens);
+                softmax(row);
+                rest.fill(0.0);
+            }
+            let mixed = &mut mixed[..rows * size.padded()];
+            let matrix = Matrix { numbers: weights, row: size.row(), column: 1 };
+            product(matrix, &values, [rows, tokens, size.padded()], mixed);
+            for (place, mixed) in places.iter_mut().zip(mixed.chunks_exact(size.padded())) {
+                place.copy_from_slice(&mixed[..head]);
+            }
         }
-        weights
+        if keep { weights } else { Vec::new() }
     })
 }
 

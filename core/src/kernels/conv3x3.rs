@@ -66,24 +66,27 @@ impl Size {
 /// Weights `[output, input, 9]` in the order of their use: blocks of output channels, input channels, taps.
 fn pack(weight: &[f32], [output, input]: [usize; 2]) -> Vec<f32> {
     let mut packed = vec![0.0; output.div_ceil(CHANNELS) * input * 9 * CHANNELS];
-    for (o, weight) in weight.chunks(input * 9).enumerate() {
-        for (at, &weight) in weight.iter().enumerate() {
-            packed[(o / CHANNELS * input * 9 + at) * CHANNELS + o % CHANNELS] = weight;
+    let tasks = weight.chunks(CHANNELS * input * 9).zip(packed.chunks_mut(CHANNELS * input * 9)).collect();
+    each(tasks, weight.len(), |_, (weight, packed): (&[f32], &mut [f32])| {
+        for (channel, weight) in weight.chunks(input * 9).enumerate() {
+            for (packed, &weight) in packed.chunks_exact_mut(CHANNELS).zip(weight) {
+                packed[channel] = weight;
+            }
         }
-    }
+    });
     packed
 }
 
 /// The weights by which gradients go back: input and output exchanged, taps reversed.
 fn turn(weight: &[f32], [output, input]: [usize; 2]) -> Vec<f32> {
     let mut turned = vec![0.0; weight.len()];
-    for (o, weight) in weight.chunks(input * 9).enumerate() {
-        for (i, weight) in weight.chunks(9).enumerate() {
-            for (tap, &weight) in weight.iter().enumerate() {
-                turned[(i * output + o) * 9 + 8 - tap] = weight;
+    each(turned.chunks_mut(output * 9).collect(), weight.len(), |i, turned: &mut [f32]| {
+        for (turned, weight) in turned.chunks_exact_mut(9).zip(weight.chunks_exact(input * 9)) {
+            for (turned, &weight) in turned.iter_mut().rev().zip(&weight[i * 9..]) {
+                *turned = weight;
             }
         }
-    }
+    });
     turned
 }
 

@@ -173,7 +173,7 @@ impl Kernels for Flex {
     }
 
     fn joint_attention(qkv: Flat, heads: usize) -> Flat {
-        joint_attention(qkv, heads).0
+        joint_attention(qkv, heads, false).0
     }
 
     fn interleave(x: Flat, bias: Flat) -> Flat {
@@ -254,7 +254,7 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
     fn joint_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
         track::<C, _, _>(
             [qkv],
-            |[qkv]| joint_attention(qkv, heads),
+            |[qkv]| joint_attention(qkv, heads, true),
             |(qkv, size, weights), grad, _| {
                 let grad = ordered(grad);
                 let mut out = vec![0.0; numbers(&qkv).len()];
@@ -278,13 +278,13 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
     }
 }
 
-fn joint_attention(qkv: Flat, heads: usize) -> (Flat, (Flat, attention::Size, Vec<Vec<f32>>)) {
+fn joint_attention(qkv: Flat, heads: usize, keep: bool) -> (Flat, (Flat, attention::Size, Vec<Vec<f32>>)) {
     let qkv = ordered(qkv);
     let shape = qkv.shape();
     let (batch, tokens, width) = (shape[0], shape[1], shape[2] / 3);
     let size = attention::Size { batch, tokens, heads, head: width / heads };
     let mut out = vec![0.0; batch * tokens * width];
-    let weights = attention::forward(numbers(&qkv), size, &mut out);
+    let weights = attention::forward(numbers(&qkv), size, &mut out, keep);
     (tensor(out, [batch, tokens, width]), (qkv, size, weights))
 }
 

@@ -91,7 +91,7 @@ mod tests {
             needle_out_share: 0.0,
             entry_hidden_share: 0.0,
             no_needle_share: 0.0,
-            ..config.simple.clone()
+            ..config.simple
         };
         NeedleSimConfig {
             difficulty: Some(Difficulty::Simple),
