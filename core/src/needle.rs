@@ -1,4 +1,4 @@
-//! The needle as a line: angle, length, millimetres, scaling, and drawing to a mask. Finding it in a map: [`fit`].
+//! The needle as a line: angle, length, millimetres, scaling, and drawing to a mask. Finding it in a map: [`fit()`].
 
 mod fit;
 pub(crate) mod line;

@@ -18,7 +18,7 @@ type Flat = FloatTensor<Flex>;
 /// What the CPU backend computes by our own kernels. All tensors are f32.
 #[backend_extension(Flex, Autodiff)]
 pub(super) trait Kernels: Backend {
-    /// See [`super::gelu`].
+    /// See [`super::gelu()`].
     fn exact_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// See [`super::group_norm_gelu`].
@@ -38,10 +38,10 @@ pub(super) trait Kernels: Backend {
         epsilon: f64,
     ) -> FloatTensor<Self>;
 
-    /// See [`super::conv3x3`].
+    /// See [`super::conv3x3()`].
     fn conv3x3(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// See [`super::attention`].
+    /// See [`super::attention()`].
     fn joint_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self>;
 
     /// See [`super::interleave`].

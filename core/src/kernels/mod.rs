@@ -46,7 +46,7 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     composed::gelu(x)
 }
 
-/// [`gelu`] of the group normalisation of `x`.
+/// [`gelu()`] of the group normalisation of `x`.
 ///
 /// # Shapes
 /// - `x`: `[batch, channels, ..]`, to the same
