@@ -25,8 +25,8 @@ use crate::viewer::{FileLine, Readable, Stage, Viewer};
 enum Job {
     /// Choose the device.
     Start,
-    /// Load a model.
-    Model(Source),
+    /// Load a model; `keep` the results when they are its own, after a restart.
+    Model { source: Source, keep: bool },
     /// Open a file and show it; `keep` the results when it is the clip on the screen, after a restart.
     Show { file: u32, keep: bool },
     /// Say whether a file can be read.
@@ -120,7 +120,7 @@ impl Engine {
 
     /// Load a model file. The one in use stays when it is refused.
     pub(crate) fn open_model(&self, file: web_sys::File) {
-        self.inner.update_value(|inner| inner.jobs.push_back(Job::Model(Source::picked(file))));
+        self.inner.update_value(|inner| inner.jobs.push_back(Job::Model { source: Source::picked(file), keep: false }));
         self.next_job();
     }
 
@@ -157,11 +157,10 @@ impl Engine {
             }
         }
         let has_picture = asked || viewer.pixels.with_value(|pixels| pixels.contains_key(&shown));
-        if able && has_picture {
-            if let Some(frame) = viewer.states.with_untracked(|states| timeline::next_to_predict(states, shown)) {
-                self.inner.update_value(|inner| inner.predicting = true);
-                self.post(&Command::Predict { file: clip.file, frame }, &[]);
-            }
+        let next = viewer.states.with_untracked(|states| timeline::next_to_predict(states, shown));
+        if let Some(frame) = next.filter(|_| able && has_picture) {
+            self.inner.update_value(|inner| inner.predicting = true);
+            self.post(&Command::Predict { file: clip.file, frame }, &[]);
         }
     }
 
@@ -241,12 +240,12 @@ impl Engine {
                 });
                 self.post(&command, &[]);
             }
-            Some(Job::Model(source)) => {
+            Some(Job::Model { source, .. }) => {
                 spawn_local(async move {
                     let name = source.name.clone();
                     match source.read().await {
                         Ok(bytes) => engine.post_to(generation, &Command::LoadModel { name }, &bytes),
-                        Err(reason) => engine.model_refused(reason),
+                        Err(reason) => engine.model_refused(&reason),
                     }
                 });
             }

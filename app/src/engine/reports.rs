@@ -53,23 +53,21 @@ impl Engine {
                 self.job_done();
             }
             Report::Model(model) => {
-                let accepted = self.inner.with_value(|inner| inner.job.clone());
-                if let Some(Job::Model(source)) = accepted {
-                    self.inner.update_value(|inner| inner.model = Some(source));
-                }
-                // The same model again, after a restart, keeps what it said before.
-                let known = viewer.model.with_untracked(|old| {
-                    old.as_ref().is_some_and(|old| (&old.name, old.parameters) == (&model.name, model.parameters))
+                let mut keep = false;
+                self.inner.update_value(|inner| {
+                    inner.loaded = true;
+                    if let Some(Job::Model { source, keep: same }) = &inner.job {
+                        keep = *same;
+                        inner.model = Some(source.clone());
+                    }
                 });
-                let again = known && self.inner.with_value(|inner| inner.generation > 1);
-                self.inner.update_value(|inner| inner.loaded = true);
                 viewer.model.set(Some(model));
-                if !again {
+                if !keep {
                     viewer.forget_predictions();
                 }
                 self.job_done();
             }
-            Report::ModelRefused { reason } => self.model_refused(reason),
+            Report::ModelRefused { reason } => self.model_refused(&reason),
             Report::Opened(clip) => {
                 let keep = self.inner.with_value(|inner| matches!(inner.job, Some(Job::Show { keep: true, .. })));
                 self.mark(clip.file, Readable::Yes);
@@ -138,7 +136,8 @@ impl Engine {
             };
             inner.jobs.insert(first, Job::Start);
             if let Some(model) = inner.model.clone() {
-                inner.jobs.insert(first + 1, Job::Model(model));
+                // After a restart it is the model that gave the results on the screen.
+                inner.jobs.insert(first + 1, Job::Model { source: model, keep: inner.generation > 1 });
             }
         });
         self.viewer.stage.set(Stage::Starting("Checking the graphics device".to_owned()));
@@ -162,22 +161,22 @@ impl Engine {
         self.viewer.tell(Weight::Problem, reason);
         self.inner.update_value(|inner| {
             // The next file of the same batch is shown instead.
-            if let (Some(Job::Show { .. }), Some(next)) = (&inner.job, inner.jobs.front_mut()) {
-                if let Job::Check(other) = *next {
-                    *next = Job::Show { file: other, keep: false };
-                }
+            if let (Some(Job::Show { .. }), Some(next)) = (&inner.job, inner.jobs.front_mut())
+                && let Job::Check(other) = *next
+            {
+                *next = Job::Show { file: other, keep: false };
             }
         });
         self.job_done();
     }
 
-    pub(super) fn model_refused(&self, reason: String) {
+    pub(super) fn model_refused(&self, reason: &str) {
         self.inner.update_value(|inner| {
             // The model that comes with the app is not asked for again in vain.
-            if let (Some(Job::Model(refused)), Some(kept)) = (&inner.job, &inner.model) {
-                if matches!((&refused.place, &kept.place), (Place::Bundled(_), Place::Bundled(_))) {
-                    inner.model = None;
-                }
+            if let (Some(Job::Model { source, .. }), Some(kept)) = (&inner.job, &inner.model)
+                && let (Place::Bundled(_), Place::Bundled(_)) = (&source.place, &kept.place)
+            {
+                inner.model = None;
             }
         });
         let kept = self.viewer.model.with_untracked(|model| model.as_ref().map(|model| model.name.clone()));

@@ -38,13 +38,12 @@ impl Engine {
                 self.viewer.tell(Weight::Problem, text);
                 self.inner.update_value(|inner| inner.recovery.forgive());
             }
-            Some(Job::Model(source)) => {
+            Some(Job::Model { source, keep }) => {
                 let text = format!("{}: loading it stopped the worker ({reason}); it is left out.", source.name);
                 self.viewer.tell(Weight::Problem, text);
                 self.inner.update_value(|inner| {
-                    if let (Place::Bundled(_), Some(Place::Bundled(_))) =
-                        (&source.place, inner.model.as_ref().map(|m| &m.place))
-                    {
+                    // The model of the last worker, or the first of all: the next worker starts without one.
+                    if keep || matches!(source.place, Place::Bundled(_)) {
                         inner.model = None;
                     }
                     inner.recovery.forgive();

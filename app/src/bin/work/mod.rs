@@ -35,7 +35,7 @@ pub(crate) fn start() {
         let mut work = Work::default();
         loop {
             let (command, buffers) = commands.next().await;
-            work.handle(command, buffers).await;
+            work.handle(command, &buffers).await;
         }
     });
 }
@@ -51,7 +51,7 @@ fn run_static_constructors() {
 }
 
 impl Work {
-    async fn handle(&mut self, command: Command, buffers: Vec<Uint8Array>) {
+    async fn handle(&mut self, command: Command, buffers: &[Uint8Array]) {
         let bytes = buffers.first().map(Uint8Array::to_vec).unwrap_or_default();
         match command {
             Command::Start { device, because, fail_selftest } => {
