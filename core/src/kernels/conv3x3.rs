@@ -11,8 +11,10 @@ use super::parallel::{each, map};
 const RUN: usize = LANES * VECTORS;
 /// Output channels whose weights' gradients are computed together.
 const GRADIENTS: usize = 4;
-/// Numbers of a padded strip, about: half of the second cache.
-const STRIP: usize = 64 * 1024;
+/// Input channels that are worked through together: their weights for a run of output stay in the first cache.
+const INPUTS: usize = 64;
+/// Numbers of a strip, of [`INPUTS`] input and all output channels, about: half of the second cache.
+const STRIP: usize = 128 * 1024;
 /// Pixels of a strip in the gradient of the weights: four output channels of it fill the first cache.
 const GRADIENT_PIXELS: usize = 2048;
 /// Portions of the gradient of the weights, each with sums of its own.
@@ -90,11 +92,12 @@ fn turn(weight: &[f32], [output, input]: [usize; 2]) -> Vec<f32> {
     turned
 }
 
-/// A run of pixels of a block of output channels, from the pixel `at` of the padded strip `x`, to the same place of
+/// Add a run of pixels of a block of output channels, from the pixel `at` of the padded strip `x`, to the same place of
 /// `out`, whose channels are `stride` apart.
 #[inline(always)]
 fn run(x: &[f32], plane: usize, pitch: usize, at: usize, weight: &[f32], out: &mut [f32], stride: usize) {
-    let mut sums = [[Lanes::ZERO; VECTORS]; CHANNELS];
+    let mut sums: [[Lanes; VECTORS]; CHANNELS] =
+        std::array::from_fn(|channel| std::array::from_fn(|v| load(out, channel * stride + at + v * LANES)));
     for (x, weight) in x.chunks_exact(plane).zip(weight.chunks_exact(9 * CHANNELS)) {
         for ky in 0..3 {
             let x = &x[at + ky * pitch..][..RUN + 2];
@@ -122,7 +125,9 @@ fn run(x: &[f32], plane: usize, pitch: usize, at: usize, weight: &[f32], out: &m
 pub(super) fn forward(x: &[f32], weight: &[f32], [output, input]: [usize; 2], size: Size, out: &mut [f32]) {
     let (area, pitch) = (size.height * size.width, size.pitch());
     let weight = pack(weight, [output, input]);
-    let rows = (STRIP / ((input + output) * pitch)).saturating_sub(1).max(4);
+    let fit = (STRIP / ((input.min(INPUTS) + output) * pitch)).clamp(1, size.height);
+    // At least four strips of an image, and an even number, for the sake of few cores.
+    let rows = size.height.div_ceil(size.height.div_ceil(fit).max(4).next_multiple_of(2));
     let strips = size.strips(rows);
     let of_image = strips.len() / size.batch;
     // The rows of a strip lie apart, channel by channel: hand every strip its pieces.
@@ -141,10 +146,13 @@ pub(super) fn forward(x: &[f32], weight: &[f32], [output, input]: [usize; 2], si
         let (plane, pixels) = (size.plane(rows), (rows * pitch).next_multiple_of(RUN));
         // Not straight to `out`: its channels often lie a multiple of 4096 bytes apart, which the first cache hates.
         let mut sums = vec![0.0; output.next_multiple_of(CHANNELS) * (pixels + LANES)];
-        for at in (0..pixels).step_by(RUN) {
+        for (block, padded) in padded.chunks(INPUTS * plane).enumerate() {
+            let taps = block * INPUTS * 9 * CHANNELS..(block * INPUTS + padded.len() / plane) * 9 * CHANNELS;
             let blocks = sums.chunks_exact_mut(CHANNELS * (pixels + LANES));
             for (sums, weight) in blocks.zip(weight.chunks_exact(input * 9 * CHANNELS)) {
-                run(&padded, plane, pitch, at, weight, sums, pixels + LANES);
+                for at in (0..pixels).step_by(RUN) {
+                    run(padded, plane, pitch, at, &weight[taps.clone()], sums, pixels + LANES);
+                }
             }
         }
         for (out, sums) in out.iter_mut().zip(sums.chunks_exact(pixels + LANES)) {
@@ -172,14 +180,17 @@ pub(super) fn weight_gradient(x: &[f32], grad: &[f32], [output, input]: [usize; 
             let x = size.pad(&x[image * input * area..][..input * area], first, rows);
             let grad = spread(&grad[image * output * area..][..output * area], size, first, rows);
             let (x_plane, grad_plane) = (size.plane(rows), (rows * pitch).next_multiple_of(LANES));
-            let blocks = grad.chunks_exact(GRADIENTS * grad_plane).zip(total.chunks_mut(GRADIENTS * input * 9));
-            for (grad, total) in blocks {
-                for (i, x) in x.chunks_exact(x_plane).enumerate() {
-                    for ky in 0..3 {
-                        let sums = correlate(&x[ky * pitch..][..grad_plane + 2], grad, grad_plane);
-                        for (total, sums) in total.chunks_mut(input * 9).zip(sums) {
-                            for (total, sum) in total[i * 9 + ky * 3..].iter_mut().zip(sums) {
-                                *total += sum;
+            for (block, x) in x.chunks(INPUTS * x_plane).enumerate() {
+                let blocks = grad.chunks_exact(GRADIENTS * grad_plane).zip(total.chunks_mut(GRADIENTS * input * 9));
+                for (grad, total) in blocks {
+                    for (i, x) in x.chunks_exact(x_plane).enumerate() {
+                        for ky in 0..3 {
+                            let sums = correlate(&x[ky * pitch..][..grad_plane + 2], grad, grad_plane);
+                            let first = (block * INPUTS + i) * 9 + ky * 3;
+                            for (total, sums) in total.chunks_mut(input * 9).zip(sums) {
+                                for (total, sum) in total[first..first + 3].iter_mut().zip(sums) {
+                                    *total += sum;
+                                }
                             }
                         }
                     }
