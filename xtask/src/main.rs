@@ -39,7 +39,8 @@ fn help() {
     println!("cargo xtask bench infer [--help]    time the network against PyTorch and ONNX Runtime Web");
     println!("cargo xtask test [step ..]          run everything that CI runs, or only these steps:");
     for step in STEPS {
-        println!("    {:12} {}", step.name, step.what);
+        let when = if step.always { "" } else { " (only when named)" };
+        println!("    {:12} {}{when}", step.name, step.what);
     }
 }
 
