@@ -1,15 +1,16 @@
 //! All that is printed: progress, tables, complaints.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this file is the terminal")]
+#![expect(clippy::print_stderr, reason = "this file is the terminal")]
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A line for people and for logs.
 pub(crate) fn say(line: impl std::fmt::Display) {
-    println!("{line}");
+    // A closed pipe (`sonoseg .. | head`) is nobody's error.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// An error with its causes, once.
