@@ -53,7 +53,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "browser",
         what: "the built app in Chromium, from end to end",
-        always: false,
+        always: true,
         after: Some("wasm"),
         tools: &[Tool::Chromium, Tool::Ffmpeg],
         run: browser,
