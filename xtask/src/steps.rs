@@ -168,6 +168,8 @@ fn doc() -> Result<()> {
 }
 
 fn native() -> Result<()> {
+    // The tests of the command line run the program itself, which `cargo test` alone does not build.
+    run("cargo", ["build"].into_iter().chain(NATIVE).chain(["--all-targets"]), &[])?;
     run("cargo", ["test"].into_iter().chain(NATIVE), &[])
 }
 
