@@ -106,15 +106,20 @@ pub struct Prediction {
 impl Predictor {
     /// Read a model file.
     pub fn load(name: &str, bytes: &[u8], device: &Device) -> Result<Self, CheckpointError> {
-        let (header, state): (ModelHeader, State) = checkpoint::decode(name, bytes)?;
         let foreign = |reason: String| CheckpointError::Foreign { name: name.to_owned(), reason };
-        if header.format != ModelHeader::FORMAT || header.architecture != "unetr" {
-            return Err(foreign(format!(
-                "holds a network `{}` in format {}, and this version of sonoseg reads `unetr` in format {}",
-                header.architecture,
-                header.format,
-                ModelHeader::FORMAT
-            )));
+        let architecture = checkpoint::architecture(name, bytes)?;
+        if architecture == "mae" {
+            return Err(foreign(
+                "a pre-trained encoder, which marks nothing yet: fine-tune it with `sonoseg train --init`".into(),
+            ));
+        }
+        if architecture != "unetr" {
+            return Err(foreign(format!("holds a network `{architecture}`, and sonoseg predicts with `unetr`")));
+        }
+        let (header, state): (ModelHeader, State) = checkpoint::decode(name, bytes)?;
+        if header.format != ModelHeader::FORMAT {
+            let (theirs, ours) = (header.format, ModelHeader::FORMAT);
+            return Err(foreign(format!("written in format {theirs}, and this version of sonoseg reads format {ours}")));
         }
         if let Some(problem) = header.network.problem() {
             return Err(foreign(format!("its header describes an impossible network: {problem}")));
@@ -129,15 +134,6 @@ impl Predictor {
     /// Use a network that is in memory already.
     pub fn new(network: Unetr, header: ModelHeader, device: &Device) -> Self {
         Self { network, header, device: device.clone() }
-    }
-
-    /// The network, to learn on from here; its sizes must be those of `header`.
-    pub fn into_network(self, header: &ModelHeader) -> Result<Unetr, CheckpointError> {
-        if self.header.network == header.network {
-            return Ok(self.network);
-        }
-        let reason = format!("its network is {:?}, and the recipe asks for {:?}", self.header.network, header.network);
-        Err(CheckpointError::Foreign { name: self.header.recipe.name, reason })
     }
 
     /// The model file of this predictor.

@@ -136,6 +136,12 @@ impl Folder {
         self.windows.iter().enumerate().filter(|(_, window)| chosen(window)).map(|(index, _)| index).collect()
     }
 
+    /// True when every frame of a sample has a label.
+    pub(crate) fn labelled(&self, index: usize) -> bool {
+        let (p, first) = self.windows[index];
+        (first..first + self.window).all(|frame| self.procedures[p].labels.contains_key(&frame))
+    }
+
     /// Procedure of a sample.
     pub(crate) fn procedure(&self, index: usize) -> &ProcedureFolder {
         &self.procedures[self.windows[index].0]
