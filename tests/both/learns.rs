@@ -100,7 +100,7 @@ async fn by_heart(device: &Device, epochs: u64) -> (f64, f64, f64) {
     };
     let all = [0, 1, 2, 3];
     let mut feed = Direct(&task, Vec::new().into_iter());
-    let config = sonoseg_core::train::TrainConfig { patience: None, ..recipe.train.clone() };
+    let config = sonoseg_core::train::TrainConfig { patience: 0, ..recipe.train.clone() };
     let begin = Progress::begin(model, &config);
     train(&task, begin, &config, 0, [&all, &all], &mut feed, device, observe).await.unwrap();
     (first, last, best)

@@ -82,9 +82,20 @@ pub(crate) mod browser {
         if let Some(device) = OPEN.with_borrow(Clone::clone) {
             return device;
         }
+        static_constructors();
         let device = Device::wgpu_options().init_async().await.unwrap();
         OPEN.set(Some(device.clone()));
         device
+    }
+
+    /// Run them once here; otherwise the linker makes every call from JavaScript run them (see the app's worker).
+    #[expect(unsafe_code, reason = "a symbol of the linker; it takes and gives nothing")]
+    fn static_constructors() {
+        unsafe extern "C" {
+            fn __wasm_call_ctors();
+        }
+        // SAFETY: called once, before anything else of this binary has run on the device.
+        unsafe { __wasm_call_ctors() }
     }
 
     #[wasm_bindgen_test]

@@ -59,8 +59,9 @@ fn learn<T: Task, H: Serialize>(
     setup.announce();
 
     let mut observer = Observer::new(verb, &setup, &header, &progress.position)?;
+    let good = || format!("{} holds the last good weights", files::absolute(&setup.folder));
     // Whatever happens from here on, the run can be taken up again.
-    pollster::block_on(observer.save(&progress))?;
+    pollster::block_on(observer.save(&progress)).with_context(good)?;
     let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
     let done = thread::scope(|scope| {
         let mut feed = ThreadFeed::new(scope, &setup.data, &task, setup.recipe.seed, threads);
@@ -70,7 +71,7 @@ fn learn<T: Task, H: Serialize>(
         let config = &setup.recipe.train;
         pollster::block_on(train(&task, progress, config, setup.recipe.seed, samples, &mut feed, &device, observe))
     })
-    .with_context(|| format!("{} holds the last good weights", files::absolute(&setup.folder)))?;
+    .with_context(good)?;
     let ending = observer.finish();
     let run = setup.folder.display();
     match ending {

@@ -30,8 +30,8 @@ pub struct TrainConfig {
     pub batch: usize,
     /// Batches whose gradients are averaged for one update.
     pub accumulate: usize,
-    /// Epochs without a better validation loss before stopping; none = never.
-    pub patience: Option<u64>,
+    /// Epochs without a better validation loss before stopping; 0 = never stop for that.
+    pub patience: u64,
     /// Largest number of optimiser updates in an epoch; none = the whole epoch.
     pub updates_per_epoch: Option<usize>,
     /// What the learning rate of the optimiser is for.
@@ -49,7 +49,7 @@ impl Default for TrainConfig {
             steps: None,
             batch: 8,
             accumulate: 8,
-            patience: Some(5),
+            patience: 5,
             updates_per_epoch: None,
             rate_for: RateFor::Update,
             schedule: Schedule::Linear,
@@ -233,7 +233,7 @@ pub async fn train<T: Task>(
     let steps = (batches / accumulate).max(1).min(config.updates_per_epoch.unwrap_or(usize::MAX));
     let total = (steps as u64).saturating_mul(config.epochs).min(config.steps.unwrap_or(u64::MAX));
 
-    let patience_ended = |position: &Position| config.patience.is_some_and(|patience| position.stale >= patience);
+    let patience_ended = |position: &Position| config.patience > 0 && position.stale >= config.patience;
 
     // A run that stopped after its last update has still to be measured.
     while !patience_ended(&progress.position) && (progress.position.updates < total || progress.position.step > 0) {

@@ -41,27 +41,34 @@ pub(super) fn fit<T: Task>(
     let sample = (after - before).saturating_sub(parameters).max(NUMBER);
     let fixed = 4 * parameters;
     let free = limit.unwrap_or_else(available);
-    let needs = |batch: usize| fixed + sample * batch as u64;
-    let (mut batch, mut accumulate) = (config.batch, config.accumulate.max(1));
-    while batch > 1 && needs(batch) > free {
-        accumulate *= 2;
-        batch = batch.div_ceil(2);
-    }
-    if needs(batch) > free {
-        bail!(OutOfMemory { needed: needs(batch), free });
-    }
+    let Some((batch, accumulate)) = portions([config.batch, config.accumulate.max(1)], fixed, sample, free) else {
+        bail!(OutOfMemory { needed: fixed + sample, free });
+    };
     if batch < config.batch {
         warn(format!(
-            "an update of {} samples at once needs about {} MB and {} MB are free: {batch} at once, {accumulate} times, \
-             instead. The weights come out the same up to rounding",
+            "an update with {} samples at once needs about {} MB, and {} MB are free: {batch} at once and {accumulate} \
+             times instead. The weights come out the same up to rounding",
             config.batch,
-            needs(config.batch) >> 20,
+            (fixed + sample * config.batch as u64) >> 20,
             free >> 20
         ));
         setup.recipe.train.batch = batch;
         setup.recipe.train.accumulate = accumulate;
     }
     Ok(())
+}
+
+/// Samples at once and portions of an update, the first halved and the second doubled until `free` bytes are enough for
+/// `fixed` bytes and `sample` bytes a sample. None when not even one sample fits.
+fn portions([mut batch, mut accumulate]: [usize; 2], fixed: u64, sample: u64, free: u64) -> Option<(usize, usize)> {
+    while fixed + sample * batch as u64 > free {
+        if batch == 1 {
+            return None;
+        }
+        batch = batch.div_ceil(2);
+        accumulate *= 2;
+    }
+    Some((batch, accumulate))
 }
 
 /// The most memory that this program has used so far, in bytes, where the system tells.
@@ -77,4 +84,17 @@ fn available() -> u64 {
     system.refresh_memory();
     let free = system.available_memory();
     system.cgroup_limits().map_or(free, |limits| free.min(limits.free_memory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portions_halve_until_they_fit() {
+        assert_eq!(portions([8, 8], 100, 10, 180), Some((8, 8)));
+        assert_eq!(portions([8, 8], 100, 10, 179), Some((4, 16)));
+        assert_eq!(portions([8, 1], 100, 10, 110), Some((1, 8)));
+        assert_eq!(portions([8, 1], 100, 10, 109), None);
+    }
 }
