@@ -59,7 +59,7 @@ const BORDERS: &[(&str, &[&str], &[&str], &str)] = &[
 /// Which top-level modules of core a module may use (ARCHITECTURE.md, code map). Modules not listed may use any.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("rng", &[]),
-    ("losses", &[]),
+    ("losses", &["blocks"]),
     ("kernels", &[]),
     ("blocks", &["kernels", "rng"]),
     ("models", &["blocks", "kernels", "rng"]),
@@ -67,6 +67,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("data", &["needle", "rng"]),
     ("metrics", &["data", "needle", "rng"]),
     ("formats", &["data", "needle", "rng"]),
+    ("inspect", &["data", "losses"]),
     ("augment", &["data", "needle", "rng"]),
     ("tasks", &["models", "losses", "metrics", "augment", "data", "needle", "blocks", "rng", "train"]),
     ("train", &["tasks", "checkpoint", "data", "kernels", "rng"]),
