@@ -59,6 +59,8 @@ struct Inner {
     model: Option<Source>,
     /// The running worker has a model. What the page shows of the model outlives the worker.
     loaded: bool,
+    /// The clip that the running worker has open. The one on the screen outlives the worker.
+    opened: Option<u32>,
     predicting: bool,
     predicted: usize,
     fetching: usize,
@@ -91,6 +93,7 @@ impl Engine {
             sources: HashMap::new(),
             model: Some(bundled("demo.safetensors", "assets/demo.safetensors")),
             loaded: false,
+            opened: None,
             predicting: false,
             predicted: 0,
             fetching: 0,
@@ -140,7 +143,8 @@ impl Engine {
     pub(crate) fn pump(&self) {
         let viewer = &self.viewer;
         let Some(clip) = viewer.clip.get_untracked() else { return };
-        let state = |inner: &Inner| (inner.awake, inner.fetching > 0, inner.loaded && !inner.predicting);
+        let state =
+            |inner: &Inner| (inner.opened == Some(clip.file), inner.fetching > 0, inner.loaded && !inner.predicting);
         let Some((true, fetching, able)) = self.inner.try_with_value(state) else { return };
         let shown = viewer.frame.get_untracked();
         let mut asked = fetching;
@@ -190,6 +194,7 @@ impl Engine {
                     inner.awake = false;
                     inner.generation += 1;
                     inner.loaded = false;
+                    inner.opened = None;
                     inner.predicting = false;
                     inner.predicted = 0;
                     inner.fetching = 0;

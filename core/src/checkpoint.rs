@@ -204,7 +204,9 @@ pub async fn write_part<M: Module>(name: &str, state: &State, part: &str, model:
         let reason = format!("{missing:?} are missing, which `{part}` needs");
         return Err(CheckpointError::Mismatch { name: name.to_owned(), reason });
     }
-    all.extend(state.iter().filter(|(key, _)| key.starts_with(part)).map(|(key, tensor)| (key.clone(), tensor.clone())));
+    all.extend(
+        state.iter().filter(|(key, _)| key.starts_with(part)).map(|(key, tensor)| (key.clone(), tensor.clone())),
+    );
     write_state(name, all, model)
 }
 

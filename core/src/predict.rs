@@ -7,6 +7,7 @@ use crate::checkpoint::{self, CheckpointError, State, Storage};
 use crate::data::image::{Image, Mask};
 use crate::data::prepare::Preparation;
 use crate::data::resize;
+use crate::models::mae::MaeConfig;
 use crate::models::unetr::{Unetr, UnetrConfig};
 use crate::needle::{Detection, FitConfig, fit};
 use crate::recipe::Recipe;
@@ -47,6 +48,38 @@ impl ModelHeader {
             frames: recipe.network.frames,
             preparation: recipe.preparation.clone(),
             needle: recipe.needle.clone(),
+            trained_on: recipe.trained_on.clone(),
+            recipe: recipe.clone(),
+        }
+    }
+}
+
+/// How to use the network of a pre-training run's model file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaeHeader {
+    /// Version of this header.
+    pub format: u32,
+    /// Kind of network, `mae`.
+    pub architecture: String,
+    /// Sizes of the network.
+    pub network: MaeConfig,
+    /// Image to network input.
+    pub preparation: Preparation,
+    /// What the weights learned from.
+    pub trained_on: String,
+    /// The recipe that made the weights.
+    pub recipe: Recipe,
+}
+
+impl MaeHeader {
+    /// The header of a model that `recipe` trains.
+    pub fn of(recipe: &Recipe) -> Self {
+        Self {
+            format: ModelHeader::FORMAT,
+            architecture: "mae".into(),
+            network: recipe.masked_auto_encoding().network,
+            preparation: recipe.preparation.clone(),
             trained_on: recipe.trained_on.clone(),
             recipe: recipe.clone(),
         }
@@ -119,7 +152,9 @@ impl Predictor {
         let (header, state): (ModelHeader, State) = checkpoint::decode(name, bytes)?;
         if header.format != ModelHeader::FORMAT {
             let (theirs, ours) = (header.format, ModelHeader::FORMAT);
-            return Err(foreign(format!("written in format {theirs}, and this version of sonoseg reads format {ours}")));
+            return Err(foreign(format!(
+                "written in format {theirs}, and this version of sonoseg reads format {ours}"
+            )));
         }
         if let Some(problem) = header.network.problem() {
             return Err(foreign(format!("its header describes an impossible network: {problem}")));

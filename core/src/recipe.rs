@@ -207,7 +207,7 @@ impl Recipe {
     /// The masked auto-encoding that the recipe asks for. Its encoder is the one of the recipe's network.
     pub fn masked_auto_encoding(&self) -> MaskedAutoEncoding {
         let encoder = self.network.config(self.preparation.size).encoder;
-        let mut network = MaeConfig::preset(self.network.preset, encoder);
+        let mut network = MaeConfig { encoder, ..MaeConfig::preset(self.network.preset) };
         network.mask_ratio = self.mae.mask_ratio;
         network.decoder_width = self.mae.decoder_width.unwrap_or(network.decoder_width);
         network.decoder_depth = self.mae.decoder_depth.unwrap_or(network.decoder_depth);

@@ -139,7 +139,7 @@ fn a_full_disk_and_a_folder_in_the_way_leave_the_last_good_weights() {
         symlink("/dev/full", &part).unwrap();
         let told = fails(3, &resume);
         assert!(told.contains(file) && told.contains("is the disk full"), "{told}");
-        assert_eq!(fs::read(run.join("resume.safetensors")).unwrap(), before, "{file}: the last good state is gone");
+        assert!(fs::read(run.join("resume.safetensors")).unwrap() == before, "{file}: the last good state is gone");
 
         // A folder where the temporary file should be: as unwritable as a read-only folder, also for root.
         fs::create_dir(&part).unwrap();

@@ -9,12 +9,10 @@ mod setup;
 use std::thread;
 
 use anyhow::{Context, Result};
-use burn::tensor::Device;
 use serde::Serialize;
-use sonoseg_core::predict::ModelHeader;
+use sonoseg_core::predict::{MaeHeader, ModelHeader};
 use sonoseg_core::recipe::TaskName;
-use sonoseg_core::tasks::mae::MaeHeader;
-use sonoseg_core::tasks::{Task, segment::Segment};
+use sonoseg_core::tasks::Task;
 use sonoseg_core::train::{Event, Progress, train};
 
 use crate::args::Train;
@@ -50,23 +48,24 @@ fn learn<T: Task, H: Serialize>(
         Progress::from_bytes(&files::absolute(&saved), &bytes, model, &setup.recipe.train)?
     } else {
         let model = match &verb.init {
-            Some(path) => init::start_from(path, &setup.recipe, model)?,
+            Some(path) => init::start_from::<T>(path, &setup.recipe, model)?,
             None => model,
         };
         Progress::begin(model, &setup.recipe.train)
     };
-    memory::fit(verb.memory, &task, &progress.model, &mut setup, &device)?;
+    memory::fit(verb.memory, &task, &progress, &mut setup, &device)?;
     setup.announce();
 
     let mut observer = Observer::new(verb, &setup, &header, &progress.position)?;
     let good = || format!("{} holds the last good weights", files::absolute(&setup.folder));
     // Whatever happens from here on, the run can be taken up again.
-    pollster::block_on(observer.save(&progress)).with_context(good)?;
+    pollster::block_on(observer.save::<T>(&progress)).with_context(good)?;
     let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
     let done = thread::scope(|scope| {
         let mut feed = ThreadFeed::new(scope, &setup.data, &task, setup.recipe.seed, threads);
-        let observe =
-            async |event: Event<'_, T::Model>| observer.tell(event).await.map_err(anyhow::Error::into_boxed_dyn_error);
+        let observe = async |event: Event<'_, T::Model>| {
+            observer.tell::<T>(event).await.map_err(anyhow::Error::into_boxed_dyn_error)
+        };
         let samples = [setup.learn.as_slice(), setup.hold.as_slice()];
         let config = &setup.recipe.train;
         pollster::block_on(train(&task, progress, config, setup.recipe.seed, samples, &mut feed, &device, observe))
@@ -76,12 +75,12 @@ fn learn<T: Task, H: Serialize>(
     let run = setup.folder.display();
     match ending {
         Ending::Interrupted => {
-            pollster::block_on(observer.save(&done))?;
+            pollster::block_on(observer.save::<T>(&done))?;
             say(format!("stopped after update {}; go on with: sonoseg train --resume {run}", done.position.updates));
         }
-        Ending::Done if setup.recipe.task == TaskName::Mae => say(format!(
-            "next: sonoseg train recipes/needle-sf-unetr.toml --data DATA --out RUN --init {run}"
-        )),
+        Ending::Done if setup.recipe.task == TaskName::Mae => {
+            say(format!("next: sonoseg train recipes/needle-sf-unetr.toml --data DATA --out RUN --init {run}"))
+        }
         Ending::Done => say(format!("next: sonoseg report {run} --data {}", setup.data_path.display())),
     }
     Ok(())

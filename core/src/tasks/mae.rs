@@ -5,14 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Scores, Task};
 use crate::augment::{AugmentConfig, Augmentation};
+use crate::blocks::masking::Masking;
 use crate::data::DataError;
 use crate::data::loader::{Batch, View};
 use crate::data::prepare::Preparation;
 use crate::data::sample::Sample;
 use crate::losses::pixels::masked_mse;
-use crate::models::mae::{Mae, MaeConfig, Masking};
-use crate::predict::ModelHeader;
-use crate::recipe::Recipe;
+use crate::models::mae::{Mae, MaeConfig};
 use crate::rng::Rng;
 use crate::train::layers::LayerRules;
 
@@ -25,38 +24,6 @@ pub enum MaeTarget {
     Pixels,
     /// Every patch with its own mean and deviation taken out (v2 to v4).
     NormalisedPatches,
-}
-
-/// How to use the network of a pre-training run's model file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MaeHeader {
-    /// Version of this header.
-    pub format: u32,
-    /// Kind of network, `mae`.
-    pub architecture: String,
-    /// Sizes of the network.
-    pub network: MaeConfig,
-    /// Image to network input.
-    pub preparation: Preparation,
-    /// What the weights learned from.
-    pub trained_on: String,
-    /// The recipe that made the weights.
-    pub recipe: Recipe,
-}
-
-impl MaeHeader {
-    /// The header of a model that `recipe` trains.
-    pub fn of(recipe: &Recipe) -> Self {
-        Self {
-            format: ModelHeader::FORMAT,
-            architecture: "mae".into(),
-            network: recipe.masked_auto_encoding().network,
-            preparation: recipe.preparation.clone(),
-            trained_on: recipe.trained_on.clone(),
-            recipe: recipe.clone(),
-        }
-    }
 }
 
 /// Settings of the task.

@@ -60,12 +60,7 @@ pub trait Task: Sync {
     fn loss(&self, model: &Self::Model, batch: &Batch, rng: &mut Rng) -> Tensor<1>;
 
     /// Measure a batch.
-    fn score(
-        &self,
-        model: &Self::Model,
-        batch: &Batch,
-        rng: &mut Rng,
-    ) -> impl Future<Output = Result<Scores, String>>;
+    fn score(&self, model: &Self::Model, batch: &Batch, rng: &mut Rng) -> impl Future<Output = Result<Scores, String>>;
 
     /// Learning rates and weight decays by layer.
     fn layer_rules(&self, layer_decay: f64, weight_decay: f64) -> LayerRules;

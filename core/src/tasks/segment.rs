@@ -135,11 +135,8 @@ impl Task for Segment {
             }
             None => Augmentation::none(extent),
         };
-        let squares: Vec<Vec<f32>> = sample
-            .frames
-            .iter()
-            .map(|frame| change.square(frame, size, noise.as_deref_mut()))
-            .collect();
+        let squares: Vec<Vec<f32>> =
+            sample.frames.iter().map(|frame| change.square(frame, size, noise.as_deref_mut())).collect();
         let wanted = match self.frames {
             Frames::VideoMiddle => 1..2,
             Frames::Single | Frames::VideoAll => 0..window,

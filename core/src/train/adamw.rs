@@ -150,7 +150,8 @@ impl AdamW {
                     (None, None) => {}
                     (Some(mean), Some(square)) if mean.0 == parameter.dims() && square.0 == parameter.dims() => {
                         let device = parameter.device();
-                        let tensor = |(shape, numbers)| Tensor::<D>::from_data(TensorData::new(numbers, shape), &device);
+                        let tensor =
+                            |(shape, numbers)| Tensor::<D>::from_data(TensorData::new(numbers, shape), &device);
                         self.adam.mean.register(param.id, tensor(mean));
                         self.adam.square.register(param.id, tensor(square));
                     }
@@ -162,7 +163,8 @@ impl AdamW {
         adam.steps = steps;
         let mut fill = Fill { adam: &mut adam, moments, names: StateNames::default(), problems: Vec::new() };
         model.visit(&mut fill);
-        let left = fill.moments.iter().flat_map(State::keys).map(|name| format!("the moments of {name} belong nowhere"));
+        let left =
+            fill.moments.iter().flat_map(State::keys).map(|name| format!("the moments of {name} belong nowhere"));
         let problems: Vec<String> = fill.problems.iter().cloned().chain(left).collect();
         if problems.is_empty() {
             Ok(adam)

@@ -55,7 +55,8 @@ mod tests {
 
     #[test]
     fn golden_scales_of_vit_b() {
-        let rules = LayerRules { depth: 12, decay: 0.75, weight_decay: 0.05, spare_tokens: true, prefix: "encoder.".into() };
+        let rules =
+            LayerRules { depth: 12, decay: 0.75, weight_decay: 0.05, spare_tokens: true, prefix: "encoder.".into() };
         let scale = |name: &str| rules.of(name, 2).rate_scale;
         assert!((scale("encoder.patch_embed.proj.weight") - 0.023_757_3).abs() < 1e-6);
         assert!((scale("encoder.blocks.0.attn.qkv.weight") - 0.031_676_4).abs() < 1e-6);

@@ -118,7 +118,12 @@ pub struct Progress<M> {
     pub position: Position,
 }
 
-impl<M> Progress<M> {
+impl<M: Module> Progress<M> {
+    /// Numbers that the network learns.
+    pub fn parameters(&self) -> usize {
+        self.model.num_params()
+    }
+
     /// A run that begins with `model`.
     pub fn begin(model: M, config: &TrainConfig) -> Self {
         Self { model, optimiser: AdamW::new(config.optimiser.clone()), position: Position::start() }

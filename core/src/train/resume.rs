@@ -46,8 +46,7 @@ impl<M: Module> Progress<M> {
         }
         let [weights, mean, square] = PARTS.map(|part| take(&mut all, part));
         let model = checkpoint::write_state(name, weights, model)?;
-        let optimiser =
-            AdamW::restore(name, config.optimiser.clone(), header.optimiser_steps, &model, [mean, square])?;
+        let optimiser = AdamW::restore(name, config.optimiser.clone(), header.optimiser_steps, &model, [mean, square])?;
         Ok(Self { model, optimiser, position: header.position })
     }
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::Result;
-use burn::module::Module;
 use sonoseg_core::blocks::positions::resize_table;
 use sonoseg_core::checkpoint::{self, CheckpointError, State};
 use sonoseg_core::recipe::{Recipe, TaskName};
+use sonoseg_core::tasks::Task;
 
 use crate::files;
 use crate::terminal::say;
@@ -15,7 +15,7 @@ use crate::terminal::say;
 const ENCODER: &str = "encoder.";
 
 /// Fill `model` from a file: all of it where the file holds the same kind of network, else its encoder.
-pub(super) fn start_from<M: Module>(path: &Path, recipe: &Recipe, model: M) -> Result<M> {
+pub(super) fn start_from<T: Task>(path: &Path, recipe: &Recipe, model: T::Model) -> Result<T::Model> {
     let path = files::model_file(path);
     let name = files::absolute(&path);
     let bytes = files::read(&path)?;

@@ -4,11 +4,11 @@
 //! on one sample first (Linux; elsewhere only `--memory` and what the system says about itself are known).
 
 use anyhow::{Result, bail};
-use burn::module::Module;
 use burn::tensor::Device;
 use sonoseg_core::data::loader::{BatchPlan, HostBatch};
 use sonoseg_core::rng::Rng;
 use sonoseg_core::tasks::Task;
+use sonoseg_core::train::Progress;
 use sysinfo::System;
 
 use super::setup::Setup;
@@ -22,7 +22,7 @@ const NUMBER: u64 = 4;
 pub(super) fn fit<T: Task>(
     limit: Option<u64>,
     task: &T,
-    model: &T::Model,
+    progress: &Progress<T::Model>,
     setup: &mut Setup,
     device: &Device,
 ) -> Result<()> {
@@ -32,12 +32,12 @@ pub(super) fn fit<T: Task>(
     let one = HostBatch::make(&setup.data, &plan, setup.recipe.seed, &|sample, rng| task.views(sample, rng))?;
     let batch = one.to_device(&device.clone().autodiff());
     let mut rng = Rng::stream(setup.recipe.seed, "memory", [0, 0]);
-    let gradients = task.loss(model, &batch, &mut rng).backward();
+    let gradients = task.loss(&progress.model, &batch, &mut rng).backward();
     drop(gradients);
     let Some(after) = peak() else { return Ok(()) };
 
     // Weights, gradients, and the sums and moments that the optimiser keeps.
-    let parameters = model.num_params() as u64 * NUMBER;
+    let parameters = progress.parameters() as u64 * NUMBER;
     let sample = (after - before).saturating_sub(parameters).max(NUMBER);
     let fixed = 4 * parameters;
     let free = limit.unwrap_or_else(available);

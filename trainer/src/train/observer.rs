@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use burn::module::Module;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sonoseg_core::checkpoint::{self, Storage};
+use sonoseg_core::tasks::Task;
 use sonoseg_core::train::{Event, Flow, Position, Progress};
 
-use super::setup::{RESUME, Setup};
 use super::interrupt;
+use super::setup::{RESUME, Setup};
 use crate::args::Train;
 use crate::files;
 use crate::terminal::{bar, say};
@@ -67,14 +67,14 @@ impl<'a, H: Serialize> Observer<'a, H> {
     }
 
     /// Write the file that the run can be resumed from.
-    pub(super) async fn save<M: Module>(&mut self, progress: &Progress<M>) -> Result<()> {
+    pub(super) async fn save<T: Task>(&mut self, progress: &Progress<T::Model>) -> Result<()> {
         files::write(&self.folder.join(RESUME), &progress.to_bytes().await?)?;
         self.saved = Instant::now();
         Ok(())
     }
 
     /// One event.
-    pub(super) async fn tell<M: Module>(&mut self, event: Event<'_, M>) -> Result<Flow> {
+    pub(super) async fn tell<T: Task>(&mut self, event: Event<'_, T::Model>) -> Result<Flow> {
         let seconds = self.before + self.started.elapsed().as_secs_f64();
         match event {
             Event::Step { epoch, step, steps, loss, rate, progress } => {
@@ -90,7 +90,7 @@ impl<'a, H: Serialize> Observer<'a, H> {
                     return Ok(Flow::Finish);
                 }
                 if self.saved.elapsed() >= self.save_every {
-                    self.save(progress).await?;
+                    self.save::<T>(progress).await?;
                 }
             }
             Event::Epoch { epoch, train_loss, val, best_loss, best_iou, progress } => {
@@ -118,7 +118,7 @@ impl<'a, H: Serialize> Observer<'a, H> {
                 writeln!(self.metrics, "{line}")?;
                 self.metrics.sync_data()?;
                 // Last, so that a run resumed from here finds everything that this epoch wrote.
-                self.save(progress).await?;
+                self.save::<T>(progress).await?;
                 self.progress.suspend(|| {
                     say(format!(
                         "epoch {:>3}  train loss {train_loss:.4}  val loss {val_loss:.4}{}  {seconds:.0} s{}",
