@@ -99,7 +99,7 @@ impl Engine {
             fetching: 0,
         };
         let engine = Self { viewer, inner: StoredValue::new_local(inner) };
-        let demo = engine.add_source(bundled("demo.dcm", "assets/demo.dcm"));
+        let demo = engine.add_source(&bundled("demo.dcm", "assets/demo.dcm"));
         engine.inner.update_value(|inner| inner.jobs.push_back(Job::Show { file: demo, keep: false }));
         engine.spawn();
         engine
@@ -113,7 +113,7 @@ impl Engine {
                 self.open_model(file);
                 continue;
             }
-            let file = self.add_source(Source::picked(file));
+            let file = self.add_source(&Source::picked(file));
             let job = if shown { Job::Check(file) } else { Job::Show { file, keep: false } };
             shown = true;
             self.inner.update_value(|inner| inner.jobs.push_back(job));
@@ -168,7 +168,7 @@ impl Engine {
         }
     }
 
-    fn add_source(&self, source: Source) -> u32 {
+    fn add_source(&self, source: &Source) -> u32 {
         let line = |file| FileLine { file, name: source.name.clone(), readable: Readable::Unknown };
         let mut file = 0;
         self.inner.update_value(|inner| {

@@ -70,7 +70,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("formats", &["data", "needle", "rng"]),
     ("inspect", &["data", "losses"]),
     ("augment", &["data", "needle", "rng"]),
-    ("tasks", &["models", "losses", "metrics", "augment", "data", "needle", "blocks", "rng", "train"]),
+    ("tasks", &["models", "losses", "metrics", "augment", "data", "needle", "blocks", "inspect", "rng", "train"]),
     ("train", &["tasks", "checkpoint", "data", "kernels", "rng"]),
     ("predict", &["recipe", "checkpoint", "tasks", "models", "data", "needle"]),
 ];

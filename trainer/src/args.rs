@@ -99,6 +99,9 @@ pub(crate) struct Train {
     /// Go on with the run of this folder, from where it was last saved.
     #[arg(long, value_name = "RUN", conflicts_with = "init")]
     pub(crate) resume: Option<PathBuf>,
+    /// When --out exists, go on with that run, or do nothing if it is finished: for scripts that may run twice.
+    #[arg(long = "continue", conflicts_with = "resume")]
+    pub(crate) or_continue: bool,
     /// Where to train.
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,

@@ -9,11 +9,14 @@ mod setup;
 use std::thread;
 
 use anyhow::{Context, Result};
+use burn::tensor::Device;
 use serde::Serialize;
+use sonoseg_core::data::loader::{BatchPlan, HostBatch};
+use sonoseg_core::formats::encode::encode_png_grey;
 use sonoseg_core::predict::{MaeHeader, ModelHeader};
 use sonoseg_core::recipe::TaskName;
 use sonoseg_core::tasks::Task;
-use sonoseg_core::train::{Event, Progress, train};
+use sonoseg_core::train::{Event, Progress, picture, train};
 
 use crate::args::Train;
 use crate::feed::ThreadFeed;
@@ -24,6 +27,10 @@ use setup::Setup;
 
 pub(crate) fn run(verb: &Train) -> Result<()> {
     let setup = Setup::of(verb)?;
+    if verb.or_continue && setup.finished() {
+        say(format!("{} is finished already", setup.folder.display()));
+        return Ok(());
+    }
     match setup.recipe.task {
         TaskName::Segment => learn(verb, setup, |recipe| (recipe.segment(), ModelHeader::of(recipe))),
         TaskName::Mae => learn(verb, setup, |recipe| (recipe.masked_auto_encoding(), MaeHeader::of(recipe))),
@@ -72,16 +79,37 @@ fn learn<T: Task, H: Serialize>(
     })
     .with_context(good)?;
     let ending = observer.finish();
+    write_picture(&task, &done, &setup, &device)?;
     let run = setup.folder.display();
+    if let Ending::Done { whole: true } = ending {
+        setup.finish(&done.position)?;
+    }
     match ending {
         Ending::Interrupted => {
             pollster::block_on(observer.save::<T>(&done))?;
             say(format!("stopped after update {}; go on with: sonoseg train --resume {run}", done.position.updates));
         }
-        Ending::Done if setup.recipe.task == TaskName::Mae => {
+        Ending::Done { .. } if setup.recipe.task == TaskName::Mae => {
             say(format!("next: sonoseg train recipes/needle-sf-unetr.toml --data DATA --out RUN --init {run}"))
         }
-        Ending::Done => say(format!("next: sonoseg report {run} --data {}", setup.data_path.display())),
+        Ending::Done { .. } => say(format!("next: sonoseg report {run} --data {}", setup.data_path.display())),
     }
     Ok(())
 }
+
+/// What the network makes of some held-out samples, for tasks that have a picture of it.
+fn write_picture<T: Task>(task: &T, done: &Progress<T::Model>, setup: &Setup, device: &Device) -> Result<()> {
+    let apart = setup.hold.len().div_ceil(PICTURED);
+    let samples = setup.hold.iter().step_by(apart).copied().collect();
+    let plan = BatchPlan { epoch: 0, samples, augmented: false };
+    let seed = setup.recipe.seed;
+    let batch = HostBatch::make(&setup.data, &plan, seed, &|sample, rng| task.views(sample, rng))?;
+    if let Some(picture) = pollster::block_on(picture(task, done, &batch, seed, device))? {
+        let png = encode_png_grey(picture.height, picture.width, &picture.to_bytes())?;
+        files::write(&setup.folder.join("reconstructions.png"), &png)?;
+    }
+    Ok(())
+}
+
+/// Held-out samples in the picture, at most.
+const PICTURED: usize = 8;

@@ -28,7 +28,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "clippy-wasm",
         what: "lints of app, core and their tests for the browser",
-        always: false,
+        always: true,
         after: None,
         tools: &[Tool::WasmTarget],
         run: clippy_wasm,

@@ -7,9 +7,11 @@ use super::{Scores, Task};
 use crate::augment::{AugmentConfig, Augmentation};
 use crate::blocks::masking::Masking;
 use crate::data::DataError;
+use crate::data::image::Image;
 use crate::data::loader::{Batch, View};
 use crate::data::prepare::Preparation;
 use crate::data::sample::Sample;
+use crate::inspect::reconstruct::{PanelConfig, Reconstruction, panel};
 use crate::losses::pixels::masked_mse;
 use crate::models::mae::{Mae, MaeConfig};
 use crate::rng::Rng;
@@ -80,6 +82,27 @@ impl Task for MaskedAutoEncoding {
         Ok(Scores { loss: f64::from(loss) * views as f64, views, ..Scores::default() })
     }
 
+    async fn picture(&self, model: &Mae, batch: &Batch, rng: &mut Rng) -> Result<Option<Image>, String> {
+        let (count, patches) = (batch.input.dims()[0], self.network.patches());
+        let masking = Masking::draw(rng, count, patches, self.network.mask_ratio);
+        let prediction = model.forward(batch.input.clone(), &masking);
+        let [input, prediction] = [batch.input.clone().flatten::<1>(0, 3), prediction.flatten::<1>(0, 2)].map(read);
+        let (input, prediction) = (input.await?, prediction.await?);
+        let each = |numbers: usize| numbers / count;
+        let rows: Vec<Reconstruction<'_>> = input
+            .chunks_exact(each(input.len()))
+            .zip(prediction.chunks_exact(each(prediction.len())))
+            .zip(masking.mask.chunks_exact(patches))
+            .map(|((input, prediction), mask)| Reconstruction { input, prediction, mask })
+            .collect();
+        let config = PanelConfig {
+            preparation: self.preparation.clone(),
+            patch_size: self.network.encoder.patch_size,
+            normalised: self.target == MaeTarget::NormalisedPatches,
+        };
+        Ok(Some(panel(&rows, &config)))
+    }
+
     fn layer_rules(&self, layer_decay: f64, weight_decay: f64) -> LayerRules {
         LayerRules {
             depth: self.network.encoder.depth,
@@ -90,4 +113,9 @@ impl Task for MaskedAutoEncoding {
             spare_tokens: false,
         }
     }
+}
+
+async fn read(tensor: Tensor<1>) -> Result<Vec<f32>, String> {
+    let data = tensor.into_data_async().await.map_err(|e| format!("{e:?}"))?;
+    data.try_into_vec().map_err(|e| format!("{e:?}"))
 }

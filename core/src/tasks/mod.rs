@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::data::DataError;
+use crate::data::image::Image;
 use crate::data::loader::{Batch, View};
 use crate::data::sample::Sample;
 use crate::metrics::overlap::Counts;
@@ -61,6 +62,11 @@ pub trait Task: Sync {
 
     /// Measure a batch.
     fn score(&self, model: &Self::Model, batch: &Batch, rng: &mut Rng) -> impl Future<Output = Result<Scores, String>>;
+
+    /// A picture of what the network makes of a batch, where that says more than scores.
+    fn picture(&self, _: &Self::Model, _: &Batch, _: &mut Rng) -> impl Future<Output = Result<Option<Image>, String>> {
+        async { Ok(None) }
+    }
 
     /// Learning rates and weight decays by layer.
     fn layer_rules(&self, layer_decay: f64, weight_decay: f64) -> LayerRules;

@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataError;
+use crate::data::image::Image;
 use crate::data::loader::{BatchPlan, HostBatch, measuring_plans, training_plans};
 use crate::rng::{Rng, splitmix64};
 use crate::tasks::{Scores, Task};
@@ -288,6 +289,18 @@ pub async fn train<T: Task>(
         }
     }
     Ok(progress)
+}
+
+/// The task's picture of what the network makes of a batch.
+pub async fn picture<T: Task>(
+    task: &T,
+    progress: &Progress<T::Model>,
+    batch: &HostBatch,
+    seed: u64,
+    device: &Device,
+) -> Result<Option<Image>, TrainError> {
+    let mut rng = Rng::stream(seed, "picture", [0, 0]);
+    task.picture(&progress.model.valid(), &batch.to_device(device), &mut rng).await.map_err(TrainError::Device)
 }
 
 /// Mean loss and mean gradients of the next `portion` batches.

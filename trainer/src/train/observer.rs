@@ -23,7 +23,10 @@ use crate::terminal::{bar, say};
 /// How a run ended.
 pub(super) enum Ending {
     /// Epochs, updates, patience or time are over.
-    Done,
+    Done {
+        /// Not for want of time.
+        whole: bool,
+    },
     /// The user stopped it.
     Interrupted,
 }
@@ -40,6 +43,7 @@ pub(super) struct Observer<'a, H> {
     saved: Instant,
     save_every: Duration,
     max_time: Option<Duration>,
+    timed_out: bool,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -62,6 +66,7 @@ impl<'a, H: Serialize> Observer<'a, H> {
             saved: Instant::now(),
             save_every: verb.save_every,
             max_time: verb.max_time,
+            timed_out: false,
             interrupted: interrupt::watch()?,
         })
     }
@@ -87,6 +92,7 @@ impl<'a, H: Serialize> Observer<'a, H> {
                     return Ok(Flow::Stop);
                 }
                 if self.max_time.is_some_and(|limit| self.started.elapsed() >= limit) {
+                    self.timed_out = true;
                     return Ok(Flow::Finish);
                 }
                 if self.saved.elapsed() >= self.save_every {
@@ -138,7 +144,11 @@ impl<'a, H: Serialize> Observer<'a, H> {
     /// After the last event.
     pub(super) fn finish(&self) -> Ending {
         self.progress.finish_and_clear();
-        if self.interrupted.load(Ordering::Relaxed) { Ending::Interrupted } else { Ending::Done }
+        if self.interrupted.load(Ordering::Relaxed) {
+            Ending::Interrupted
+        } else {
+            Ending::Done { whole: !self.timed_out }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::split::Split;
 use sonoseg_core::recipe::{Recipe, TaskName};
+use sonoseg_core::train::Position;
 
 use crate::args::Train;
 use crate::device::{self, Chosen};
@@ -18,6 +19,9 @@ use crate::terminal::say;
 
 /// The file that a run is taken up again from.
 pub(super) const RESUME: &str = "resume.safetensors";
+
+/// Written when a run has ended of its own accord.
+const FINISHED: &str = "finished.json";
 
 /// A run that can begin.
 pub(super) struct Setup {
@@ -47,17 +51,34 @@ struct Environment {
 impl Setup {
     /// A new run, or the one that `--resume` names.
     pub(super) fn of(verb: &Train) -> Result<Self> {
-        match &verb.resume {
-            Some(folder) => Self::resume(verb, folder),
-            None => Self::begin(verb),
+        match (&verb.resume, &verb.out) {
+            (Some(folder), _) => Self::resume(verb, folder),
+            (None, Some(folder)) if verb.or_continue && folder.join(RESUME).exists() => {
+                let recipe = Self::new_recipe(verb)?;
+                let path = folder.join("recipe.toml");
+                if files::read_text(&path)? != recipe.to_toml() {
+                    let message = format!(
+                        "{} was begun with other settings: choose another --out, or remove it",
+                        files::absolute(folder)
+                    );
+                    return Err(DataError::Inconsistent(message).into());
+                }
+                Self::resume(verb, folder)
+            }
+            _ => Self::begin(verb),
         }
     }
 
+    fn new_recipe(verb: &Train) -> Result<Recipe> {
+        let path = verb.recipe.as_deref().unwrap_or(Path::new(""));
+        Ok(Recipe::parse(&files::absolute(path), &files::read_text(path)?, &verb.all_settings())?)
+    }
+
     fn begin(verb: &Train) -> Result<Self> {
-        let (Some(path), Some(data_path), Some(folder)) = (&verb.recipe, &verb.data, &verb.out) else {
+        let (Some(data_path), Some(folder)) = (&verb.data, &verb.out) else {
             return Err(Usage("a new run needs RECIPE, --data and --out".into()).into());
         };
-        if folder.exists() {
+        if folder.exists() && !verb.or_continue {
             let message = format!(
                 "{} exists already: choose another --out, or go on with it by --resume {}",
                 files::absolute(folder),
@@ -65,7 +86,7 @@ impl Setup {
             );
             return Err(DataError::Inconsistent(message).into());
         }
-        let recipe = Recipe::parse(&files::absolute(path), &files::read_text(path)?, &verb.all_settings())?;
+        let recipe = Self::new_recipe(verb)?;
         let setup = Self::open(verb, folder, recipe, data_path, None)?;
         setup.write(verb)?;
         Ok(setup)
@@ -102,6 +123,7 @@ impl Setup {
     }
 
     fn open(verb: &Train, folder: &Path, recipe: Recipe, data_path: &Path, split: Option<Split>) -> Result<Self> {
+        let resumed = split.is_some();
         let data = Folder::open(data_path, recipe.network.frames.window())?;
         let split = match split {
             Some(split) => split,
@@ -130,7 +152,7 @@ impl Setup {
             learn,
             hold,
             device: device::choose(verb.device)?,
-            resumed: verb.resume.is_some(),
+            resumed,
         })
     }
 
@@ -147,6 +169,16 @@ impl Setup {
             val_samples: self.hold.len(),
         };
         files::write(&self.folder.join("environment.json"), serde_json::to_string_pretty(&environment)?.as_bytes())
+    }
+
+    /// True when the run ended of its own accord.
+    pub(super) fn finished(&self) -> bool {
+        self.folder.join(FINISHED).exists()
+    }
+
+    /// Note that the run ended of its own accord, and where.
+    pub(super) fn finish(&self, position: &Position) -> Result<()> {
+        files::write(&self.folder.join(FINISHED), serde_json::to_string_pretty(position)?.as_bytes())
     }
 
     /// What is about to happen, in one line.
