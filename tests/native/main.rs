@@ -3,4 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod cli;
+mod report;
+mod shop;
 mod tidy;
