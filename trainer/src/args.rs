@@ -27,6 +27,10 @@ pub(crate) enum Verb {
     Train(Train),
     /// Measure a model on labelled data, beside a classical baseline.
     Evaluate(Evaluate),
+    /// Write the report of a run: curves, figures on held-out procedures, worst frames.
+    Report(Report),
+    /// Put several runs side by side: what differs, and what came of it.
+    Compare(Compare),
     /// Find needles in images, DICOM files, videos and folders of them.
     Predict(Predict),
     /// Write the model file of a run.
@@ -181,6 +185,28 @@ pub(crate) struct Evaluate {
     /// Where to run.
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Report {
+    /// The run folder; the report is written into it.
+    pub(crate) run: PathBuf,
+    /// Labelled data: a folder with `procedures/`; those that the run learned from, unless given.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// Where to run.
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub(crate) device: DeviceName,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Compare {
+    /// Run folders.
+    #[arg(required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Folder for `compare.md`, `compare.csv` and `compare.svg`.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,6 +1,7 @@
 //! `sonoseg`: simulate, train, evaluate, predict and export on a computer of your own.
 
 mod args;
+mod compare;
 mod device;
 mod evaluate;
 mod export;
@@ -10,6 +11,7 @@ mod files;
 mod folder;
 mod overlay;
 mod predict;
+mod report;
 mod simulate;
 mod terminal;
 mod train;
@@ -25,6 +27,8 @@ fn main() -> ExitCode {
         Verb::Simulate(verb) => simulate::run(&verb),
         Verb::Train(verb) => train::run(&verb),
         Verb::Evaluate(verb) => evaluate::run(&verb),
+        Verb::Report(verb) => report::run(&verb),
+        Verb::Compare(verb) => compare::run(&verb),
         Verb::Predict(verb) => predict::run(&verb),
         Verb::Export(verb) => export::run(&verb),
         Verb::Devices => device::list(),
