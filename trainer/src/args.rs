@@ -31,6 +31,8 @@ pub(crate) enum Verb {
     Report(Report),
     /// Put several runs side by side: what differs, and what came of it.
     Compare(Compare),
+    /// Do the runs of a study, and write its report.
+    Study(Study),
     /// Find needles in images, DICOM files, videos and folders of them.
     Predict(Predict),
     /// Write the model file of a run.
@@ -225,6 +227,36 @@ pub(crate) struct Predict {
     /// Where to run.
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Study {
+    /// The study (TOML), for example `recipes/studies/needle-table4.toml`.
+    pub(crate) file: PathBuf,
+    /// The data that its runs learn from, where they do not name another input.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// Folder of the runs and of the report. What is done there already is not done again.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// One of the study's scales.
+    #[arg(long, default_value = "tiny")]
+    pub(crate) scale: String,
+    /// A data folder or a model file that the study names.
+    #[arg(long = "input", value_name = "NAME=PATH")]
+    pub(crate) inputs: Vec<String>,
+    /// Where to train.
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub(crate) device: DeviceName,
+    /// Print the runs as commands for a shell or a scheduler instead of doing them.
+    #[arg(long, conflicts_with = "report")]
+    pub(crate) plan: bool,
+    /// With --plan: only the commands of this stage, which do not depend on each other.
+    #[arg(long, requires = "plan")]
+    pub(crate) stage: Option<usize>,
+    /// Only write the report of what is done.
+    #[arg(long)]
+    pub(crate) report: bool,
 }
 
 /// Numbers in a model file.

@@ -142,6 +142,12 @@ impl Folder {
         (first..first + self.window).all(|frame| self.procedures[p].labels.contains_key(&frame))
     }
 
+    /// Name of a sample: its procedure and middle frame.
+    pub(crate) fn id(&self, index: usize) -> String {
+        let (p, first) = self.windows[index];
+        format!("{}/{:06}", self.procedures[p].id, first + self.window / 2)
+    }
+
     /// Procedure of a sample.
     pub(crate) fn procedure(&self, index: usize) -> &ProcedureFolder {
         &self.procedures[self.windows[index].0]
@@ -209,8 +215,7 @@ impl Source for Folder {
             frames.push(image);
             targets.extend(target);
         }
-        let id = format!("{}/{:06}", procedure.id, first + self.window / 2);
-        Ok(Sample { id, group: procedure.id.clone(), frames, targets })
+        Ok(Sample { id: self.id(index), group: procedure.id.clone(), frames, targets })
     }
 }
 

@@ -13,6 +13,7 @@ mod overlay;
 mod predict;
 mod report;
 mod simulate;
+mod study;
 mod terminal;
 mod train;
 mod video;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Verb::Evaluate(verb) => evaluate::run(&verb),
         Verb::Report(verb) => report::run(&verb),
         Verb::Compare(verb) => compare::run(&verb),
+        Verb::Study(verb) => study::run(&verb),
         Verb::Predict(verb) => predict::run(&verb),
         Verb::Export(verb) => export::run(&verb),
         Verb::Devices => device::list(),

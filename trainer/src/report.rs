@@ -7,12 +7,12 @@ pub(crate) mod document;
 mod events;
 mod figures;
 pub(crate) mod history;
-mod html;
+pub(crate) mod html;
 pub(crate) mod markdown;
 pub(crate) mod origins;
 pub(crate) mod plot;
 pub(crate) mod run_folder;
-mod worst;
+pub(crate) mod worst;
 
 use anyhow::Result;
 
@@ -24,6 +24,7 @@ use crate::files;
 use crate::folder::Folder;
 use crate::terminal::say;
 use contents::Measured;
+pub(crate) use contents::quoted;
 pub(crate) use curves::write_curves;
 use document::{Block, Document};
 use run_folder::RunFolder;

@@ -33,7 +33,6 @@ impl Origin {
 /// The origin of every dotted key of `resolved`, for `origins.json`. `file` is the recipe as it was read, `settings` are
 /// the `key=value` pairs of `--set` in their order; a later one overrides an earlier one, as a table that is set
 /// overrides all that the file says below its key.
-#[cfg_attr(not(test), expect(dead_code, reason = "train.rs calls it when a run begins; take this line out then"))]
 pub(crate) fn origins(resolved: &Table, file: &Table, settings: &[String]) -> BTreeMap<String, Origin> {
     let mut said: BTreeMap<String, Origin> = leaves(file).into_keys().map(|key| (key, Origin::File)).collect();
     for setting in settings {

@@ -36,16 +36,16 @@ impl Worst {
         let mut tiles = Vec::new();
         let mut pictures = Vec::new();
         for frame in pick(&evaluation.frames) {
-            let tile = draw_frame(frame, predictor, data)?;
+            let tile = draw_sample(frame.sample, predictor, data)?;
             pictures.push(Captioned { png: tile.png()?, caption: caption(frame) });
             tiles.push(tile);
         }
-        Ok(Self { pictures, sheet: sheet(&tiles).png()? })
+        Ok(Self { pictures, sheet: sheet(&tiles, COLUMNS).png()? })
     }
 }
 
 /// A picture in colour.
-struct Tile {
+pub(crate) struct Tile {
     height: usize,
     width: usize,
     /// `[height, width, 3]`.
@@ -53,7 +53,7 @@ struct Tile {
 }
 
 impl Tile {
-    fn png(&self) -> Result<Vec<u8>> {
+    pub(crate) fn png(&self) -> Result<Vec<u8>> {
         Ok(encode_png_rgb(self.height, self.width, &self.rgb)?)
     }
 }
@@ -91,8 +91,9 @@ fn caption(frame: &Frame) -> String {
     format!("{} ({}): {what}", frame.id, frame.difficulty)
 }
 
-fn draw_frame(frame: &Frame, predictor: &Predictor, data: &Folder) -> Result<Tile> {
-    let sample = data.load(frame.sample)?;
+/// A sample with the answer of a network, and the truth as an outline.
+pub(crate) fn draw_sample(index: usize, predictor: &Predictor, data: &Folder) -> Result<Tile> {
+    let sample = data.load(index)?;
     let middle = sample.frames.len() / 2;
     let frames: Vec<&Image> = sample.frames.iter().collect();
     let probabilities = pollster::block_on(predictor.forward(&predictor.prepare(&frames)))?;
@@ -121,10 +122,10 @@ fn small(frame: &Image) -> Image {
 }
 
 /// The pictures in rows, on black.
-fn sheet(tiles: &[Tile]) -> Tile {
+pub(crate) fn sheet(tiles: &[Tile], columns: usize) -> Tile {
     let largest = |side: fn(&Tile) -> usize| tiles.iter().map(side).max().unwrap_or(1) + GAP;
     let (row, column) = (largest(|tile| tile.height), largest(|tile| tile.width));
-    let columns = tiles.len().clamp(1, COLUMNS);
+    let columns = tiles.len().clamp(1, columns);
     let (height, width) = (row * tiles.len().div_ceil(columns).max(1) - GAP, column * columns - GAP);
     let mut rgb = vec![0; height * width * 3];
     for (index, tile) in tiles.iter().enumerate() {
@@ -175,11 +176,11 @@ mod tests {
     fn pictures_of_different_sizes_share_a_sheet() {
         let tile = |height, width, value| Tile { height, width, rgb: vec![value; height * width * 3] };
         let tiles: Vec<Tile> = (1..=5).map(|i| tile(2, i, i as u8)).collect();
-        let sheet = sheet(&tiles);
+        let sheet = sheet(&tiles, COLUMNS);
         assert_eq!((sheet.height, sheet.width), (2 * (2 + GAP) - GAP, 4 * (5 + GAP) - GAP));
         let at = |y: usize, x: usize| sheet.rgb[(y * sheet.width + x) * 3];
         assert_eq!([at(0, 0), at(0, 1), at(0, 5 + GAP), at(2 + GAP, 4)], [1, 0, 2, 5]);
-        assert_eq!(super::sheet(&[]).rgb.len(), 3);
+        assert_eq!(super::sheet(&[], COLUMNS).rgb.len(), 3);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use sonoseg_core::recipe::{Recipe, RecipeError, TaskName};
 
 use crate::failure::Usage;
 use crate::files;
+use crate::report::quoted;
 
 /// The file.
 #[derive(Clone, Debug, Deserialize)]
@@ -165,9 +166,50 @@ fn input(place: &Place<'_>, name: &str) -> Result<PathBuf, String> {
 
 /// A command as a shell reads it.
 pub(crate) fn shell(words: &[String]) -> String {
-    let quoted = words.iter().map(|word| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:".contains(c);
-        if word.chars().all(plain) { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-    });
-    std::iter::once("sonoseg".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+    let words = words.iter().map(|word| quoted(Path::new(word)));
+    std::iter::once("sonoseg".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table4() -> (PathBuf, Study) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/studies/needle-table4.toml");
+        let study = Study::open(&file).unwrap();
+        (file, study)
+    }
+
+    fn plan(scale: &str, input: &str) -> Result<Vec<Planned>> {
+        let (file, study) = table4();
+        let inputs = BTreeMap::from([(input.to_owned(), PathBuf::from("given"))]);
+        let (data, out) = (Path::new("my data"), Path::new("out"));
+        study.plan(&Place { file: &file, data, out, scale, device: "flex", inputs: &inputs })
+    }
+
+    #[test]
+    fn table_4_has_its_eight_rows_at_both_scales_and_every_recipe_of_it_can_be_run() {
+        for (scale, input, pretraining) in [("tiny", "natural", 5), ("paper", "general", 4)] {
+            let planned = plan(scale, input).unwrap();
+            let count = |task| planned.iter().filter(|run| run.task == task).count();
+            assert_eq!((count(TaskName::Mae), count(TaskName::Segment)), (pretraining, 8), "{scale}");
+            for words in planned.iter().map(|run| &run.commands[0]) {
+                let settings: Vec<String> =
+                    words.windows(2).filter(|pair| pair[0] == "--set").map(|pair| pair[1].clone()).collect();
+                Recipe::parse(&words[1], &files::read_text(Path::new(&words[1])).unwrap(), &settings).unwrap();
+            }
+        }
+        let message = plan("paper", "natural").unwrap_err().to_string();
+        assert!(message.contains("--input general=PATH"), "{message}");
+        assert!(plan("huge", "natural").unwrap_err().to_string().contains("paper"));
+    }
+
+    #[test]
+    fn a_run_comes_a_stage_after_the_one_that_it_starts_from() {
+        let planned = plan("tiny", "natural").unwrap();
+        let stage = |name: &str| planned.iter().find(|run| run.run.name == name).unwrap().stage;
+        assert_eq!(["general", "mae-v2", "sf-v2", "sf-none"].map(stage), [0, 1, 2, 0]);
+        let line = shell(&planned.last().unwrap().commands[0]);
+        assert!(line.contains("--data 'my data'") && line.contains("--init out/runs/general"), "{line}");
+    }
 }

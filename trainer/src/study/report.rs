@@ -18,7 +18,7 @@ use crate::folder::Folder;
 use crate::report::document::{Block, Document, Table, duration, number};
 use crate::report::history::{Epoch, History};
 use crate::report::plot::{self, Panel, Series, Stroke, Values};
-use crate::report::worst::{Tile, draw_sample, sheet_of};
+use crate::report::worst::{Tile, draw_sample, sheet};
 use crate::report::{html, markdown};
 
 /// Frames in a strip.
@@ -35,8 +35,7 @@ struct Done<'a> {
 /// Write `report.md`, `report.html`, `table.csv` and their pictures into the study's folder.
 pub(super) fn write(study: &Study, planned: &[Planned], place: &Place<'_>) -> Result<()> {
     let segment = planned.iter().filter(|run| run.task == TaskName::Segment);
-    let missing: Vec<&str> =
-        segment.clone().filter(|run| !measured(run)).map(|run| run.run.name.as_str()).collect();
+    let missing: Vec<&str> = segment.clone().filter(|run| !measured(run)).map(|run| run.run.name.as_str()).collect();
     let done = segment.filter(|run| measured(run)).map(Done::open).collect::<Result<Vec<_>>>()?;
     let mut blocks = vec![
         Block::Note("Trained and measured by this software. Not for clinical use.".into()),
@@ -75,7 +74,8 @@ pub(super) fn write(study: &Study, planned: &[Planned], place: &Place<'_>) -> Re
             let file = format!("reconstructions-{}.png", run.run.name);
             let png = files::read(&picture)?;
             files::write(&place.out.join(&file), &png)?;
-            blocks.push(Block::Text(format!("{}: original, visible, painted, painted with the visible.", run.run.label)));
+            blocks
+                .push(Block::Text(format!("{}: original, visible, painted, painted with the visible.", run.run.label)));
             blocks.push(Block::Picture { file, alt: run.run.label.clone(), png });
         }
     }
@@ -143,8 +143,17 @@ fn common(done: &[Done<'_>]) -> BTreeSet<String> {
 
 fn table(done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
     let columns = [
-        "network", "IoU", "95 % interval", "recall", "precision", "IoU, same frames", "epochs", "time", "published IoU",
-        "recall", "precision",
+        "network",
+        "IoU",
+        "95 % interval",
+        "recall",
+        "precision",
+        "IoU, same frames",
+        "epochs",
+        "time",
+        "published IoU",
+        "recall",
+        "precision",
     ];
     let mut table = Table::new(&columns, 1);
     let percent = |value: f64| number(100.0 * value, 2);
@@ -236,8 +245,7 @@ fn strips(done: &[Done<'_>], common: &BTreeSet<String>, place: &Place<'_>) -> Re
     for run in done {
         let predictor = files::load_model(&run.planned.folder, &device)?;
         let data = Folder::open(place.data, predictor.window())?;
-        let numbers: BTreeMap<String, usize> =
-            (0..data.len()).map(|index| (data.id(index), index)).collect();
+        let numbers: BTreeMap<String, usize> = (0..data.len()).map(|index| (data.id(index), index)).collect();
         for id in &chosen {
             let Some(&index) = numbers.get(*id) else {
                 let message = format!("{} has no frame {id} any more", files::absolute(Path::new(place.data)));
@@ -246,5 +254,5 @@ fn strips(done: &[Done<'_>], common: &BTreeSet<String>, place: &Place<'_>) -> Re
             tiles.push(draw_sample(index, &predictor, &data)?);
         }
     }
-    Ok(Some(sheet_of(&tiles, chosen.len())?))
+    Ok(Some(sheet(&tiles, chosen.len()).png()?))
 }

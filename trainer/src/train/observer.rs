@@ -18,6 +18,7 @@ use super::interrupt;
 use super::setup::{RESUME, Setup};
 use crate::args::Train;
 use crate::files;
+use crate::report::write_curves;
 use crate::terminal::{bar, say};
 
 /// How a run ended.
@@ -123,6 +124,7 @@ impl<'a, H: Serialize> Observer<'a, H> {
                 }
                 writeln!(self.metrics, "{line}")?;
                 self.metrics.sync_data()?;
+                write_curves(&self.folder);
                 // Last, so that a run resumed from here finds everything that this epoch wrote.
                 self.save::<T>(progress).await?;
                 self.progress.suspend(|| {

@@ -15,6 +15,7 @@ use crate::device::{self, Chosen};
 use crate::failure::Usage;
 use crate::files;
 use crate::folder::Folder;
+use crate::report::origins::origins;
 use crate::terminal::say;
 
 /// The file that a run is taken up again from.
@@ -158,6 +159,10 @@ impl Setup {
 
     fn write(&self, verb: &Train) -> Result<()> {
         files::write(&self.folder.join("recipe.toml"), self.recipe.to_toml().as_bytes())?;
+        let table = |text: &str| text.parse::<toml::Table>().unwrap_or_default();
+        let file = verb.recipe.as_deref().map(files::read_text).transpose()?.unwrap_or_default();
+        let origins = origins(&table(&self.recipe.to_toml()), &table(&file), &verb.all_settings());
+        files::write(&self.folder.join("origins.json"), serde_json::to_string_pretty(&origins)?.as_bytes())?;
         files::write(&self.folder.join("splits.json"), serde_json::to_string_pretty(&self.split)?.as_bytes())?;
         let environment = Environment {
             sonoseg: env!("CARGO_PKG_VERSION").into(),
