@@ -40,7 +40,7 @@ fn scalars(run: &Path) -> BTreeMap<(String, u64), f32> {
     let (mut rest, mut found, mut records) = (bytes.as_slice(), BTreeMap::new(), 0);
     let check = |data: &[u8], stored: &[u8]| {
         let crc = crc32c::crc32c(data);
-        let masked = (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8);
+        let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
         assert_eq!(masked.to_le_bytes(), stored, "checksum");
     };
     while !rest.is_empty() {
