@@ -90,7 +90,7 @@ fn learn<T: Task, H: Serialize>(
             say(format!("stopped after update {}; go on with: sonoseg train --resume {run}", done.position.updates));
         }
         Ending::Done { .. } if setup.recipe.task == TaskName::Mae => {
-            say(format!("next: sonoseg train recipes/needle-sf-unetr.toml --data DATA --out RUN --init {run}"))
+            say(format!("next: sonoseg train recipes/needle-sf-unetr.toml --data DATA --out RUN --init {run}"));
         }
         Ending::Done { .. } => say(format!("next: sonoseg report {run} --data {}", setup.data_path.display())),
     }

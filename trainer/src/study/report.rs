@@ -215,12 +215,7 @@ fn csv(table: &Table) -> Result<Vec<u8>> {
 
 /// Held-out loss of the runs of a task over each other.
 fn curves(planned: &[Planned], task: TaskName) -> Result<Option<String>> {
-    let mut panels = Vec::new();
-    let read: [(&str, Values, fn(&Epoch) -> f64); 2] = [
-        ("held-out loss", Values::Fitted, |epoch| epoch.val_loss),
-        ("held-out IoU", Values::FromZero, |epoch| epoch.val_iou),
-    ];
-    for (title, values, value) in read {
+    let panel = |title: &str, values: Values, value: fn(&Epoch) -> f64| {
         let mut series = Vec::new();
         for (hue, run) in planned.iter().filter(|run| run.task == task).enumerate() {
             if let Ok(history) = History::read(&run.folder) {
@@ -228,9 +223,11 @@ fn curves(planned: &[Planned], task: TaskName) -> Result<Option<String>> {
                 series.push(Series { name: run.run.name.clone(), hue, stroke: Stroke::Line, points });
             }
         }
-        panels.push(Panel { title: title.into(), values, series });
-    }
-    plot::draw("Learning curves", &panels)
+        Panel { title: title.into(), values, series }
+    };
+    let loss = panel("held-out loss", Values::Fitted, |epoch| epoch.val_loss);
+    let iou = panel("held-out IoU", Values::FromZero, |epoch| epoch.val_iou);
+    plot::draw("Learning curves", &[loss, iou])
 }
 
 /// A row of frames for every network, with its answer and the truth.
