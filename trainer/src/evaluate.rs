@@ -79,7 +79,7 @@ pub(crate) fn run(verb: &Evaluate) -> Result<()> {
     let predictor = files::load_model(&verb.model, &chosen.device)?;
     let data = Folder::open(&verb.data, predictor.window())?;
     let part = verb.split.unwrap_or(if verb.model.is_dir() { Part::Val } else { Part::All });
-    let samples = data.samples(&groups(verb, &data, part)?, 1);
+    let samples = data.labelled_samples(&groups(verb, &data, part)?, 1)?;
     let size = predictor.header().preparation.size;
     let radius = predictor.header().needle.radius_px;
 
@@ -137,7 +137,7 @@ pub(crate) fn run(verb: &Evaluate) -> Result<()> {
 
 fn groups(verb: &Evaluate, data: &Folder, part: Part) -> Result<BTreeSet<String>> {
     if part == Part::All {
-        return Ok(data.procedures.iter().map(|p| p.id.clone()).collect());
+        return Ok(data.groups());
     }
     if !verb.model.is_dir() {
         let message = "--split train and --split val need a run folder: a model file does not know its split";

@@ -32,8 +32,8 @@ pub(crate) fn run(verb: &Train) -> Result<()> {
     let task = recipe.segment();
     let data = Folder::open(&verb.data, task.frames.window())?;
     let split = data.split(recipe.data.val_share, recipe.seed)?;
-    let samples = |groups: &BTreeSet<String>| data.samples(groups, recipe.data.stride);
-    let (learn, hold) = (samples(&split.train), samples(&split.val));
+    let samples = |groups: &BTreeSet<String>| data.labelled_samples(groups, recipe.data.stride);
+    let (learn, hold) = (samples(&split.train)?, samples(&split.val)?);
     let chosen = device::choose(verb.device)?;
     let header = ModelHeader::of(&recipe);
 
@@ -51,7 +51,7 @@ pub(crate) fn run(verb: &Train) -> Result<()> {
     });
     files::write(&verb.out.join("environment.json"), serde_json::to_string_pretty(&environment)?.as_bytes())?;
     say(format!(
-        "{}: {} samples of {} procedures to learn from, {} of {} held out, on {}",
+        "{}: {} samples of {} groups to learn from, {} of {} held out, on {}",
         recipe.name,
         learn.len(),
         split.train.len(),
