@@ -124,11 +124,14 @@ pub struct DataRecipe {
     pub val_share: f64,
     /// Train on every n-th sample of a procedure: neighbouring frames are near twins.
     pub stride: usize,
+    /// The class of the masks that is to be found, by name or number; none = every class, or what the data choose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
 }
 
 impl Default for DataRecipe {
     fn default() -> Self {
-        Self { val_share: 0.2, stride: 1 }
+        Self { val_share: 0.2, stride: 1, class: None }
     }
 }
 

@@ -10,7 +10,7 @@ mod failure;
 mod feed;
 #[path = "../src/files.rs"]
 mod files;
-#[path = "../src/folder.rs"]
+#[path = "../src/folder/mod.rs"]
 mod folder;
 
 use std::path::Path;

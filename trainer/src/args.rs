@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use sonoseg_core::data::synthetic::Difficulty;
 
-/// Ultrasound segmentation: simulate, train, evaluate, predict, export. Not for clinical use.
+/// Ultrasound segmentation: simulate, ingest, check, train, evaluate, predict, export. Not for clinical use.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -23,6 +23,10 @@ pub(crate) enum Verb {
     /// Make ultrasound with exact ground truth.
     #[command(subcommand)]
     Simulate(Simulate),
+    /// Make a data set from videos, DICOM files, pictures with masks and tables of end points.
+    Ingest(Ingest),
+    /// Look for what is wrong with a data set.
+    Check(Check),
     /// Train the network of a recipe.
     Train(Train),
     /// Measure a model on labelled data, beside a classical baseline.
@@ -74,6 +78,88 @@ pub(crate) struct SimulateNeedle {
 
 fn difficulty(text: &str) -> Result<Difficulty, String> {
     serde_json::from_value(text.into()).map_err(|_| "write simple, medium or hard".into())
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ingest {
+    /// Videos, DICOM files, pictures, or folders of them. Masks are found in `masks/` beside `images/`, in nnU-Net's
+    /// `labelsTr/`, or by the ending `_mask` of the name.
+    #[arg(required = true)]
+    pub(crate) sources: Vec<PathBuf>,
+    /// Folder of the data set. What it holds already is kept, so that more can be added later.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Table of needle ends: `frame,x1,y1,x2,y2` in the numbers and pixels of the source, and `file` or `procedure`
+    /// where it is about several. Without it, CSV files beside the clips are used.
+    #[arg(long)]
+    pub(crate) labels: Option<PathBuf>,
+    /// Number of a clip's first frame in the table.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) first_frame: usize,
+    /// What it means when a frame of a labelled clip is not in the table.
+    #[arg(long, value_enum, default_value_t = Unlisted::Unlabelled)]
+    pub(crate) unlisted: Unlisted,
+    /// Names of the classes of the masks in the order of their numbers, without the background.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) classes: Vec<String>,
+    /// Fill outlines: background that masks enclose becomes part of them.
+    #[arg(long)]
+    pub(crate) fill: bool,
+    /// Mean difference, in grey levels of 255, up to which a frame repeats the last kept one and is dropped. 0 for
+    /// lossless sources and 0.5 for others, unless given.
+    #[arg(long, value_parser = tolerance)]
+    pub(crate) tolerance: Option<f64>,
+    /// Keep at most this many frames per second of a clip.
+    #[arg(long, value_parser = rate)]
+    pub(crate) fps: Option<f64>,
+    /// What is one patient or procedure: `auto` (a word such as `pid2` or `case_07` in the name or folder), `file`,
+    /// `parent` (the folder), `prefix` (up to the first `_`), or a regular expression on the path.
+    #[arg(long, default_value = "auto")]
+    pub(crate) group_by: String,
+    /// Share of the groups to hold out in `splits.json`, which is written once.
+    #[arg(long, default_value_t = 0.2, value_parser = share)]
+    pub(crate) val_share: f64,
+    /// Seed of the split.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Say what would be done, and stop.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Frames of a labelled clip that its table leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Unlisted {
+    /// Nobody has looked at them.
+    Unlabelled,
+    /// No needle is visible in them.
+    NoNeedle,
+}
+
+fn number_in(text: &str, range: std::ops::RangeInclusive<f64>) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("write a number from {} to {}", range.start(), range.end()))
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    number_in(text, 0.0..=255.0)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    number_in(text, 0.001..=1000.0)
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number_in(text, 0.0..=1.0)
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    /// The data set: a folder with `procedures/`.
+    pub(crate) data: PathBuf,
+    /// Also write everything that was found to this file.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// Where networks run.

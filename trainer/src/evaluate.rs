@@ -20,7 +20,7 @@ use measure::{Evaluation, Figures, Method};
 pub(crate) fn run(verb: &Evaluate) -> Result<()> {
     let chosen = device::choose(verb.device)?;
     let predictor = files::load_model(&verb.model, &chosen.device)?;
-    let data = Folder::open(&verb.data, predictor.window())?;
+    let data = Folder::for_recipe(&verb.data, &predictor.header().recipe)?;
     let part = verb.split.unwrap_or(if verb.model.is_dir() { Part::Val } else { Part::All });
     let evaluation = Evaluation::measure(&predictor, &data, &groups(&verb.model, &data, part)?)?;
     print_table(&evaluation);
@@ -34,7 +34,7 @@ pub(crate) fn run(verb: &Evaluate) -> Result<()> {
 /// The procedures of a part of the data, as the run in `model` split them.
 pub(crate) fn groups(model: &Path, data: &Folder, part: Part) -> Result<BTreeSet<String>> {
     if part == Part::All {
-        return Ok(data.procedures.iter().map(|p| p.id.clone()).collect());
+        return Ok(data.groups());
     }
     if !model.is_dir() {
         let message = "--split train and --split val need a run folder: a model file does not know its split";
@@ -44,9 +44,10 @@ pub(crate) fn groups(model: &Path, data: &Folder, part: Part) -> Result<BTreeSet
     let split: Split = serde_json::from_str(&files::read_text(&path)?)
         .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
     let chosen = if part == Part::Train { split.train } else { split.val };
-    if let Some(unknown) = chosen.iter().find(|name| data.procedures.iter().all(|p| p.id != **name)) {
+    let known = data.groups();
+    if let Some(unknown) = chosen.iter().find(|name| !known.contains(*name)) {
         let message = format!(
-            "{} names procedure {unknown}, which the data do not have: give --data the data of that run, or evaluate \
+            "{} names group {unknown}, which the data do not have: give --data the data of that run, or evaluate \
              with --split all",
             files::absolute(&path)
         );

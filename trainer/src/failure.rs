@@ -20,6 +20,21 @@ impl std::fmt::Display for SomeFailed {
 
 impl std::error::Error for SomeFailed {}
 
+/// A data set has errors, which are told already.
+#[derive(Debug)]
+pub(crate) struct Unsound {
+    pub(crate) errors: usize,
+    pub(crate) name: String,
+}
+
+impl std::fmt::Display for Unsound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} errors in {}: mend them before training", self.errors, self.name)
+    }
+}
+
+impl std::error::Error for Unsound {}
+
 /// A wrong argument that the parser cannot see.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
@@ -61,7 +76,8 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
         if cause.is::<Usage>() || cause.is::<RecipeError>() {
             return 2;
         }
-        if cause.is::<DataError>() || cause.is::<CheckpointError>() || cause.is::<SomeFailed>() {
+        if cause.is::<DataError>() || cause.is::<CheckpointError>() || cause.is::<SomeFailed>() || cause.is::<Unsound>()
+        {
             return 3;
         }
         if cause.is::<OutOfMemory>() {

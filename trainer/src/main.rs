@@ -1,6 +1,7 @@
-//! `sonoseg`: simulate, train, evaluate, predict and export on a computer of your own.
+//! `sonoseg`: simulate, ingest, check, train, evaluate, predict and export on a computer of your own.
 
 mod args;
+mod check;
 mod compare;
 mod device;
 mod evaluate;
@@ -9,6 +10,7 @@ mod failure;
 mod feed;
 mod files;
 mod folder;
+mod ingest;
 mod overlay;
 mod predict;
 mod report;
@@ -26,6 +28,8 @@ use clap::Parser;
 fn main() -> ExitCode {
     let result = match Args::parse().verb {
         Verb::Simulate(verb) => simulate::run(&verb),
+        Verb::Ingest(verb) => ingest::run(&verb),
+        Verb::Check(verb) => check::run(&verb),
         Verb::Train(verb) => train::run(&verb),
         Verb::Evaluate(verb) => evaluate::run(&verb),
         Verb::Report(verb) => report::run(&verb),

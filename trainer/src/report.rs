@@ -53,7 +53,7 @@ fn measure(verb: &Report, run: &RunFolder) -> Result<Measured> {
     let weights = run.weights()?;
     let predictor = files::load_model(&weights, &chosen.device)?;
     let data_path = run.data(verb.data.as_deref())?;
-    let data = Folder::open(&data_path, predictor.window())?;
+    let data = Folder::for_recipe(&data_path, &predictor.header().recipe)?;
     let groups = evaluate::groups(&run.path, &data, Part::Val)?;
     let evaluation = Evaluation::measure(&predictor, &data, &groups)?;
     evaluation.write(&run.path.join("evaluation"))?;

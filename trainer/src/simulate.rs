@@ -83,6 +83,7 @@ fn write_procedure(verb: &SimulateNeedle, procedure: &Procedure, index: u64) -> 
         fps: Some(procedure.fps),
         spacing: Some(procedure.spacing),
         origin: Some(format!("sonoseg simulate needle, seed {}, procedure {index}", verb.seed)),
+        ..Meta::default()
     };
     files::write(&folder.join("meta.json"), serde_json::to_string_pretty(&meta)?.as_bytes())?;
     if verb.dicom {

@@ -10,7 +10,12 @@ use sonoseg_core::data::image::Image;
 use crate::files;
 
 /// File extensions that ffmpeg is asked to read.
-const EXTENSIONS: [&str; 11] = ["mp4", "mov", "m4v", "avi", "mkv", "webm", "mpeg", "mpg", "wmv", "ts", "ogv"];
+const EXTENSIONS: [&str; 15] =
+    ["mp4", "mov", "m4v", "avi", "mkv", "webm", "mpeg", "mpg", "wmv", "ts", "ogv", "3gp", "flv", "mts", "y4m"];
+
+/// Codecs, by ffmpeg's names, that give back every pixel as it was.
+const LOSSLESS: [&str; 10] =
+    ["rawvideo", "wrapped_avframe", "ffv1", "huffyuv", "ffvhuff", "png", "apng", "qtrle", "utvideo", "magicyuv"];
 
 /// Frames larger than this are refused before memory is reserved.
 const MOST_PIXELS: usize = 100_000_000;
@@ -28,6 +33,18 @@ pub(crate) struct Video {
     output: BufReader<ChildStdout>,
     height: usize,
     width: usize,
+    fps: Option<f64>,
+}
+
+/// True unless the program ffprobe, which comes with ffmpeg, names a codec that loses nothing.
+pub(crate) fn is_lossy(path: &Path) -> bool {
+    let probed = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "stream=codec_name", "-of", "csv=p=0"])
+        .arg(path)
+        .stdin(Stdio::null())
+        .output();
+    let codec = probed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    !LOSSLESS.contains(&codec.trim().trim_end_matches(','))
 }
 
 impl Video {
@@ -65,7 +82,7 @@ impl Video {
             .map_err(missing)?;
         let output =
             process.stdout.take().ok_or_else(|| DataError::unreadable(name.clone(), "ffmpeg gives no output"))?;
-        let mut video = Self { name, process, output: BufReader::new(output), height: 0, width: 0 };
+        let mut video = Self { name, process, output: BufReader::new(output), height: 0, width: 0, fps: None };
         let mut header = Vec::new();
         let read = video.output.by_ref().take(4096).read_until(b'\n', &mut header);
         let header = String::from_utf8_lossy(&header).into_owned();
@@ -75,10 +92,19 @@ impl Video {
         match (read, number('W'), number('H')) {
             (Ok(_), Some(width), Some(height)) if (1..=MOST_PIXELS).contains(&(width * height)) => {
                 (video.width, video.height) = (width, height);
+                let rate = header.split_whitespace().skip(1).find_map(|field| field.strip_prefix('F')?.split_once(':'));
+                let rate =
+                    rate.and_then(|(frames, seconds)| Some(frames.parse::<f64>().ok()? / seconds.parse::<f64>().ok()?));
+                video.fps = rate.filter(|fps| fps.is_finite() && *fps > 0.0);
                 Ok(video)
             }
             _ => Err(video.failure("holds no video track that ffmpeg can decode")),
         }
+    }
+
+    /// Frames per second, where the file tells.
+    pub(crate) fn fps(&self) -> Option<f64> {
+        self.fps
     }
 
     /// The next frame, or none at the end.

@@ -1,6 +1,8 @@
 //! Images, masks, samples, and how they reach the network.
 
+pub mod duplicates;
 pub mod image;
+pub mod likeness;
 pub mod loader;
 pub mod prepare;
 pub mod resize;

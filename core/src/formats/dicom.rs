@@ -57,6 +57,10 @@ impl Dicom {
         (self.format.height, self.format.width)
     }
 
+    pub(super) fn is_lossy(&self) -> bool {
+        self.format.is_lossy() || text(&self.elements.main, tags::LOSSY_IMAGE_COMPRESSION) == "01"
+    }
+
     pub(super) fn frame_times_us(&self) -> Option<Vec<u64>> {
         self.times_us.clone()
     }

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | PNG, JPEG, BMP, TIFF, GIF | [`raster`] |
 //! | DICOM | [`dicom`] (attributes), `elements` (the data set), `pixels`, `rle`, `jpeg` (one frame), [`dicom_write`] |
+//! | masks | [`mask`] (values as stored), [`classes`] (which value is which class) |
 //! | PNG to write | [`encode`] |
 //!
 //! A frame is decoded when it is asked for, so a long clip costs its file's bytes only. Nothing here panics on any
 //! bytes: sizes are checked against [`MAX_PIXELS`] and against the bytes at hand before memory is taken.
 
+pub mod classes;
 pub mod dicom;
 pub mod dicom_write;
 mod elements;
@@ -16,6 +18,7 @@ pub mod encode;
 mod jpeg;
 #[cfg(test)]
 mod made_up;
+pub mod mask;
 mod pixels;
 pub mod raster;
 mod rle;
@@ -67,11 +70,36 @@ enum Frames {
     Dicom(Box<dicom::Dicom>),
 }
 
+/// What a file is, so that a program knows how to read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A picture, or an animation or stack of pictures: [`open`] reads it.
+    Picture,
+    /// A DICOM object: [`open`] reads it.
+    Dicom,
+    /// A video, for ffmpeg or the browser.
+    Video,
+    /// Nothing that sonoseg knows: notes, tables, programs.
+    Other,
+}
+
+/// Tell the kind of a file from its name and its first 512 bytes. It fails for a file that should be read and cannot:
+/// damaged, or of a kind that is refused.
+pub fn kind(name: &str, first_bytes: &[u8]) -> Result<FileKind, DataError> {
+    match sniff::kind(name, first_bytes).map_err(|refusal| refusal.of(name))? {
+        Kind::Raster(_) => Ok(FileKind::Picture),
+        Kind::Dicom => Ok(FileKind::Dicom),
+        Kind::Video => Ok(FileKind::Video),
+        Kind::Other => Ok(FileKind::Other),
+    }
+}
+
 /// Open a file from its bytes. The first bytes decide what it is; the name's ending only helps to word the refusal.
 pub fn open(name: &str, bytes: Vec<u8>) -> Result<Clip, DataError> {
     let frames = match sniff::kind(name, &bytes) {
         Ok(Kind::Raster(format)) => raster::Raster::open(format, bytes).map(Frames::Raster),
         Ok(Kind::Dicom) => dicom::Dicom::open(bytes).map(|dicom| Frames::Dicom(Box::new(dicom))),
+        Ok(other) => Err(other.refusal()),
         Err(refusal) => Err(refusal),
     };
     Ok(Clip { name: name.to_owned(), frames: frames.map_err(|refusal| refusal.of(name))? })
@@ -124,6 +152,14 @@ impl Clip {
         match &self.frames {
             Frames::Raster(_) => &Scale::Unknown,
             Frames::Dicom(dicom) => dicom.scale(),
+        }
+    }
+
+    /// True when the pixels went through a lossy codec, so that equal pictures may differ a little.
+    pub fn is_lossy(&self) -> bool {
+        match &self.frames {
+            Frames::Raster(raster) => raster.is_lossy(),
+            Frames::Dicom(dicom) => dicom.is_lossy(),
         }
     }
 

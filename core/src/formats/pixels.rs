@@ -121,6 +121,10 @@ impl Format {
         })
     }
 
+    pub(super) fn is_lossy(&self) -> bool {
+        self.compression == Compression::JpegLossy
+    }
+
     /// Bytes of an unpacked frame, at least 1.
     pub(super) fn native_bytes(&self) -> usize {
         if self.photometric == Photometric::Ybr422 {

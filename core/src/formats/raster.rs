@@ -67,6 +67,10 @@ impl Raster {
         (self.height, self.width)
     }
 
+    pub(super) fn is_lossy(&self) -> bool {
+        matches!(&self.content, Content::Still { format: ImageFormat::Jpeg, .. })
+    }
+
     pub(super) fn frame_times_us(&self) -> Option<Vec<u64>> {
         match &self.content {
             Content::Animation { times_us, .. } if times_us.len() > 1 => Some(times_us.clone()),

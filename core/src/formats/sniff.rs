@@ -10,13 +10,25 @@ pub(super) enum Kind {
     Raster(ImageFormat),
     /// A DICOM object, with or without its preamble.
     Dicom,
+    /// A video, which the app and the trainer read by other means.
+    Video,
+    /// Nothing that is known.
+    Other,
 }
 
 const VIDEO: &str = "This is a video. Open it in the app, which plays MP4, MOV and WebM, or hand it to `sonoseg predict`, \
      which reads it through ffmpeg. Other kinds: `ffmpeg -i FILE clip.mp4` first.";
 const VOLUME: &str = "Three-dimensional volumes are not read yet; volumes come with a later version. \
      Export the slices as PNG, or the clip as DICOM or MP4.";
-const READ: &str = "sonoseg reads PNG, JPEG, BMP, TIFF, GIF and DICOM";
+const OTHER: &str = "This is not a kind of file that is read. sonoseg reads PNG, JPEG, BMP, TIFF, GIF and DICOM, and videos in the \
+     app.";
+
+impl Kind {
+    /// Why a file of this kind is not opened here.
+    pub(super) fn refusal(self) -> Refusal {
+        Refusal::unsupported(if self == Self::Video { VIDEO } else { OTHER })
+    }
+}
 
 /// The kind of the file, or why it is none that is read.
 pub(super) fn kind(name: &str, bytes: &[u8]) -> Result<Kind, Refusal> {
@@ -49,11 +61,11 @@ pub(super) fn kind(name: &str, bytes: &[u8]) -> Result<Kind, Refusal> {
     }
     if at(4, b"ftyp") {
         let still = ["heic", "heix", "mif1", "avif", "hevc"].iter().any(|brand| at(8, brand.as_bytes()));
-        return Err(Refusal::unsupported(if still {
-            "HEIC and AVIF pictures are not read. Save it as PNG or JPEG."
+        return if still {
+            Err(Refusal::unsupported("HEIC and AVIF pictures are not read. Save it as PNG or JPEG."))
         } else {
-            VIDEO
-        }));
+            Ok(Kind::Video)
+        };
     }
     if starts(b"RIFF") && at(8, b"WEBP") {
         return Err(Refusal::unsupported("WebP pictures are not read. Save it as PNG or JPEG."));
@@ -72,7 +84,7 @@ pub(super) fn kind(name: &str, bytes: &[u8]) -> Result<Kind, Refusal> {
         "mp4" | "m4v" | "mov" | "webm" | "mkv" | "avi" | "mpg" | "mpeg" | "ts" | "wmv" | "ogv" | "3gp" | "flv"
     );
     if video {
-        return Err(Refusal::unsupported(VIDEO));
+        return Ok(Kind::Video);
     }
     let volume = starts(b"NRRD")
         || starts(b"ObjectType")
@@ -94,7 +106,7 @@ pub(super) fn kind(name: &str, bytes: &[u8]) -> Result<Kind, Refusal> {
         _ if video_name => {
             Refusal::Unreadable(format!("The name says .{extension}, but it does not begin like a video file."))
         }
-        _ => Refusal::Unsupported(format!("This is not a kind of file that is read. {READ}, and videos in the app.")),
+        _ => return Ok(Kind::Other),
     })
 }
 

@@ -241,7 +241,7 @@ fn strips(done: &[Done<'_>], common: &BTreeSet<String>, place: &Place<'_>) -> Re
     let mut tiles: Vec<Tile> = Vec::new();
     for run in done {
         let predictor = files::load_model(&run.planned.folder, &device)?;
-        let data = Folder::open(place.data, predictor.window())?;
+        let data = Folder::for_recipe(place.data, &predictor.header().recipe)?;
         let numbers: BTreeMap<String, usize> = (0..data.len()).map(|index| (data.id(index), index)).collect();
         for id in &chosen {
             let Some(&index) = numbers.get(*id) else {

@@ -125,25 +125,17 @@ impl Setup {
 
     fn open(verb: &Train, folder: &Path, recipe: Recipe, data_path: &Path, split: Option<Split>) -> Result<Self> {
         let resumed = split.is_some();
-        let data = Folder::open(data_path, recipe.network.frames.window())?;
+        let data = Folder::for_recipe(data_path, &recipe)?;
         let split = match split {
             Some(split) => split,
             None => data.split(recipe.data.val_share, recipe.seed)?,
         };
-        let samples = |groups: &BTreeSet<String>| {
-            let mut samples = data.samples(groups, recipe.data.stride);
-            if recipe.task == TaskName::Segment {
-                samples.retain(|&index| data.labelled(index));
-            }
-            samples
+        let stride = recipe.data.stride;
+        let samples = |groups: &BTreeSet<String>| match recipe.task {
+            TaskName::Segment => data.labelled_samples(groups, stride),
+            TaskName::Mae => Ok(data.samples(groups, stride)),
         };
-        let (learn, hold) = (samples(&split.train), samples(&split.val));
-        for (side, samples) in [("to learn from", &learn), ("to measure on", &hold)] {
-            if samples.is_empty() {
-                let message = format!("{} has no samples {side}: are its frames labelled?", files::absolute(data_path));
-                return Err(DataError::Inconsistent(message).into());
-            }
-        }
+        let (learn, hold) = (samples(&split.train)?, samples(&split.val)?);
         Ok(Self {
             folder: folder.to_owned(),
             recipe,
@@ -189,7 +181,7 @@ impl Setup {
     /// What is about to happen, in one line.
     pub(super) fn announce(&self) {
         say(format!(
-            "{}: {} samples of {} procedures to learn from, {} of {} held out, {} x {} samples an update, on {}",
+            "{}: {} samples of {} groups to learn from, {} of {} held out, {} x {} samples an update, on {}",
             self.recipe.name,
             self.learn.len(),
             self.split.train.len(),

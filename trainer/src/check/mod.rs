@@ -1,0 +1,80 @@
+//! `sonoseg check`: what is wrong with a data set, before a network learns it.
+
+mod leakage;
+mod problem;
+mod report;
+mod scan;
+
+use anyhow::Result;
+use rayon::prelude::*;
+
+use crate::args::Check;
+use crate::failure::Unsound;
+use crate::files;
+use crate::folder::procedure_folders;
+use crate::terminal::{bar, say};
+use problem::{Level, Problem, Problems};
+use report::Report;
+use scan::Scanned;
+
+/// Lines of the table; a data set of thousands has them in the JSON file.
+const SHOWN: usize = 50;
+
+pub(crate) fn run(verb: &Check) -> Result<()> {
+    let folders = procedure_folders(&verb.data)?;
+    let progress = bar(0, "checking");
+    let mut scanned: Vec<Scanned> = folders.par_iter().map(|folder| Scanned::read(folder, &progress)).collect();
+    progress.finish_and_clear();
+    let mut whole = Problems::default();
+    if scanned.is_empty() {
+        whole.error("empty", "procedures", "holds no procedures", "make some with sonoseg ingest or sonoseg simulate");
+    }
+    let split = leakage::split(&verb.data, &scanned, &mut whole);
+    leakage::frames(&scanned, split.as_ref(), &mut whole);
+    together(&scanned, &mut whole);
+    let of_procedures = scanned.iter_mut().flat_map(|one| std::mem::take(&mut one.problems).into_list());
+    let mut problems: Vec<Problem> = of_procedures.collect();
+    problems.extend(whole.into_list());
+    problems.sort_by_key(|problem| problem.level);
+    let report = Report::new(&verb.data, &scanned, split.as_ref(), problems);
+    report.print(SHOWN);
+    if let Some(path) = &verb.json {
+        files::write(path, serde_json::to_string_pretty(&report)?.as_bytes())?;
+        say(format!("everything: {}", path.display()));
+    }
+    match report.count(Level::Error) {
+        0 => Ok(()),
+        errors => Err(Unsound { errors, name: files::absolute(&verb.data) }.into()),
+    }
+}
+
+/// Problems between procedures.
+fn together(scanned: &[Scanned], problems: &mut Problems) {
+    let masked = |one: &&Scanned| one.frames.iter().any(|frame| frame.classes.is_some());
+    let mut named = scanned.iter().filter(masked).filter(|one| !one.meta.classes.is_empty());
+    if let Some(first) = named.next() {
+        for other in named.filter(|other| other.meta.classes != first.meta.classes) {
+            let what = format!("its classes are {}, those of {} {}", list(other), first.id, list(first));
+            let place = format!("{}/meta.json", other.id);
+            problems.error("classes-differ", place, what, "a class has one number in the whole data set");
+        }
+        for (number, name) in first.meta.classes.iter().enumerate().skip(1) {
+            let occurs = |one: &Scanned| {
+                one.frames.iter().filter_map(|frame| frame.classes.as_ref()).any(|c| c.contains_key(&(number as u8)))
+            };
+            if !scanned.iter().any(occurs) {
+                let what = format!("no mask holds class {number}, {name}");
+                problems.warning("class-absent", "procedures", what, "a network cannot learn it");
+            }
+        }
+    }
+    let scaled = scanned.iter().filter(|one| one.meta.spacing.is_some()).count();
+    if let Some(without) = scanned.iter().find(|one| one.meta.spacing.is_none()).filter(|_| scaled > 0) {
+        let what = format!("has no spacing, and {scaled} of {} procedures have", scanned.len());
+        problems.warning("no-spacing", &without.id, what, "millimetres are measured where they are known only");
+    }
+}
+
+fn list(scanned: &Scanned) -> String {
+    scanned.meta.classes.join(", ")
+}

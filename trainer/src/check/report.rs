@@ -1,0 +1,183 @@
+//! What `sonoseg check` tells: a table of procedures, their balance, and the list of problems.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use sonoseg_core::data::image::Spacing;
+use sonoseg_core::data::split::Split;
+
+use super::problem::{Level, Problem};
+use super::scan::Scanned;
+use crate::files;
+use crate::terminal::say;
+
+/// Everything, as the JSON file has it.
+#[derive(Serialize)]
+pub(super) struct Report {
+    data: String,
+    procedures: Vec<Row>,
+    totals: Totals,
+    problems: Vec<Problem>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    id: String,
+    group: String,
+    /// `train`, `val`, or neither.
+    side: Option<&'static str>,
+    frames: usize,
+    labelled: usize,
+    /// Frames with end points, and those among them that show a needle.
+    end_points: usize,
+    needles: usize,
+    masks: usize,
+    repeated: usize,
+    /// Width and height, as often as they differ.
+    sizes: Vec<[usize; 2]>,
+    spacing: Option<Spacing>,
+    /// Share of the pixels of all masks, by class.
+    class_shares: BTreeMap<u8, f64>,
+}
+
+#[derive(Serialize)]
+struct Totals {
+    procedures: usize,
+    groups: usize,
+    frames: usize,
+    labelled: usize,
+    end_points: usize,
+    needles: usize,
+    masks: usize,
+    repeated: usize,
+    class_shares: BTreeMap<String, f64>,
+}
+
+impl Report {
+    pub(super) fn new(root: &Path, scanned: &[Scanned], split: Option<&Split>, problems: Vec<Problem>) -> Self {
+        let rows: Vec<Row> = scanned.iter().map(|one| Row::new(one, split)).collect();
+        let sum = |of: fn(&Row) -> usize| rows.iter().map(of).sum();
+        let mut pixels: BTreeMap<u8, u64> = BTreeMap::new();
+        scanned.iter().for_each(|one| add_classes(one, &mut pixels));
+        let names = scanned.iter().map(|one| &one.meta.classes).max_by_key(|names| names.len());
+        let name = |class: u8| match names.and_then(|names| names.get(usize::from(class))) {
+            Some(name) => name.clone(),
+            None => format!("class {class}"),
+        };
+        let totals = Totals {
+            procedures: rows.len(),
+            groups: scanned.iter().map(Scanned::group).collect::<std::collections::BTreeSet<_>>().len(),
+            frames: sum(|row| row.frames),
+            labelled: sum(|row| row.labelled),
+            end_points: sum(|row| row.end_points),
+            needles: sum(|row| row.needles),
+            masks: sum(|row| row.masks),
+            repeated: sum(|row| row.repeated),
+            class_shares: shares(&pixels).into_iter().map(|(class, share)| (name(class), share)).collect(),
+        };
+        Self { data: files::absolute(root), procedures: rows, totals, problems }
+    }
+
+    pub(super) fn count(&self, level: Level) -> usize {
+        self.problems.iter().filter(|problem| problem.level == level).map(|problem| problem.places.len()).sum()
+    }
+
+    /// Print the table, of at most `shown` procedures, the totals, and all problems.
+    pub(super) fn print(&self, shown: usize) {
+        let wide = self.procedures.iter().take(shown).map(|row| row.id.chars().count()).max().unwrap_or(0).clamp(9, 48);
+        say(format!(
+            "{:<wide$}  side   frames  labelled  needles  masks  repeated  size       spacing mm     classes %",
+            "procedure"
+        ));
+        for row in self.procedures.iter().take(shown) {
+            say(row.line(wide));
+        }
+        if self.procedures.len() > shown {
+            say(format!(".. and {} more procedures", self.procedures.len() - shown));
+        }
+        let totals = &self.totals;
+        say(format!(
+            "{} procedures in {} groups, {} frames, {} labelled: {} by end points ({} show a needle), {} by masks",
+            totals.procedures,
+            totals.groups,
+            totals.frames,
+            totals.labelled,
+            totals.end_points,
+            totals.needles,
+            totals.masks
+        ));
+        if !totals.class_shares.is_empty() {
+            let shares = totals.class_shares.iter().map(|(name, share)| format!("{name} {:.2} %", 100.0 * share));
+            say(format!("pixels of the masks: {}", shares.collect::<Vec<_>>().join(", ")));
+        }
+        for problem in &self.problems {
+            say(problem);
+        }
+        say(format!("{} errors, {} warnings", self.count(Level::Error), self.count(Level::Warning)));
+    }
+}
+
+impl Row {
+    fn new(scanned: &Scanned, split: Option<&Split>) -> Self {
+        let group = scanned.group().to_owned();
+        let side = split.and_then(|split| match (split.train.contains(&group), split.val.contains(&group)) {
+            (true, _) => Some("train"),
+            (_, true) => Some("val"),
+            _ => None,
+        });
+        let mut pixels = BTreeMap::new();
+        add_classes(scanned, &mut pixels);
+        Self {
+            id: scanned.id.clone(),
+            group,
+            side,
+            frames: scanned.frames.len(),
+            labelled: scanned.labelled(),
+            end_points: scanned.labels.len(),
+            needles: scanned.labels.values().filter(|needle| needle.is_some()).count(),
+            masks: scanned.frames.iter().filter(|frame| frame.classes.is_some()).count(),
+            repeated: scanned.repeated(),
+            sizes: scanned.sizes().into_iter().map(|(height, width)| [width, height]).collect(),
+            spacing: scanned.meta.spacing,
+            class_shares: shares(&pixels),
+        }
+    }
+
+    fn line(&self, wide: usize) -> String {
+        let size = match self.sizes.as_slice() {
+            [] => "-".into(),
+            [[width, height]] => format!("{width}x{height}"),
+            many => format!("{} sizes", many.len()),
+        };
+        let spacing = self.spacing.map_or("-".into(), |s| format!("{:.4} {:.4}", s.x_mm, s.y_mm));
+        let classes: Vec<String> =
+            self.class_shares.values().skip(1).map(|share| format!("{:.2}", 100.0 * share)).collect();
+        let mut id: String = self.id.chars().take(wide).collect();
+        if id.len() < self.id.len() {
+            id.pop();
+            id.push('…');
+        }
+        format!(
+            "{id:<wide$}  {:<5}  {:>6}  {:>8}  {:>7}  {:>5}  {:>8}  {size:<9}  {spacing:<13}  {}",
+            self.side.unwrap_or("-"),
+            self.frames,
+            self.labelled,
+            self.needles,
+            self.masks,
+            self.repeated,
+            classes.join(" ")
+        )
+    }
+}
+
+fn add_classes(scanned: &Scanned, pixels: &mut BTreeMap<u8, u64>) {
+    for (&class, count) in scanned.frames.iter().filter_map(|frame| frame.classes.as_ref()).flatten() {
+        *pixels.entry(class).or_default() += count;
+    }
+}
+
+fn shares(pixels: &BTreeMap<u8, u64>) -> BTreeMap<u8, f64> {
+    let all: u64 = pixels.values().sum();
+    pixels.iter().map(|(&class, &count)| (class, count as f64 / all.max(1) as f64)).collect()
+}

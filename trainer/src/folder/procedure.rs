@@ -1,0 +1,169 @@
+//! One procedure on disk: numbered frames, their masks and their end points.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use sonoseg_core::data::DataError;
+use sonoseg_core::data::image::{Image, Mask, Scale};
+use sonoseg_core::data::sample::Target;
+use sonoseg_core::formats;
+use sonoseg_core::formats::mask::read_class_mask;
+use sonoseg_core::needle::Needle;
+
+use super::labels::read_labels;
+use super::meta::Meta;
+use crate::files;
+
+/// One procedure on disk.
+#[derive(Clone, Debug)]
+pub(crate) struct ProcedureFolder {
+    pub(crate) id: String,
+    pub(crate) meta: Meta,
+    /// Frames in the order of their numbers.
+    frames: Vec<Frame>,
+    labels: BTreeMap<usize, Option<Needle>>,
+    /// The class of the masks that counts as foreground; every class when none.
+    class: Option<u8>,
+}
+
+/// A frame's number and files.
+#[derive(Clone, Debug)]
+struct Frame {
+    number: usize,
+    path: PathBuf,
+    mask: Option<PathBuf>,
+}
+
+/// The PNG files of a folder: by the number that is their name, and those with another name or a number twice.
+pub(crate) struct Numbered {
+    pub(crate) files: BTreeMap<usize, PathBuf>,
+    pub(crate) odd: Vec<PathBuf>,
+}
+
+impl Numbered {
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        let entries = fs::read_dir(folder).map_err(|e| DataError::unreadable(files::absolute(folder), e))?;
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        let (mut files, mut odd) = (BTreeMap::new(), Vec::new());
+        for path in paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "png")) {
+            let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<usize>().ok());
+            match number {
+                Some(number) if !files.contains_key(&number) => {
+                    files.insert(number, path);
+                }
+                _ => odd.push(path),
+            }
+        }
+        Ok(Self { files, odd })
+    }
+}
+
+impl ProcedureFolder {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let meta = Meta::read(path)?;
+        let frames = Numbered::read(&path.join("frames"))?;
+        if let Some(odd) = frames.odd.first() {
+            let reason = "a frame's name is its number, like 000012.png, and every number occurs once";
+            return Err(DataError::unreadable(files::absolute(odd), reason).into());
+        }
+        let mask_folder = path.join("masks");
+        let mut masks = if mask_folder.is_dir() { Numbered::read(&mask_folder)?.files } else { BTreeMap::new() };
+        let frames = frames.files.into_iter().map(|(number, path)| Frame { number, path, mask: masks.remove(&number) });
+        let labels_path = path.join("labels.csv");
+        let labels = if labels_path.exists() { read_labels(&labels_path)? } else { BTreeMap::new() };
+        let mut procedure = Self { id, frames: frames.collect(), labels, class: None, meta };
+        if let Some(class) = procedure.meta.class.clone() {
+            procedure.class = Some(procedure.class_number(&class)?);
+        }
+        Ok(procedure)
+    }
+
+    /// The group that splits keep together.
+    pub(crate) fn group(&self) -> &str {
+        self.meta.group.as_deref().unwrap_or(&self.id)
+    }
+
+    /// From now on the given class of the masks, by name or number, is the foreground.
+    pub(super) fn choose_class(&mut self, wanted: &str) -> Result<(), DataError> {
+        if self.frames.iter().any(|frame| frame.mask.is_some()) {
+            self.class = Some(self.class_number(wanted)?);
+        }
+        Ok(())
+    }
+
+    fn class_number(&self, wanted: &str) -> Result<u8, DataError> {
+        self.meta.class_number(wanted).ok_or_else(|| {
+            let known = match self.meta.classes.get(1..) {
+                Some(names) if !names.is_empty() => format!("its classes are {}", names.join(", ")),
+                _ => "meta.json names no classes, so that only numbers from 1 on can be chosen".into(),
+            };
+            DataError::Inconsistent(format!("{}: there is no class {wanted}; {known}", self.id))
+        })
+    }
+
+    /// First frames of all windows of `length` frames in a row, by position. Single pictures make windows of 1 only.
+    pub(super) fn windows(&self, length: usize) -> impl Iterator<Item = usize> {
+        let starts = if self.meta.stills && length > 1 { 0 } else { (self.frames.len() + 1).saturating_sub(length) };
+        let number = |at: usize| self.frames[at].number;
+        (0..starts).filter(move |&first| number(first + length - 1) - number(first) == length - 1)
+    }
+
+    /// Whether every frame of the window has a mask or end points.
+    pub(super) fn is_labelled(&self, first: usize, length: usize) -> bool {
+        let frames = &self.frames[first..first + length];
+        frames.iter().all(|frame| self.needle(frame).is_some() || frame.mask.is_some())
+    }
+
+    /// End points are the better label of a needle, because the mask can be drawn from them after every change of the
+    /// picture. Where a class of the masks is chosen, only masks count.
+    fn needle(&self, frame: &Frame) -> Option<Target> {
+        let label = self.labels.get(&frame.number).filter(|_| self.class.is_none());
+        label.map(|needle| Target::Needle(*needle))
+    }
+
+    /// Number of the frame at a position.
+    pub(super) fn number(&self, index: usize) -> usize {
+        self.frames[index].number
+    }
+
+    /// A frame by its position, with what is known about it.
+    pub(super) fn load(&self, index: usize) -> Result<(Image, Option<Target>), DataError> {
+        let frame = &self.frames[index];
+        let name = files::absolute(&frame.path);
+        let bytes = fs::read(&frame.path).map_err(|e| DataError::unreadable(name.clone(), e))?;
+        let image = formats::open(&name, bytes)?.frame(0)?;
+        let image = match self.meta.spacing {
+            Some(spacing) => image.with_scale(Scale::Everywhere(spacing)),
+            None => image,
+        };
+        let target = match (self.needle(frame), &frame.mask) {
+            (Some(needle), _) => Some(needle),
+            (None, Some(path)) => Some(Target::Mask(self.mask(path, &image)?)),
+            (None, None) => None,
+        };
+        Ok((image, target))
+    }
+
+    fn mask(&self, path: &Path, image: &Image) -> Result<Mask, DataError> {
+        let name = files::absolute(path);
+        let bytes = fs::read(path).map_err(|e| DataError::unreadable(name.clone(), e))?;
+        let mut mask = read_class_mask(&name, &bytes)?;
+        if [mask.height, mask.width] != [image.height, image.width] {
+            let sizes = format!("{}x{}, and its frame {}x{}", mask.width, mask.height, image.width, image.height);
+            return Err(DataError::Inconsistent(format!("{name} is {sizes}: a mask has its frame's size")));
+        }
+        if let Some(class) = self.class {
+            mask.classes.iter_mut().for_each(|pixel| *pixel = u8::from(*pixel == class));
+        }
+        Ok(mask)
+    }
+
+    /// Classes that the procedure's masks name.
+    pub(super) fn class_names(&self) -> BTreeSet<&str> {
+        self.meta.classes.iter().skip(1).map(String::as_str).collect()
+    }
+}

@@ -1,0 +1,141 @@
+//! Frames of a planned procedure, one after the other, so that a long clip is never held in memory.
+
+use std::fs;
+use std::slice::Iter;
+
+use sonoseg_core::data::DataError;
+use sonoseg_core::data::image::{Image, Mask, Scale};
+use sonoseg_core::formats::classes::ClassMap;
+use sonoseg_core::formats::mask::read_mask;
+use sonoseg_core::formats::{self, Clip};
+
+use super::pairs::Still;
+use super::plan::Content;
+use super::sources::{ClipKind, Remark};
+use crate::files;
+use crate::video::{self, Video};
+
+/// One frame of a source.
+pub(super) struct Frame {
+    pub(super) image: Image,
+    /// Number in the clip, or position among the pictures.
+    pub(super) number: usize,
+    /// Seconds from the clip's first frame, where the file tells.
+    pub(super) time_s: Option<f64>,
+    pub(super) mask: Option<Mask>,
+}
+
+/// The frames of a procedure.
+pub(super) struct Frames<'a> {
+    source: Source<'a>,
+    classes: Option<&'a ClassMap>,
+    fill: bool,
+    next: usize,
+    pub(super) lossy: bool,
+    /// Frames per second, where the source tells.
+    pub(super) fps: Option<f64>,
+    /// Pictures that could not be read; those after them are.
+    pub(super) failed: Vec<Remark>,
+}
+
+enum Source<'a> {
+    Video(Box<Video>),
+    Clip { clip: Box<Clip>, times_us: Option<Vec<u64>> },
+    Stills(Iter<'a, Still>),
+}
+
+impl<'a> Frames<'a> {
+    pub(super) fn open(content: &'a Content, classes: Option<&'a ClassMap>, fill: bool) -> Result<Self, DataError> {
+        let (source, lossy, fps) = match content {
+            Content::Clip(clip) if clip.kind == ClipKind::Video => {
+                let path = &clip.file.path;
+                let video = Video::open(path)?;
+                let fps = video.fps();
+                (Source::Video(Box::new(video)), video::is_lossy(path), fps)
+            }
+            Content::Clip(clip) => {
+                let clip = open(&clip.file.path)?;
+                let (lossy, fps, times_us) = (clip.is_lossy(), clip.fps(), clip.frame_times_us());
+                (Source::Clip { clip: Box::new(clip), times_us }, lossy, fps)
+            }
+            Content::Stills { stills, .. } => {
+                let lossy = |still: &Still| {
+                    let end = still.file.path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+                    end == "jpg" || end == "jpeg"
+                };
+                (Source::Stills(stills.iter()), stills.iter().any(lossy), None)
+            }
+        };
+        Ok(Self { source, classes, fill, next: 0, lossy, fps, failed: Vec::new() })
+    }
+
+    /// The next frame, or none at the end. A clip that fails in the middle is an error; of pictures, the others go on.
+    pub(super) fn next(&mut self) -> Result<Option<Frame>, DataError> {
+        loop {
+            let number = self.next;
+            self.next += 1;
+            let frame = |image: Image, time_s| Frame { image, number, time_s, mask: None };
+            match &mut self.source {
+                Source::Video(video) => {
+                    let time_s = self.fps.map(|fps| number as f64 / fps);
+                    return Ok(video.next()?.map(|image| frame(image, time_s)));
+                }
+                Source::Clip { clip, times_us } => {
+                    if number >= clip.len() {
+                        return Ok(None);
+                    }
+                    let time_s = times_us.as_ref().and_then(|times| times.get(number)).map(|&us| us as f64 / 1e6);
+                    return Ok(Some(frame(clip.frame(number)?, time_s)));
+                }
+                Source::Stills(stills) => {
+                    let Some(still) = stills.next() else { return Ok(None) };
+                    match picture(still, self.classes, self.fill) {
+                        Ok((image, mask)) => return Ok(Some(Frame { mask, ..frame(image, None) })),
+                        Err(error) => self.failed.push(Remark::of(&still.file.path, &error)),
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn open(path: &std::path::Path) -> Result<Clip, DataError> {
+    let name = files::absolute(path);
+    let bytes = fs::read(path).map_err(|e| DataError::unreadable(name.clone(), e))?;
+    formats::open(&name, bytes)
+}
+
+/// A picture and its mask: where it has several, the higher class wins.
+fn picture(still: &Still, classes: Option<&ClassMap>, fill: bool) -> Result<(Image, Option<Mask>), DataError> {
+    let clip = open(&still.file.path)?;
+    if clip.len() > 1 {
+        let reason = format!("is an animation of {} frames: turn it into a video", clip.len());
+        return Err(DataError::unsupported(clip.name(), reason));
+    }
+    let image = clip.frame(0)?;
+    let mut whole: Option<Mask> = None;
+    for path in &still.masks {
+        let name = files::absolute(path);
+        let bytes = fs::read(path).map_err(|e| DataError::unreadable(name.clone(), e))?;
+        let stored = read_mask(&name, bytes)?;
+        if [stored.height, stored.width] != [image.height, image.width] {
+            let sizes = format!("{}x{}, and its picture {}x{}", stored.width, stored.height, image.width, image.height);
+            return Err(DataError::Inconsistent(format!("the mask {name} is {sizes}: a mask has its picture's size")));
+        }
+        let Some(classes) = classes else { continue };
+        let mask = classes.apply(&stored).map_err(|e| DataError::unreadable(name, e))?;
+        let mask = if fill { mask.filled() } else { mask };
+        match &mut whole {
+            Some(whole) => whole.classes.iter_mut().zip(mask.classes).for_each(|(a, b)| *a = (*a).max(b)),
+            None => whole = Some(mask),
+        }
+    }
+    Ok((image, whole))
+}
+
+/// The spacing that holds in the whole frame, and whether there is one in a part of it.
+pub(super) fn spacing(image: &Image) -> (Option<sonoseg_core::data::image::Spacing>, bool) {
+    let corners = [(0.0, 0.0), (image.width as f64 - 1.0, image.height as f64 - 1.0)];
+    let whole = image.scale.at(&corners);
+    (whole, whole.is_none() && image.scale != Scale::Unknown)
+}

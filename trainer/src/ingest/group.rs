@@ -1,0 +1,161 @@
+//! To which patient or procedure a file belongs: from its name, its folder, or a pattern that the person gives.
+//!
+//! `auto`: the first word with a number in the name, or else in the nearest folder, that stands for a person or a
+//! recording: `pid2_..`, `patient-07`, `case_0001`, `vid0033_..`, `S1_..`. Without such a word every file is a group of
+//! its own, unless neighbours look alike (see `likeness.rs`).
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// How files are grouped.
+#[derive(Clone, Debug)]
+pub(super) enum GroupBy {
+    Auto,
+    /// Every file is a group.
+    File,
+    /// The folder that holds the file.
+    Parent,
+    /// The name up to its first `_`, `-` or space.
+    Prefix,
+    /// The first group of a regular expression, or all that it matches, in the path below the source.
+    Pattern(Regex),
+}
+
+/// Where a group's name comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rule {
+    /// A word of the name or of a folder, the prefix, or the pattern.
+    Name,
+    /// The folder.
+    Folder,
+    /// The file alone.
+    Own,
+}
+
+impl std::str::FromStr for GroupBy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "file" => Self::File,
+            "parent" => Self::Parent,
+            "prefix" => Self::Prefix,
+            pattern => Self::Pattern(Regex::new(pattern).map_err(|e| {
+                format!("--group-by takes auto, file, parent, prefix or a regular expression, and this is none: {e}")
+            })?),
+        })
+    }
+}
+
+/// Words for a person or a recording. A number follows, and no letter stands before.
+static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let words = "patient|pat|pid|subject|subj|sub|volunteer|case|study|exam|procedure|proc|insertion|video|vid|clip|scan|\
+                 series|sequence|seq";
+    Regex::new(&format!(r"(?i)(?:^|[^a-z])((?:{words})[-_ ]?\d+)")).ok()
+});
+
+/// `S1_..` and `P03-..` at the beginning of a name.
+static LETTER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^([SPsp]\d+)(?:[^A-Za-z0-9]|$)").ok());
+
+impl GroupBy {
+    /// The group of a file. `folders`: from the source down, those that only say "images" left out. None with `auto` when
+    /// the name says nothing.
+    pub(super) fn group(&self, stem: &str, folders: &[String], below: &str) -> Result<Option<(String, Rule)>, String> {
+        let named = |group: &str| Ok(Some((group.to_owned(), Rule::Name)));
+        match self {
+            Self::Auto => {
+                let words = std::iter::once(stem).chain(folders.iter().skip(1).rev().map(String::as_str));
+                Ok(words.filter_map(word).next().map(|group| (group, Rule::Name)))
+            }
+            Self::File => Ok(None),
+            Self::Parent => match folders.last() {
+                Some(folder) => Ok(Some((folder.clone(), Rule::Folder))),
+                None => Err("has no folder below the source that could name its group".into()),
+            },
+            Self::Prefix => named(stem.split(['_', '-', ' ']).next().unwrap_or(stem)),
+            Self::Pattern(pattern) => match pattern.captures(below) {
+                Some(found) => named(found.get(1).map_or(&found[0], |group| group.as_str())),
+                None => Err(format!("is not matched by --group-by {pattern}")),
+            },
+        }
+    }
+}
+
+fn word(text: &str) -> Option<String> {
+    let find = |pattern: &Option<Regex>| Some(pattern.as_ref()?.captures(text)?[1].to_owned());
+    find(&WORD).or_else(|| find(&LETTER))
+}
+
+/// Order of names as people count: `a2` before `a10`.
+pub(super) fn natural(text: &str) -> Vec<(String, u128)> {
+    let mut parts = vec![(String::new(), 0_u128)];
+    let mut digits = false;
+    for letter in text.chars() {
+        let last = parts.len() - 1;
+        match letter.to_digit(10) {
+            Some(digit) => {
+                parts[last].1 = parts[last].1.saturating_mul(10).saturating_add(u128::from(digit));
+                digits = true;
+            }
+            None if digits => {
+                parts.push((letter.to_string(), 0));
+                digits = false;
+            }
+            None => parts[last].0.push(letter),
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(by: &str, path: &str) -> Result<Option<String>, String> {
+        let parts: Vec<&str> = path.split('/').collect();
+        let (name, folders) = parts.split_last().unwrap();
+        let folders: Vec<String> = folders.iter().map(|&folder| folder.to_owned()).collect();
+        let stem = name.rsplit_once('.').map_or(*name, |(stem, _)| stem);
+        let by: GroupBy = by.parse().unwrap();
+        Ok(by.group(stem, &folders, parts[1..].join("/").as_str())?.map(|(group, _)| group))
+    }
+
+    #[test]
+    fn names_tell_patients_and_recordings() {
+        let cases = [
+            ("lung/regular/pid2_Reg_pat3Image_134711.mpeg", Some("pid2")),
+            ("carotid/vid0033_slice_295.png", Some("vid0033")),
+            ("muscle/S10/S10_L20_step_025.png", Some("S10")),
+            ("set/patient-07/0001.png", Some("patient-07")),
+            ("nnunet/case_0001.png", Some("case_0001")),
+            ("hip/substandard/poor_substandard_0.png", None),
+            ("nerve/0001.png", None),
+            ("case7/0001.png", None),
+            ("set/step_025.png", None),
+            ("set/psp12.png", None),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(group("auto", path).unwrap().as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn people_say_otherwise() {
+        assert_eq!(group("parent", "set/a/1.png").unwrap().unwrap(), "a");
+        assert_eq!(group("prefix", "set/anna-3_1.png").unwrap().unwrap(), "anna");
+        assert_eq!(group(r"^(\w+)/", "set/a/1.png").unwrap().unwrap(), "a");
+        assert_eq!(group(r"\d", "set/x7y8.png").unwrap().unwrap(), "7");
+        assert_eq!(group("file", "set/pid2.png").unwrap(), None);
+        assert!(group("x+", "set/a.png").unwrap_err().contains("x+"));
+        assert!("(".parse::<GroupBy>().unwrap_err().contains("none"));
+    }
+
+    #[test]
+    fn names_are_ordered_as_people_count() {
+        let mut names = ["a10", "a9", "a10b2", "b", "a9 2"];
+        names.sort_by_key(|name| natural(name));
+        assert_eq!(names, ["a9", "a9 2", "a10", "a10b2", "b"]);
+    }
+}
