@@ -227,9 +227,13 @@ impl Predictor {
     pub fn finish(&self, probabilities: &[f32], frame: &Image) -> Prediction {
         let size = self.header.preparation.size;
         let (square, original) = ([size, size], [frame.height, frame.width]);
-        // The line is fitted where the network works: the fit's settings are in its pixels, and it is fast there.
-        let detection =
-            fit(probabilities, size, size, &self.header.needle).map(|found| scaled(&found, square, original));
+        // The line is fitted where the network works: the fit's settings are in its pixels, and it is fast there. A
+        // network that looks for a class of masks, a nerve for example, finds no needles.
+        let needles = self.header.recipe.data.class.is_none();
+        let detection = needles
+            .then(|| fit(probabilities, size, size, &self.header.needle))
+            .flatten()
+            .map(|found| scaled(&found, square, original));
         let probability = resize::bilinear(probabilities, square, original);
         let threshold = self.header.needle.threshold as f32;
         let classes = probability.iter().map(|&p| u8::from(p > threshold)).collect();

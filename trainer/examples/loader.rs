@@ -2,7 +2,7 @@
 //! trainer's threads and prints frames per second as JSON.
 
 #![expect(clippy::print_stdout, reason = "a line on standard output is how this program answers")]
-#![expect(dead_code, reason = "parts of the trainer, of which this program uses a few")]
+#![expect(dead_code, unused_imports, reason = "parts of the trainer, of which this program uses a few")]
 
 #[path = "../src/failure.rs"]
 mod failure;

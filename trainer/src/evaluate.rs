@@ -61,11 +61,11 @@ pub(crate) fn print_table(evaluation: &Evaluation) {
     let Evaluation { size, frames, unlabelled } = evaluation;
     let (model, baseline) = (evaluation.figures(Method::Model), evaluation.figures(Method::Baseline));
     say(format!(
-        "{} frames, pixels of the {size}x{size} input; baseline = brightest line (ridge filter, Hough, RANSAC)",
+        "{} frames, pixels of the {size}x{size} input; baseline = brightest line (ridge filter, Hough, RANSAC), or every pixel where masks are the truth",
         frames.len()
     ));
     if *unlabelled > 0 {
-        say(format!("{unlabelled} frames without a needle label were left out"));
+        say(format!("{unlabelled} frames without a label were left out"));
     }
     say("set       method     IoU  recall  precision  tip px  tip mm  angle  missed  false alarms");
     for (set, figures) in &model {

@@ -51,9 +51,31 @@ pub(crate) fn outline(rgb: &mut [u8], [height, width]: [usize; 2], needle: &Need
     }
 }
 
+/// Draw the inner edge of a mask over a picture of `[height, width]`.
+pub(crate) fn outline_mask(rgb: &mut [u8], [height, width]: [usize; 2], classes: &[u8]) {
+    let inside = |y: usize, x: usize| y < height && x < width && classes[y * width + x] > 0;
+    for (index, pixel) in rgb.chunks_exact_mut(3).enumerate() {
+        let (y, x) = (index / width, index % width);
+        let around = [(y.wrapping_sub(1), x), (y + 1, x), (y, x.wrapping_sub(1)), (y, x + 1)];
+        if inside(y, x) && around.iter().any(|&(y, x)| !inside(y, x)) {
+            pixel.copy_from_slice(&TRUTH);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_edge_of_a_mask_is_drawn_and_its_inside_is_not() {
+        let mut rgb = vec![0; 5 * 5 * 3];
+        let classes: Vec<u8> =
+            (0..25).map(|i| u8::from((1..4).contains(&(i / 5)) && (1..4).contains(&(i % 5)))).collect();
+        outline_mask(&mut rgb, [5, 5], &classes);
+        let green: Vec<usize> = (0..25).filter(|i| rgb[i * 3 + 1] == TRUTH[1]).collect();
+        assert_eq!(green, [6, 7, 8, 11, 13, 16, 17, 18]);
+    }
     use sonoseg_core::needle::Point;
 
     #[test]

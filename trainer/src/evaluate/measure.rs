@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
 use sonoseg_core::baseline::{BaselineConfig, brightest_line};
-use sonoseg_core::data::image::{Image, Spacing};
+use sonoseg_core::data::image::{Image, Mask, Spacing};
 use sonoseg_core::data::sample::{Sample, Source, Target};
 use sonoseg_core::data::{DataError, resize};
 use sonoseg_core::metrics::needle::{NeedleError, NeedleScores, NeedleSummary};
@@ -38,7 +38,8 @@ pub(crate) enum Method {
 #[derive(Debug)]
 pub(crate) struct Score {
     pub(crate) counts: Counts,
-    pub(crate) error: NeedleError,
+    /// None where the truth is a mask, which has no tip.
+    pub(crate) error: Option<NeedleError>,
     pub(crate) confidence: f64,
 }
 
@@ -99,8 +100,8 @@ impl Evaluation {
         if frames.is_empty() {
             let names = groups.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let message = format!(
-                "none of the {count} frames of the procedures chosen ({names}) has a needle label: label them in \
-                 labels.csv"
+                "none of the {count} frames of the procedures chosen ({names}) is labelled: label them in \
+                 labels.csv or masks/"
             );
             return Err(DataError::Inconsistent(message).into());
         }
@@ -134,17 +135,17 @@ impl Evaluation {
                     method,
                     frame: &frame.id,
                     difficulty: &frame.difficulty,
-                    outcome: format!("{:?}", score.error.outcome),
+                    outcome: score.error.map(|error| format!("{:?}", error.outcome)),
                     confidence: score.confidence,
                     iou: score.counts.iou_one(),
                     tp: score.counts.tp,
                     fp: score.counts.fp,
                     fn_: score.counts.fn_,
                     tn: score.counts.tn,
-                    tip_px: score.error.tip_px,
-                    tip_mm: score.error.tip_mm,
-                    angle_deg: score.error.angle_deg,
-                    offset_px: score.error.offset_px,
+                    tip_px: score.error.map(|error| error.tip_px),
+                    tip_mm: score.error.map(|error| error.tip_mm),
+                    angle_deg: score.error.map(|error| error.angle_deg),
+                    offset_px: score.error.map(|error| error.offset_px),
                 })?;
             }
         }
@@ -158,7 +159,9 @@ impl Figures {
         let mut groups: BTreeMap<String, Vec<Counts>> = BTreeMap::new();
         for frame in frames {
             let Score { counts, error, .. } = frame.score(method);
-            needles.push(&frame.group, *error, counts.tp + counts.fp);
+            if let Some(error) = error {
+                needles.push(&frame.group, *error, counts.tp + counts.fp);
+            }
             groups.entry(frame.group.clone()).or_default().push(*counts);
         }
         let overlap_groups = groups.iter().map(|(name, counts)| (name.clone(), OverlapSummary::new(counts))).collect();
@@ -178,7 +181,7 @@ struct FrameRow<'a> {
     method: &'a str,
     frame: &'a str,
     difficulty: &'a str,
-    outcome: String,
+    outcome: Option<String>,
     confidence: f64,
     iou: f64,
     tp: u64,
@@ -186,10 +189,10 @@ struct FrameRow<'a> {
     #[serde(rename = "fn")]
     fn_: u64,
     tn: u64,
-    tip_px: f64,
-    tip_mm: f64,
-    angle_deg: f64,
-    offset_px: f64,
+    tip_px: Option<f64>,
+    tip_mm: Option<f64>,
+    angle_deg: Option<f64>,
+    offset_px: Option<f64>,
 }
 
 /// What a method says about one frame, at the network's size.
@@ -207,37 +210,57 @@ fn measure_frame(predictor: &Predictor, data: &Folder, index: usize) -> Result<O
     let middle = sample.frames.len() / 2;
     let frame = &sample.frames[middle];
     let Some(truth) = truth(&sample) else { return Ok(None) };
-    let truth = truth.map(|needle| needle.scaled([frame.height, frame.width], [size, size]));
-    let target = match &truth {
-        Some(needle) => draw_capsule(needle, radius, size, size).classes,
-        None => vec![0; size * size],
+    let (extent, square) = ([frame.height, frame.width], [size, size]);
+    let (target, needle) = match truth {
+        Truth::Needle(needle) => {
+            let needle = needle.map(|needle| needle.scaled(extent, square));
+            let empty = || vec![0; size * size];
+            (needle.map_or_else(empty, |needle| draw_capsule(&needle, radius, size, size).classes), Some(needle))
+        }
+        Truth::Mask(mask) => {
+            let classes = resize::nearest(&mask.classes, extent, square);
+            (classes.into_iter().map(|class| u8::from(class > 0)).collect(), None)
+        }
     };
     let spacing = square_spacing(frame, size);
     let score = |answer: &Answer| Score {
         counts: Counts::from_classes(&answer.mask, &target, 1),
-        error: NeedleError::new(answer.needle.as_ref(), truth.as_ref(), spacing),
+        error: needle.as_ref().map(|truth| NeedleError::new(answer.needle.as_ref(), truth.as_ref(), spacing)),
         confidence: answer.confidence,
+    };
+    let baseline = match needle {
+        Some(_) => ask_baseline(frame, size, radius),
+        // Of a class that is no needle, all that is known without learning is that it is somewhere.
+        None => Answer { mask: vec![1; size * size], needle: None, confidence: 0.0 },
     };
     Ok(Some(Frame {
         sample: index,
         difficulty: data.procedure(index).meta.difficulty.clone().unwrap_or_else(|| "unknown".into()),
         model: score(&ask_model(predictor, &sample)?),
-        baseline: score(&ask_baseline(frame, size, radius)),
+        baseline: score(&baseline),
         id: sample.id,
         group: sample.group,
     }))
 }
 
-/// The label of a sample's middle frame: the visible needle or that there is none; `None` when it has no label.
-pub(crate) fn truth(sample: &Sample) -> Option<Option<Needle>> {
+/// What is known about a sample's middle frame.
+pub(crate) enum Truth {
+    /// The visible needle, or that there is none.
+    Needle(Option<Needle>),
+    /// The pixels of the class.
+    Mask(Mask),
+}
+
+/// The label of a sample's middle frame; `None` when it has none.
+pub(crate) fn truth(sample: &Sample) -> Option<Truth> {
     // Targets belong to frames one by one only when none is missing.
     if sample.targets.len() != sample.frames.len() {
         return None;
     }
-    match sample.targets[sample.targets.len() / 2] {
-        Target::Needle(needle) => Some(needle),
-        Target::Mask(_) => None,
-    }
+    Some(match &sample.targets[sample.targets.len() / 2] {
+        Target::Needle(needle) => Truth::Needle(*needle),
+        Target::Mask(mask) => Truth::Mask(mask.clone()),
+    })
 }
 
 /// Size of a pixel of the resized square.
@@ -255,7 +278,8 @@ fn ask_model(predictor: &Predictor, sample: &Sample) -> Result<Answer> {
     let probability = pollster::block_on(predictor.forward(&predictor.prepare(&frames)))?;
     let header = predictor.header();
     let size = header.preparation.size;
-    let found = fit(&probability, size, size, &header.needle);
+    let needles = header.recipe.data.class.is_none();
+    let found = needles.then(|| fit(&probability, size, size, &header.needle)).flatten();
     let threshold = header.needle.threshold as f32;
     Ok(Answer {
         mask: probability.iter().map(|&p| u8::from(p > threshold)).collect(),

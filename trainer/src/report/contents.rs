@@ -98,7 +98,7 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
         size = evaluation.size,
     )));
     if evaluation.unlabelled > 0 {
-        blocks.push(Block::Text(format!("{} frames without a needle label were left out.", evaluation.unlabelled)));
+        blocks.push(Block::Text(format!("{} frames without a label were left out.", evaluation.unlabelled)));
     }
     match groups.len() {
         0 | 1 => blocks.push(Block::Note(

@@ -11,7 +11,7 @@ use sonoseg_core::metrics::needle::Outcome;
 use sonoseg_core::predict::Predictor;
 
 use super::document::{Captioned, number};
-use crate::evaluate::measure::{Evaluation, Frame, truth};
+use crate::evaluate::measure::{Evaluation, Frame, Truth, truth};
 use crate::folder::Folder;
 use crate::overlay;
 
@@ -77,8 +77,8 @@ fn pick(frames: &[Frame]) -> Vec<&Frame> {
 }
 
 fn caption(frame: &Frame) -> String {
-    let error = &frame.model.error;
     let iou = number(frame.model.counts.iou_one(), 2);
+    let Some(error) = &frame.model.error else { return format!("{} ({}): IoU {iou}", frame.id, frame.difficulty) };
     let what = match error.outcome {
         Outcome::Missed => format!("needle missed, IoU {iou}"),
         Outcome::FalsePositive => format!("false needle, confidence {}", number(frame.model.confidence, 2)),
@@ -102,12 +102,17 @@ pub(crate) fn draw_sample(index: usize, predictor: &Predictor, data: &Folder) ->
     let to = [shown.height, shown.width];
     let prediction = predictor.finish(&probabilities, &shown);
     let mut rgb = overlay::draw(&shown, &prediction);
-    if let Some(Some(needle)) = truth(&sample) {
-        let needle = needle.scaled([original.height, original.width], to);
-        // The radius holds at the network's size, whose two axes may be stretched differently.
-        let size = predictor.header().preparation.size as f64;
-        let stretch = (to[0] as f64 * to[1] as f64).sqrt() / size;
-        overlay::outline(&mut rgb, to, &needle, predictor.header().needle.radius_px * stretch);
+    let from = [original.height, original.width];
+    match truth(&sample) {
+        Some(Truth::Needle(Some(needle))) => {
+            // The radius holds at the network's size, whose two axes may be stretched differently.
+            let size = predictor.header().preparation.size as f64;
+            let stretch = (to[0] as f64 * to[1] as f64).sqrt() / size;
+            let radius = predictor.header().needle.radius_px * stretch;
+            overlay::outline(&mut rgb, to, &needle.scaled(from, to), radius);
+        }
+        Some(Truth::Mask(mask)) => overlay::outline_mask(&mut rgb, to, &resize::nearest(&mask.classes, from, to)),
+        Some(Truth::Needle(None)) | None => {}
     }
     Ok(Tile { height: shown.height, width: shown.width, rgb })
 }
@@ -148,7 +153,7 @@ mod tests {
     fn frame(group: &str, sample: usize, tp: u64, fp: u64) -> Frame {
         let score = |tp, fp| Score {
             counts: Counts { tp, fp, fn_: 0, tn: 0 },
-            error: NeedleError::new(None, None, None),
+            error: Some(NeedleError::new(None, None, None)),
             confidence: 0.0,
         };
         let id = format!("{group}/{sample}");
