@@ -159,7 +159,7 @@ pub enum Event<'a, M> {
         val: Scores,
         /// True when the validation loss is the lowest so far.
         best_loss: bool,
-        /// True when the pooled IoU is the highest so far.
+        /// True when the pooled IoU is the highest so far, the loss deciding between equal ones.
         best_iou: bool,
         /// The run after the epoch.
         progress: &'a Progress<M>,
@@ -274,7 +274,9 @@ pub async fn train<T: Task>(
         let loss = scores.mean_loss();
         let iou = scores.counts.map_or(f64::NAN, |counts| counts.iou());
         let best_loss = loss < position.best_loss.unwrap_or(f64::INFINITY);
-        let best_iou = iou > position.best_iou.unwrap_or(f64::NEG_INFINITY);
+        let highest = position.best_iou.unwrap_or(f64::NEG_INFINITY);
+        // While nothing is found yet every IoU is 0, and the loss alone tells epochs apart.
+        let best_iou = iou > highest || (iou == highest && best_loss);
         if best_loss {
             position.best_loss = Some(loss);
         }
