@@ -145,7 +145,7 @@ fn the_report_says_what_was_measured_and_the_curves_what_was_learned() {
         }
     }
     let offset = &metrics["baseline"]["all"]["needle"]["offset_px"];
-    assert_eq!(row(&page, "Offset of the shaft, px (median of those found)")[3], written(&offset["median"], 2));
+    assert_eq!(row(&page, "Offset of the shaft, px")[3], written(&offset["median"], 2));
     let split: Value = serde_json::from_str(&read(run.join("splits.json"))).unwrap();
     let held = split["val"][0].as_str().unwrap();
     let group = &metrics["model"]["all"]["overlap_groups"][held];

@@ -34,7 +34,7 @@ pub(crate) fn run(verb: &Compare) -> Result<()> {
     let document = Document { title: "Runs side by side".into(), blocks };
     files::write(&out.join("compare.md"), markdown::write(&document).as_bytes())?;
     files::write(&out.join("compare.csv"), &rows(&entries)?)?;
-    say(format!("details: {0}/compare.md, {0}/compare.csv, {0}/compare.svg", out.display()));
+    say(format!("written: compare.md, compare.csv and the curves in {}", out.display()));
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Value;
+use sonoseg_core::metrics::bootstrap::RESAMPLES;
 
 use super::curves;
 use super::document::{Block, Document, Table, duration, number};
@@ -113,11 +114,16 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
     if let (Some(model_all), Some(baseline_all)) = (model.get(ALL), baseline.get(ALL)) {
         blocks.push(Block::Table(figures::headline(model_all, baseline_all)));
         blocks.push(Block::Text(
-            "Intervals: 95 %, by drawing whole procedures with replacement 1000 times, because frames of a procedure are \
-             alike; pooled figures are pooled again in every draw. A dash is a figure that is not defined, or an interval \
-             of fewer than two procedures."
+            "Errors are medians over the needles found, but for the tip error of all needles. Undefined: frames without a \
+             needle, for the mean IoU; visible needles without an error, for the errors. A dash stands for what is not \
+             defined anywhere."
                 .into(),
         ));
+        blocks.push(Block::Text(format!(
+            "Intervals: 95 %, by drawing whole procedures with replacement {RESAMPLES} times, because frames of a procedure \
+             are alike; pooled figures are pooled again in every draw. Procedures in which a figure is not defined are not \
+             drawn for it, and fewer than two give no interval."
+        )));
         if let Some(table) = figures::by_difficulty(&model, &baseline) {
             blocks.push(Block::Heading("By difficulty".into()));
             blocks.push(Block::Table(table));
@@ -126,7 +132,7 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
         blocks.push(Block::Table(figures::by_procedure(model_all)));
         blocks.push(Block::Text(
             "The model only. Errors of tip, angle (degrees) and offset are medians over the needles found. Missed: of the \
-             visible needles; false needles: of the frames without one, as counts, and as shares in the last row."
+             visible needles; false needles: of the frames without one, as counts, and as shares in the last rows."
                 .into(),
         ));
     }

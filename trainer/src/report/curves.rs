@@ -51,7 +51,6 @@ fn results(history: &History) -> Result<Vec<u8>> {
     let defined = |value: f64| (!value.is_nan()).then_some(value);
     let mut rows = csv::Writer::from_writer(Vec::new());
     for epoch in &history.epochs {
-        let last = history.steps.iter().rfind(|step| step.epoch == epoch.epoch);
         rows.serialize(Row {
             epoch: epoch.epoch + 1,
             train_loss: defined(epoch.train_loss),
@@ -59,7 +58,7 @@ fn results(history: &History) -> Result<Vec<u8>> {
             val_iou: defined(epoch.val_iou),
             val_precision: defined(epoch.val_precision),
             val_recall: defined(epoch.val_recall),
-            learning_rate: last.and_then(|step| defined(step.rate)),
+            learning_rate: history.last_of(epoch.epoch).and_then(|step| defined(step.rate)),
             seconds: epoch.seconds,
         })?;
     }

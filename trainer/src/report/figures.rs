@@ -51,21 +51,21 @@ const OVERLAP: [Line; 6] = [
 ];
 
 const PIXELS: [Line; 6] = [
-    ("Tip error of all needles, px (median; a missed one is infinitely far)", 2, |f| {
+    ("Tip error of all needles, px (a missed one is infinitely far)", 2, |f| {
         Reading::of_frames(f.needle.tip_px_median_misses_infinite, f.needle.intervals.tip_px_median_misses_infinite, 0)
     }),
-    ("Tip error, px (median of those found)", 2, |f| Reading::median(&f.needle.tip_px)),
-    ("Entry error, px (median of those found)", 2, |f| Reading::median(&f.needle.entry_px)),
-    ("Angle error, degrees (median of those found)", 2, |f| Reading::median(&f.needle.angle_deg)),
-    ("Offset of the shaft, px (median of those found)", 2, |f| Reading::median(&f.needle.offset_px)),
-    ("Error of the length, px (median of those found)", 2, |f| Reading::median(&f.needle.length_px)),
+    ("Tip error, px", 2, |f| Reading::median(&f.needle.tip_px)),
+    ("Entry error, px", 2, |f| Reading::median(&f.needle.entry_px)),
+    ("Angle error, degrees", 2, |f| Reading::median(&f.needle.angle_deg)),
+    ("Offset of the shaft, px", 2, |f| Reading::median(&f.needle.offset_px)),
+    ("Error of the length, px", 2, |f| Reading::median(&f.needle.length_px)),
 ];
 
 const MILLIMETRES: [Line; 7] = [
-    ("Tip error, mm (median of those found)", 2, |f| Reading::median(&f.needle.tip_mm)),
-    ("Entry error, mm (median of those found)", 2, |f| Reading::median(&f.needle.entry_mm)),
-    ("Offset of the shaft, mm (median of those found)", 2, |f| Reading::median(&f.needle.offset_mm)),
-    ("Error of the length, mm (median of those found)", 2, |f| Reading::median(&f.needle.length_mm)),
+    ("Tip error, mm", 2, |f| Reading::median(&f.needle.tip_mm)),
+    ("Entry error, mm", 2, |f| Reading::median(&f.needle.entry_mm)),
+    ("Offset of the shaft, mm", 2, |f| Reading::median(&f.needle.offset_mm)),
+    ("Error of the length, mm", 2, |f| Reading::median(&f.needle.length_mm)),
     ("Share of needles whose tip is found to less than 1 mm", 3, |f| {
         Reading::pooled(f.needle.success_1mm, f.needle.intervals.success_1mm)
     }),
@@ -93,8 +93,7 @@ const ALARMS: [Line; 3] = [
 
 /// Every figure of all frames, the model beside the baseline.
 pub(super) fn headline(model: &Figures, baseline: &Figures) -> Table {
-    let mut table =
-        Table::new(&["", "model", "95 % interval", "baseline", "95 % interval", "frames without a value"], 1);
+    let mut table = Table::new(&["", "model", "95 % interval", "baseline", "95 % interval", "undefined"], 1);
     let scaled = model.needle.tip_mm.count + baseline.needle.tip_mm.count > 0 || !model.needle.success_3mm.is_nan();
     let lines = OVERLAP.iter().chain(&PIXELS).chain(MILLIMETRES.iter().filter(|_| scaled)).chain(&ALARMS);
     for &(name, digits, read) in lines {
@@ -177,20 +176,23 @@ pub(super) fn by_procedure(model: &Figures) -> Table {
     };
     table.rows.push(procedure_row(&model.overlap, &all));
     let overlap = &model.overlap_intervals;
-    let ranges = [
-        range(overlap.iou, 3),
-        range(overlap.dice, 3),
-        range(overlap.precision, 3),
-        range(overlap.recall, 3),
-        range(of_median(tip_px), 2),
-        range(of_median(tip_mm), 2),
-        range(of_median(angle_deg), 2),
-        range(of_median(offset_px), 2),
-        range(intervals.success_3mm, 3),
-        range(intervals.miss_rate, 3),
-        range(intervals.false_positive_rate, 3),
+    let ends = [
+        (overlap.iou, 3),
+        (overlap.dice, 3),
+        (overlap.precision, 3),
+        (overlap.recall, 3),
+        (of_median(tip_px), 2),
+        (of_median(tip_mm), 2),
+        (of_median(angle_deg), 2),
+        (of_median(offset_px), 2),
+        (intervals.success_3mm, 3),
+        (intervals.miss_rate, 3),
+        (intervals.false_positive_rate, 3),
     ];
-    table.rows.push(["95 % interval".to_owned(), String::new()].into_iter().chain(ranges).collect());
+    for (name, end) in [("95 % from", (|i| i.low) as fn(Interval) -> f64), ("95 % to", |i| i.high)] {
+        let cells = ends.iter().map(|&(interval, digits)| number(end(interval), digits));
+        table.rows.push([name.to_owned(), String::new()].into_iter().chain(cells).collect());
+    }
     table
 }
 
@@ -269,12 +271,13 @@ mod tests {
     }
 
     #[test]
-    fn every_procedure_has_a_row_and_the_last_two_are_for_all() {
+    fn every_procedure_has_a_row_and_the_last_are_for_all() {
         let table = by_procedure(&figures(42.0));
         let names: Vec<&str> = table.rows.iter().map(|row| row[0].as_str()).collect();
-        assert_eq!(names, ["p1", "p2", "all", "95 % interval"]);
+        assert_eq!(names, ["p1", "p2", "all", "95 % from", "95 % to"]);
         assert_eq!(table.rows[1][1..7], ["2", "0.750", "0.857", "0.750", "1.000", "2.00"].map(str::to_owned));
         assert_eq!(table.rows[2][11..], ["0/2".to_owned(), "0/1".to_owned()]);
+        assert_eq!(table.rows[4][2..7], ["0.750", "0.857", "0.750", "1.000", "2.00"].map(str::to_owned));
         assert!(table.rows.iter().all(|row| row.len() == table.columns.len()));
     }
 

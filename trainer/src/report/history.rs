@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::files;
 
+/// No run counts as far; a line that does is damaged.
+const LARGEST: u64 = 1 << 31;
+
 /// One optimiser update.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
@@ -68,9 +71,10 @@ impl History {
 
     fn push(&mut self, line: &Map<String, Value>, session: &mut Session) -> Option<()> {
         let number = |key: &str| line.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
-        let epoch = line.get("epoch")?.as_u64()?;
+        let count = |value: &Value| value.as_u64().filter(|&count| count < LARGEST);
+        let epoch = count(line.get("epoch")?)?;
         if let Some(step) = line.get("step") {
-            let step = step.as_u64()?;
+            let step = count(step)?;
             self.forget(epoch, step);
             let seconds = session.at(number("seconds"));
             self.steps.push(Step { epoch, step, loss: number("loss"), rate: number("rate"), seconds });
@@ -101,6 +105,12 @@ impl History {
     /// Updates in an epoch, at least 1.
     pub(crate) fn updates_per_epoch(&self) -> u64 {
         self.steps.iter().map(|step| step.step + 1).max().unwrap_or(1)
+    }
+
+    /// The last update of an epoch.
+    pub(crate) fn last_of(&self, epoch: u64) -> Option<&Step> {
+        let end = self.steps.partition_point(|step| step.epoch <= epoch);
+        self.steps[..end].last().filter(|step| step.epoch == epoch)
     }
 
     /// True when the run measured masks; a run that learns without labels does not.
@@ -162,6 +172,7 @@ mod tests {
         let history = History::parse(WHOLE.as_bytes());
         assert_eq!((history.steps.len(), history.epochs.len(), history.skipped), (3, 1, 0));
         assert_eq!((history.updates_per_epoch(), history.seconds), (2, 4.0));
+        assert_eq!((history.last_of(0).unwrap().step, history.last_of(7).is_none()), (1, true));
         let epoch = history.best().unwrap();
         assert!(epoch.val_precision.is_nan() && epoch.val_iou == 0.5 && history.has_scores());
         assert!(History::parse(b"").best().is_none() && History::parse(b"").lowest_val_loss().is_nan());
@@ -169,9 +180,11 @@ mod tests {
 
     #[test]
     fn a_line_cut_short_is_skipped() {
-        for end in
-            [&b"{\"epoch\":1,\"step\":1,\"lo"[..], &b"{\"epoch\":1,\"st\0\0\xff"[..], &b"{\"event\":\"resumed\"}"[..]]
-        {
+        for end in [
+            &b"{\"epoch\":1,\"step\":1,\"lo"[..],
+            &b"{\"epoch\":1,\"st\0\0\xff"[..],
+            &b"{\"epoch\":9999999999,\"step\":1}"[..],
+        ] {
             let history = History::parse(&[WHOLE.as_bytes(), end].concat());
             assert_eq!((history.steps.len(), history.epochs.len(), history.skipped), (3, 1, 1));
         }
