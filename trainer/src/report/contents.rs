@@ -92,7 +92,7 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
     blocks.push(Block::Text(format!(
         "{} of {} in {}, {file} ({parameters} parameters). Lengths in px are pixels of the {size} x \
          {size} input of the network; mm stand only where the scale of the frames is known. The baseline is a search \
-         for the brightest line (ridge filter, Hough, RANSAC).",
+         for the brightest line (ridge filter, Hough, RANSAC); where masks are the truth, it is every pixel.",
         count(evaluation.frames.len(), "frame"),
         count(groups.len(), "procedure"),
         files::absolute(data_path),

@@ -95,7 +95,10 @@ const ALARMS: [Line; 3] = [
 pub(super) fn headline(model: &Figures, baseline: &Figures) -> Table {
     let mut table = Table::new(&["", "model", "95 % interval", "baseline", "95 % interval", "undefined"], 1);
     let scaled = model.needle.tip_mm.count + baseline.needle.tip_mm.count > 0 || !model.needle.success_3mm.is_nan();
-    let lines = OVERLAP.iter().chain(&PIXELS).chain(MILLIMETRES.iter().filter(|_| scaled)).chain(&ALARMS);
+    // Masks of a class have no tip.
+    let needles = model.needle.tally.frames > 0;
+    let of_needles = PIXELS.iter().chain(MILLIMETRES.iter().filter(|_| scaled)).chain(&ALARMS);
+    let lines = OVERLAP.iter().chain(of_needles.filter(|_| needles));
     for &(name, digits, read) in lines {
         let readings = [read(model), read(baseline)];
         let mut row = vec![name.to_owned()];
@@ -160,10 +163,12 @@ pub(super) fn by_procedure(model: &Figures) -> Table {
     let mut table = Table::new(&columns, 1);
     let NeedleSummary { groups, tally, tip_px, tip_mm, angle_deg, offset_px, success_3mm, intervals, .. } =
         &model.needle;
-    for group in groups {
-        if let Some(overlap) = model.overlap_groups.get(&group.group) {
-            table.rows.push(procedure_row(overlap, group));
-        }
+    for (name, overlap) in &model.overlap_groups {
+        let needle = groups.iter().find(|group| group.group == *name);
+        table.rows.push(match needle {
+            Some(group) => procedure_row(overlap, group),
+            None => procedure_row(overlap, &GroupSummary { group: name.clone(), ..without_needles() }),
+        });
     }
     let all = GroupSummary {
         group: "all".into(),
@@ -193,13 +198,32 @@ pub(super) fn by_procedure(model: &Figures) -> Table {
         let cells = ends.iter().map(|&(interval, digits)| number(end(interval), digits));
         table.rows.push([name.to_owned(), String::new()].into_iter().chain(cells).collect());
     }
+    if tally.frames == 0 {
+        table.columns.truncate(OVERLAP_COLUMNS);
+        table.rows.iter_mut().for_each(|row| row.truncate(OVERLAP_COLUMNS));
+    }
     table
+}
+
+/// Columns of [`by_procedure`] that masks have, too.
+const OVERLAP_COLUMNS: usize = 6;
+
+fn without_needles() -> GroupSummary {
+    GroupSummary {
+        group: String::new(),
+        tally: Tally::default(),
+        tip_px: f64::NAN,
+        tip_mm: f64::NAN,
+        angle_deg: f64::NAN,
+        offset_px: f64::NAN,
+        success_3mm: f64::NAN,
+    }
 }
 
 fn procedure_row(overlap: &OverlapSummary, group: &GroupSummary) -> Vec<String> {
     vec![
         group.group.clone(),
-        group.tally.frames.to_string(),
+        overlap.frames.to_string(),
         number(overlap.iou, 3),
         number(overlap.dice, 3),
         number(overlap.precision, 3),

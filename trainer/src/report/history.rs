@@ -123,7 +123,7 @@ impl History {
     pub(crate) fn best(&self) -> Option<&Epoch> {
         let first = |key: fn(&Epoch) -> f64| {
             let defined = self.epochs.iter().filter(|epoch| !key(epoch).is_nan());
-            defined.min_by(|a, b| key(a).total_cmp(&key(b)))
+            defined.min_by(|a, b| key(a).total_cmp(&key(b)).then(a.val_loss.total_cmp(&b.val_loss)))
         };
         first(|epoch| -epoch.val_iou).or_else(|| first(|epoch| epoch.val_loss))
     }
