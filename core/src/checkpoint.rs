@@ -10,6 +10,10 @@ use half::f16;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
+mod pickle;
+pub mod tensors;
+mod torch;
+
 /// What can be wrong with a model file.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
@@ -21,7 +25,7 @@ pub enum CheckpointError {
         /// What the reader says.
         reason: String,
     },
-    /// A safetensors file of something else.
+    /// A file of something else, or one that was refused.
     #[error("{name}: {reason}")]
     Foreign {
         /// File name.
@@ -219,7 +223,12 @@ pub fn decode<H: for<'a> Deserialize<'a>>(name: &str, bytes: &[u8]) -> Result<(H
         foreign("a safetensors file, but not a sonoseg model: it says nothing about its network. Export one with `sonoseg export`".into())
     })?;
     let header = serde_json::from_str(header).map_err(|e| {
-        foreign(format!("written by another version of sonoseg: {e}. Export it again with `sonoseg export`"))
+        let kind = serde_json::from_str::<serde_json::Value>(header).unwrap_or_default()["kind"].take();
+        foreign(if kind == "import" {
+            "holds imported weights and no trained model: start a training from it with `--init`".into()
+        } else {
+            format!("written by another version of sonoseg: {e}. Export it again with `sonoseg export`")
+        })
     })?;
     Ok((header, decode_tensors(name, bytes)?))
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 /// The program, built by `cargo build` beside the tests.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let path = tests.ancestors().nth(2).unwrap().join("sonoseg");
     assert!(path.exists(), "{} is missing: run `cargo build` first", path.display());
@@ -22,13 +22,13 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn succeeds(arguments: &[&str]) -> String {
+pub(crate) fn succeeds(arguments: &[&str]) -> String {
     let output = sonoseg(arguments);
     assert!(output.status.success(), "sonoseg {arguments:?} failed: {}", said(&output));
     said(&output)
 }
 
-fn fails(code: i32, arguments: &[&str]) -> String {
+pub(crate) fn fails(code: i32, arguments: &[&str]) -> String {
     let output = sonoseg(arguments);
     assert_eq!(output.status.code(), Some(code), "sonoseg {arguments:?}: {}", said(&output));
     let told = said(&output).lines().filter(|line| line.starts_with("error:")).count();
@@ -36,7 +36,7 @@ fn fails(code: i32, arguments: &[&str]) -> String {
     said(&output)
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 

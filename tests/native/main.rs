@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod cli;
+mod import;
 mod tidy;

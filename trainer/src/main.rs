@@ -8,6 +8,7 @@ mod failure;
 mod feed;
 mod files;
 mod folder;
+mod import;
 mod overlay;
 mod predict;
 mod simulate;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Verb::Evaluate(verb) => evaluate::run(&verb),
         Verb::Predict(verb) => predict::run(&verb),
         Verb::Export(verb) => export::run(&verb),
+        Verb::Import(verb) => import::run(&verb),
         Verb::Devices => device::list(),
     };
     match result {
