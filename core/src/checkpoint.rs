@@ -10,6 +10,10 @@ use half::f16;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
+mod pickle;
+pub mod tensors;
+mod torch;
+
 /// What can be wrong with a model file.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
@@ -21,7 +25,7 @@ pub enum CheckpointError {
         /// What the reader says.
         reason: String,
     },
-    /// A safetensors file of something else.
+    /// A file of something else, or one that was refused.
     #[error("{name}: {reason}")]
     Foreign {
         /// File name.
@@ -243,10 +247,11 @@ pub fn decode<H: for<'a> Deserialize<'a>>(name: &str, bytes: &[u8]) -> Result<(H
     Ok((header, decode_tensors(name, bytes)?))
 }
 
-/// The kind of network in a model file, for example `unetr`.
+/// The kind of network in a model file, for example `unetr`; `import` for imported weights.
 pub fn architecture(name: &str, bytes: &[u8]) -> Result<String, CheckpointError> {
     #[derive(Deserialize)]
     struct Kind {
+        #[serde(alias = "kind")]
         architecture: String,
     }
     header(name, bytes).map(|kind: Kind| kind.architecture)

@@ -7,6 +7,7 @@ use crate::checkpoint::{self, CheckpointError, State, Storage};
 use crate::data::image::{Image, Mask};
 use crate::data::prepare::Preparation;
 use crate::data::resize;
+use crate::import::ImportHeader;
 use crate::models::mae::MaeConfig;
 use crate::models::unetr::{Unetr, UnetrConfig};
 use crate::needle::{Detection, FitConfig, fit};
@@ -141,9 +142,9 @@ impl Predictor {
     pub fn load(name: &str, bytes: &[u8], device: &Device) -> Result<Self, CheckpointError> {
         let foreign = |reason: String| CheckpointError::Foreign { name: name.to_owned(), reason };
         let architecture = checkpoint::architecture(name, bytes)?;
-        if architecture == "mae" {
+        if ["mae", ImportHeader::KIND].contains(&architecture.as_str()) {
             return Err(foreign(
-                "a pre-trained encoder, which marks nothing yet: fine-tune it with `sonoseg train --init`".into(),
+                "pre-trained weights, which mark nothing yet: fine-tune them with `sonoseg train --init`".into(),
             ));
         }
         if architecture != "unetr" {

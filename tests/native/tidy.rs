@@ -72,6 +72,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("augment", &["data", "needle", "rng"]),
     ("tasks", &["models", "losses", "metrics", "augment", "data", "needle", "blocks", "inspect", "rng", "train"]),
     ("train", &["tasks", "checkpoint", "data", "kernels", "rng"]),
+    ("import", &["checkpoint", "models", "blocks"]),
     ("predict", &["recipe", "checkpoint", "tasks", "models", "data", "needle"]),
 ];
 

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use sonoseg_core::data::synthetic::Difficulty;
+use sonoseg_core::import::Layout;
 
 /// Ultrasound segmentation: simulate, ingest, check, train, evaluate, predict, export. Not for clinical use.
 #[derive(Debug, Parser)]
@@ -41,6 +43,8 @@ pub(crate) enum Verb {
     Predict(Predict),
     /// Write the model file of a run.
     Export(Export),
+    /// Turn a public checkpoint into weights to start from, with an account of all its tensors.
+    Import(Import),
     /// List the devices that networks can run on.
     Devices,
 }
@@ -364,4 +368,36 @@ pub(crate) struct Export {
     /// How to store numbers.
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     pub(crate) dtype: Dtype,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// The checkpoint: .pth or .pt of PyTorch (any version since 0.1.10), or safetensors; f16 or f32.
+    pub(crate) file: PathBuf,
+    /// How the checkpoint names its tensors.
+    #[arg(long = "as", value_name = "LAYOUT", value_parser = layouts())]
+    pub(crate) layout: Layout,
+    /// The safetensors file to write.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Attention heads of the encoder, which no checkpoint says: one for each 64 of the width unless given.
+    #[arg(long)]
+    pub(crate) heads: Option<usize>,
+    /// Attention heads of MAE's decoder: one for each 32 of the width unless given.
+    #[arg(long)]
+    pub(crate) decoder_heads: Option<usize>,
+    /// Height and width of the images that the position table must be for; any unless given.
+    #[arg(long)]
+    pub(crate) image_size: Option<usize>,
+    /// How to store numbers.
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    pub(crate) dtype: Dtype,
+    /// Print all names.
+    #[arg(long)]
+    pub(crate) verbose: bool,
+}
+
+fn layouts() -> impl TypedValueParser<Value = Layout> {
+    let names = PossibleValuesParser::new(Layout::ALL.map(Layout::name));
+    names.try_map(|name| Layout::ALL.into_iter().find(|layout| layout.name() == name).ok_or("unknown layout"))
 }

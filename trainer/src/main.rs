@@ -10,6 +10,7 @@ mod failure;
 mod feed;
 mod files;
 mod folder;
+mod import;
 mod ingest;
 mod overlay;
 mod predict;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Verb::Study(verb) => study::run(&verb),
         Verb::Predict(verb) => predict::run(&verb),
         Verb::Export(verb) => export::run(&verb),
+        Verb::Import(verb) => import::run(&verb),
         Verb::Devices => device::list(),
     };
     match result {

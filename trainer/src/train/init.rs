@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use anyhow::Result;
+use serde_json::Value;
 use sonoseg_core::blocks::positions::resize_table;
 use sonoseg_core::checkpoint::{self, CheckpointError, State};
+use sonoseg_core::import::{ImportHeader, Sizes, read_encoder, read_import};
+use sonoseg_core::models::mae::from_public_names;
 use sonoseg_core::recipe::{Recipe, TaskName};
 use sonoseg_core::tasks::Task;
 
@@ -20,15 +23,25 @@ pub(super) fn start_from<T: Task>(path: &Path, recipe: &Recipe, model: T::Model)
     let name = files::absolute(&path);
     let bytes = files::read(&path)?;
     let architecture = checkpoint::architecture(&name, &bytes)?;
-    let mut state = checkpoint::decode_tensors(&name, &bytes)?;
-    fit_positions(&name, recipe, &mut state)?;
-    let ours = match recipe.task {
-        TaskName::Segment => "unetr",
-        TaskName::Mae => "mae",
+    let (heads, mut state) = if architecture == ImportHeader::KIND {
+        let (header, state) = match recipe.task {
+            TaskName::Segment => read_encoder(&name, &bytes)?,
+            TaskName::Mae => read_import(&name, &bytes)?,
+        };
+        (heads_of(&header.config), from_public_names(state))
+    } else {
+        let (header, state): (Value, State) = checkpoint::decode(&name, &bytes)?;
+        (header["network"]["encoder"]["heads"].as_u64().map(|heads| heads as usize), state)
     };
+    let encoder = recipe.network.config(recipe.preparation.size).encoder;
+    if let Some(heads) = heads.filter(|&heads| heads != encoder.heads) {
+        // The tensors of both have the same shapes, so nothing else would tell.
+        let reason = format!("its encoder has {heads} attention heads, and the recipe asks for {}", encoder.heads);
+        return Err(CheckpointError::Mismatch { name, reason }.into());
+    }
+    fit_positions(&name, encoder.grid(), &mut state)?;
     let fresh = pollster::block_on(checkpoint::read_state(&model))?;
-    let same = architecture == ours
-        && fresh.len() == state.len()
+    let same = fresh.len() == state.len()
         && fresh.iter().all(|(key, tensor)| state.get(key).is_some_and(|other| other.0 == tensor.0));
     if same {
         say(format!("init: all {} tensors of {name}", state.len()));
@@ -40,9 +53,16 @@ pub(super) fn start_from<T: Task>(path: &Path, recipe: &Recipe, model: T::Model)
     Ok(model)
 }
 
+/// Attention heads of an imported encoder; a residual network has none.
+fn heads_of(sizes: &Sizes) -> Option<usize> {
+    match sizes {
+        Sizes::Vit(encoder) | Sizes::Mae { encoder, .. } => Some(encoder.heads),
+        Sizes::Resnet(_) => None,
+    }
+}
+
 /// Bring the position table to the recipe's grid of patches, as MAE's fine-tuning does.
-fn fit_positions(name: &str, recipe: &Recipe, state: &mut State) -> Result<(), CheckpointError> {
-    let wanted = recipe.network.config(recipe.preparation.size).encoder.grid();
+fn fit_positions(name: &str, wanted: usize, state: &mut State) -> Result<(), CheckpointError> {
     let Some((shape, numbers)) = state.get_mut("encoder.pos_embed") else { return Ok(()) };
     let mismatch = |reason: String| CheckpointError::Mismatch { name: name.to_owned(), reason };
     let [1, tokens, width] = shape[..] else {

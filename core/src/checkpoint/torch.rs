@@ -1,0 +1,231 @@
+//! Files of `torch.save`: the archive that PyTorch writes since 1.6 (a zip file of one pickle and one record a storage)
+//! and the stream that it wrote before. What the pickle claims is checked against what the file holds.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use zip::{CompressionMethod, ZipArchive};
+
+use super::pickle::{Pickle, Value, View};
+use super::tensors::{Element, Numbers, Tensors};
+
+/// What a stream begins with, in Python's spelling of 0x1950a86a20f9469cfc6c.
+const STREAM_MARK: [u8; 12] = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+
+/// Where training programs keep the weights; the first that is there counts.
+const WRAPPERS: [&str; 3] = ["model", "state_dict", "model_state_dict"];
+
+/// Bytes that the tensors may fill for each byte of the file. Truth values fill eight; tensors that share their numbers
+/// fill more than they take in the file, but a file of honest weights stays far below.
+const MOST_GROWTH: usize = 8;
+
+/// Axes that a tensor may have.
+const MOST_AXES: usize = 16;
+
+/// True for a file of PyTorch before 1.6.
+pub(super) fn is_stream(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0x80) && bytes[..bytes.len().min(32)].windows(12).any(|window| window == STREAM_MARK)
+}
+
+/// The tensors of an archive.
+pub(super) fn read_archive(bytes: &[u8]) -> Result<Tensors, String> {
+    let mut archive = Archive::open(bytes)?;
+    if archive.holds("constants.pkl") {
+        return Err("is a TorchScript program (torch.jit.save); load it in Python and save its state_dict()".into());
+    }
+    if archive.holds("byteorder") && archive.record("byteorder")? != b"little" {
+        return Err("was written on a big-endian computer; load it in Python and save it again elsewhere".into());
+    }
+    let (pickle, _) = Pickle::read(archive.record("data.pkl")?)?;
+    let views = weights(&pickle)?;
+    let mut records = BTreeMap::new();
+    for (_, view) in &views {
+        let key = view.storage.key;
+        if !records.contains_key(key) {
+            records.insert(key, archive.record(&format!("data/{key}"))?);
+        }
+    }
+    materialise(&views, &records, bytes.len())
+}
+
+/// The tensors of a stream: five pickles (mark, version, system, weights, keys of the storages), then the storages, each
+/// with its count in front.
+pub(super) fn read_stream(bytes: &[u8]) -> Result<Tensors, String> {
+    let mut rest = bytes;
+    let mut pickles = Vec::with_capacity(5);
+    for _ in 0..5 {
+        let (pickle, used) = Pickle::read(rest)?;
+        rest = rest.get(used..).unwrap_or_default();
+        pickles.push(pickle);
+    }
+    let [_, version, system, main, keys] = &pickles[..] else { return Err("is cut short; download it again".into()) };
+    if !matches!(version.root(), Value::Int(1001)) {
+        return Err(
+            "is in a version of PyTorch's old format that is not known here; load it in Python and save it again"
+                .into(),
+        );
+    }
+    if let Value::Dict(entries) = system.root()
+        && system.entries(entries).any(|(key, value)| key == "little_endian" && !matches!(value, Value::Bool(true)))
+    {
+        return Err("was written on a big-endian computer; load it in Python and save it again elsewhere".into());
+    }
+    let elements: BTreeMap<&str, Element> = main.storages().map(|storage| (storage.key, storage.element)).collect();
+    let Value::List(keys_of_storages) = keys.root() else {
+        return Err("does not say which storages it holds, so it is damaged; download it again".into());
+    };
+    let mut records = BTreeMap::new();
+    for &key in keys_of_storages {
+        let element = match keys.get(key) {
+            Value::Text(key) => elements.get(key).map(|element| (*key, *element)),
+            _ => None,
+        };
+        let (key, element) =
+            element.ok_or("holds a storage that no tensor uses, so it is damaged; download it again")?;
+        let cut = || format!("is cut short in the storage {key}; download it again");
+        let (count, numbers) = rest.split_first_chunk::<8>().ok_or_else(cut)?;
+        let length = usize::try_from(i64::from_le_bytes(*count)).ok().and_then(|n| n.checked_mul(element.bytes()));
+        let (record, after) = length.and_then(|length| numbers.split_at_checked(length)).ok_or_else(cut)?;
+        records.insert(key, record);
+        rest = after;
+    }
+    materialise(&weights(main)?, &records, bytes.len())
+}
+
+/// The zip file, of which records are lent and not copied: PyTorch stores them as they are.
+struct Archive<'a> {
+    bytes: &'a [u8],
+    zip: ZipArchive<Cursor<&'a [u8]>>,
+    /// The folder that everything lies in, with its slash.
+    folder: String,
+    /// Bytes that records may still have, so that overlapping ones cannot be read over and over.
+    left: usize,
+}
+
+impl<'a> Archive<'a> {
+    fn open(bytes: &'a [u8]) -> Result<Self, String> {
+        let zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| {
+            format!("the directory at the end of the archive cannot be read ({e}): the file is cut short or damaged; download it again")
+        })?;
+        let folder = (zip.file_names().filter_map(Result::ok))
+            .find_map(|name| name.strip_suffix("data.pkl").filter(|f| f.ends_with('/')).map(str::to_owned))
+            .ok_or("is a zip file, but not one of `torch.save`: it holds no data.pkl")?;
+        Ok(Self { bytes, zip, folder, left: bytes.len() })
+    }
+
+    fn holds(&self, record: &str) -> bool {
+        self.zip.index_for_name_raw(format!("{}{record}", self.folder).as_bytes()).is_some()
+    }
+
+    /// The bytes of a record, whose checksum is right.
+    fn record(&mut self, record: &str) -> Result<&'a [u8], String> {
+        let path = format!("{}{record}", self.folder);
+        let damaged = |why: &str| format!("its record {path} {why}: the file is damaged; download it again");
+        let index = self.zip.index_for_name_raw(path.as_bytes()).ok_or_else(|| damaged("is missing"))?;
+        let entry = self.zip.by_index_raw(index).map_err(|e| damaged(&format!("cannot be read ({e})")))?;
+        if entry.compression() != CompressionMethod::Stored {
+            return Err(format!(
+                "its record {path} is compressed, which `torch.save` never does; save it again in Python"
+            ));
+        }
+        let start = entry.data_start().and_then(|start| usize::try_from(start).ok());
+        let length = usize::try_from(entry.compressed_size()).ok();
+        let range = start.zip(length).and_then(|(start, length)| Some(start..start.checked_add(length)?));
+        let data = range.and_then(|range| self.bytes.get(range)).ok_or_else(|| damaged("is cut short"))?;
+        self.left = self.left.checked_sub(data.len()).ok_or_else(|| damaged("overlaps others"))?;
+        if crc32fast::hash(data) != entry.crc32() {
+            return Err(damaged("does not have its checksum"));
+        }
+        Ok(data)
+    }
+}
+
+/// The tensors that the weights are made of, by name.
+fn weights<'s, 'a>(pickle: &'s Pickle<'a>) -> Result<Vec<(&'a str, &'s View<'a>)>, String> {
+    let Value::Dict(root) = pickle.root() else {
+        return Err("holds no dictionary of tensors; save it again with torch.save(model.state_dict(), ..)".into());
+    };
+    let wrapped = |wrapper: &str| {
+        pickle.entries(root).find_map(|(key, value)| match value {
+            Value::Dict(inner) if key == wrapper => Some(inner),
+            _ => None,
+        })
+    };
+    let plain = || pickle.entries(root).any(|(_, value)| matches!(value, Value::Tensor(_))).then_some(root);
+    let dict = WRAPPERS.iter().find_map(|wrapper| wrapped(wrapper)).or_else(plain).ok_or_else(|| {
+        let keys: Vec<&str> = pickle.entries(root).map(|(key, _)| key).take(10).collect();
+        format!("keeps no tensors where they are looked for ({} or outermost), but {keys:?}", WRAPPERS.join(", "))
+    })?;
+    let tensor = |(name, value): (&'a str, &'s Value<'a>)| match value {
+        Value::Tensor(view) => Ok((name, &**view)),
+        _ => Err(format!(
+            "its entry {name:?} is no tensor; save the weights alone, with torch.save(model.state_dict(), ..)"
+        )),
+    };
+    pickle.entries(dict).map(tensor).collect()
+}
+
+fn materialise(views: &[(&str, &View<'_>)], records: &BTreeMap<&str, &[u8]>, file: usize) -> Result<Tensors, String> {
+    let mut room = file.saturating_mul(MOST_GROWTH);
+    let mut tensors = Tensors::new();
+    for (name, view) in views {
+        let in_tensor = |reason: String| format!("its tensor {name}: {reason}");
+        let record = records.get(view.storage.key).ok_or_else(|| {
+            in_tensor(format!("the storage {} is missing: the file is damaged; download it again", view.storage.key))
+        })?;
+        tensors.insert((*name).to_owned(), numbers(view, record, &mut room).map_err(in_tensor)?);
+    }
+    Ok(tensors)
+}
+
+/// Shape and numbers of a tensor, if all of them lie within its storage and the storage within the file.
+fn numbers(view: &View<'_>, record: &[u8], room: &mut usize) -> Result<(Vec<usize>, Numbers), String> {
+    let storage = &view.storage;
+    let size = |what: &str, number: i64| usize::try_from(number).map_err(|_| format!("its {what} is {number}"));
+    let sizes = |what: &str, list: &[i64]| list.iter().map(|&n| size(what, n)).collect::<Result<Vec<usize>, _>>();
+    let (shape, strides) = (sizes("shape", &view.shape)?, sizes("stride", &view.strides)?);
+    let declared = size("storage's size", storage.count)?;
+    let held = record.len() / storage.element.bytes();
+    if declared > held {
+        return Err(format!(
+            "the storage {} claims {declared} numbers, and the file holds {held} of them",
+            storage.key
+        ));
+    }
+    if shape.len() != strides.len() || shape.len() > MOST_AXES {
+        return Err(format!("it has {} sizes and {} strides", shape.len(), strides.len()));
+    }
+    let count = shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size));
+    let count = count.ok_or_else(|| format!("its shape {shape:?} is absurd"))?;
+    let offset = size("offset", view.offset)?.checked_add(size("storage's offset", storage.offset)?);
+    let last = shape.iter().zip(&strides).try_fold(offset.unwrap_or(usize::MAX), |last, (&size, &stride)| {
+        last.checked_add(size.saturating_sub(1).checked_mul(stride)?)
+    });
+    let first = match (offset, last) {
+        _ if count == 0 => 0,
+        (Some(first), Some(last)) if last < declared => first,
+        _ => {
+            return Err(format!(
+                "shape {shape:?}, strides {strides:?} and offset {} reach beyond the {declared} numbers of the storage {}",
+                view.offset, storage.key
+            ));
+        }
+    };
+    let filled = count.checked_mul(storage.element.bytes_read()).and_then(|bytes| room.checked_sub(bytes));
+    *room = filled.ok_or_else(|| {
+        format!("with its shape {shape:?} the tensors would fill more than {MOST_GROWTH} times what the file has")
+    })?;
+    let contiguous = shape.iter().zip(&strides).rev().try_fold(1_usize, |step, (&size, &stride)| {
+        if size == 1 || stride == step { step.checked_mul(size) } else { None }
+    });
+    let numbers = if contiguous.is_some() {
+        storage.element.numbers(record, first..first + count)
+    } else {
+        let place = |index: usize| {
+            let axes = shape.iter().zip(&strides).rev();
+            axes.fold((first, index), |(place, rest), (&size, &stride)| (place + rest % size * stride, rest / size)).0
+        };
+        storage.element.numbers(record, (0..count).map(place))
+    };
+    Ok((shape, numbers))
+}

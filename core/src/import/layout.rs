@@ -1,0 +1,208 @@
+//! The rules: how public files name the weights that we know by PyTorch's names, and what they may hold beside them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::tensors::Tensors;
+
+/// How a file names its tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// The encoder of facebookresearch/mae; a decoder beside it is ignored.
+    MaeEncoder,
+    /// Encoder and decoder of facebookresearch/mae.
+    MaeFull,
+    /// A vision transformer of timm; its classifier is ignored.
+    TimmVit,
+    /// ViTMAE of Hugging Face transformers; its decoder is ignored.
+    HfVitMae,
+    /// A ResNet of torchvision; its classifier is ignored.
+    TorchvisionResnet,
+}
+
+/// What sets a layout apart from our names.
+struct Rules {
+    /// What the names of the network may begin with; the first that fits the file counts.
+    prefixes: &'static [&'static str],
+    /// Our stem, and the stems that stand for it in the file. `#` is the number of a block. Other stems are the same.
+    /// Several stems are parts of one weight, in this order along the first axis.
+    stems: &'static [(&'static str, &'static [&'static str])],
+    /// Tensors to leave out: a whole name, or with `*` its beginning or end.
+    ignored: &'static [&'static str],
+    /// Weight that may be missing where the file has the second one instead, and its initial value.
+    replaced: &'static [(&'static str, &'static str, f32)],
+}
+
+const PLAIN: Rules = Rules { prefixes: &[""], stems: &[], ignored: &[], replaced: &[] };
+
+const MAE_ENCODER: Rules = Rules { ignored: &["mask_token", "decoder_*"], ..PLAIN };
+
+/// Networks with global pooling normalise after it and not before, with a norm of another name.
+const TIMM_VIT: Rules = Rules {
+    ignored: &["head.*", "fc_norm.*"],
+    replaced: &[("norm.weight", "fc_norm.weight", 1.0), ("norm.bias", "fc_norm.bias", 0.0)],
+    ..PLAIN
+};
+
+const HF_VIT_MAE: Rules = Rules {
+    prefixes: &["vit.", ""],
+    stems: &[
+        ("cls_token", &["embeddings.cls_token"]),
+        ("pos_embed", &["embeddings.position_embeddings"]),
+        ("patch_embed.proj", &["embeddings.patch_embeddings.projection"]),
+        ("blocks.#", &["encoder.layer.#"]),
+        ("blocks.#.norm1", &["encoder.layer.#.layernorm_before"]),
+        (
+            "blocks.#.attn.qkv",
+            &[
+                "encoder.layer.#.attention.attention.query",
+                "encoder.layer.#.attention.attention.key",
+                "encoder.layer.#.attention.attention.value",
+            ],
+        ),
+        ("blocks.#.attn.proj", &["encoder.layer.#.attention.output.dense"]),
+        ("blocks.#.norm2", &["encoder.layer.#.layernorm_after"]),
+        ("blocks.#.mlp.fc1", &["encoder.layer.#.intermediate.dense"]),
+        ("blocks.#.mlp.fc2", &["encoder.layer.#.output.dense"]),
+        ("norm", &["layernorm"]),
+    ],
+    ignored: &["decoder.*"],
+    ..PLAIN
+};
+
+const TORCHVISION_RESNET: Rules = Rules { ignored: &["fc.*", "*.num_batches_tracked"], ..PLAIN };
+
+impl Layout {
+    /// All layouts.
+    pub const ALL: [Self; 5] =
+        [Self::MaeEncoder, Self::MaeFull, Self::TimmVit, Self::HfVitMae, Self::TorchvisionResnet];
+
+    /// Its name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MaeEncoder => "mae-encoder",
+            Self::MaeFull => "mae-full",
+            Self::TimmVit => "timm-vit",
+            Self::HfVitMae => "hf-vit-mae",
+            Self::TorchvisionResnet => "torchvision-resnet",
+        }
+    }
+
+    /// What a person must know who uses weights of this layout.
+    pub fn note(self) -> &'static str {
+        match self {
+            Self::MaeEncoder | Self::MaeFull | Self::HfVitMae => {
+                "the weights that Meta published for MAE are under CC BY-NC 4.0: not for commercial use"
+            }
+            Self::TimmVit => {
+                "timm's weights have the licences that their model cards name; those of MAE are under CC BY-NC 4.0"
+            }
+            Self::TorchvisionResnet => {
+                "torchvision's weights were learned from ImageNet, whose terms name non-commercial research"
+            }
+        }
+    }
+
+    fn rules(self) -> &'static Rules {
+        match self {
+            Self::MaeEncoder => &MAE_ENCODER,
+            Self::MaeFull => &PLAIN,
+            Self::TimmVit => &TIMM_VIT,
+            Self::HfVitMae => &HF_VIT_MAE,
+            Self::TorchvisionResnet => &TORCHVISION_RESNET,
+        }
+    }
+
+    /// The layout that a file's names speak for, if any.
+    pub(super) fn guess(tensors: &Tensors) -> Option<Self> {
+        let has = |name: &str| tensors.contains_key(name);
+        if has("vit.embeddings.cls_token") || has("embeddings.cls_token") {
+            Some(Self::HfVitMae)
+        } else if has("cls_token") && has("decoder_pred.weight") {
+            Some(Self::MaeFull)
+        } else if has("cls_token") {
+            Some(if has("head.weight") { Self::TimmVit } else { Self::MaeEncoder })
+        } else {
+            has("layer1.0.conv1.weight").then_some(Self::TorchvisionResnet)
+        }
+    }
+
+    /// What the network's names begin with in this file.
+    pub(super) fn prefix(self, tensors: &Tensors) -> &'static str {
+        let fits = |prefix: &&str| !prefix.is_empty() && tensors.keys().any(|name| name.starts_with(*prefix));
+        self.rules().prefixes.iter().find(|prefix| fits(prefix)).unwrap_or(&"")
+    }
+
+    /// The names in the file that our weight `ours` is made of.
+    pub(super) fn theirs(self, prefix: &str, ours: &str) -> Vec<String> {
+        let (stem, end) = match ours.rsplit_once('.') {
+            Some((stem, end @ ("weight" | "bias"))) => (stem, format!(".{end}")),
+            _ => (ours, String::new()),
+        };
+        // One number at most: that of the block.
+        let number = stem.split('.').find(|part| part.parse::<usize>().is_ok());
+        let pattern: Vec<&str> = stem.split('.').map(|part| if Some(part) == number { "#" } else { part }).collect();
+        let pattern = pattern.join(".");
+        let named = self.rules().stems.iter().find(|(stem, _)| *stem == pattern);
+        let stems: Vec<String> = match named {
+            Some((_, stems)) => stems.iter().map(|stem| stem.replace('#', number.unwrap_or_default())).collect(),
+            None => vec![stem.to_owned()],
+        };
+        stems.into_iter().map(|stem| format!("{prefix}{stem}{end}")).collect()
+    }
+
+    /// What stands in front of the number of a block: for `blocks.` that is `encoder.layer.` in Hugging Face's files.
+    pub(super) fn theirs_of_stem(self, start: &str) -> String {
+        self.theirs("", &format!("{start}#")).concat().replace('#', "")
+    }
+
+    /// True for a tensor that a rule leaves out.
+    pub(super) fn ignores(self, name: &str) -> bool {
+        self.rules().ignored.iter().any(|pattern| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+            (Some(end), _) => name.ends_with(end),
+            (_, Some(start)) => name.starts_with(start),
+            _ => name == *pattern,
+        })
+    }
+
+    /// Initial value of a weight that this file may do without.
+    pub(super) fn initial(self, ours: &str, tensors: &Tensors) -> Option<f32> {
+        let replaced = self.rules().replaced.iter();
+        let mut initial = replaced.filter(|(weight, instead, _)| *weight == ours && tensors.contains_key(*instead));
+        initial.next().map(|&(_, _, initial)| initial)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_hugging_face() {
+        let theirs = |ours| Layout::HfVitMae.theirs("vit.", ours);
+        assert_eq!(theirs("cls_token"), ["vit.embeddings.cls_token"]);
+        assert_eq!(theirs("norm.bias"), ["vit.layernorm.bias"]);
+        assert_eq!(theirs("blocks.11.mlp.fc2.weight"), ["vit.encoder.layer.11.output.dense.weight"]);
+        let qkv = theirs("blocks.0.attn.qkv.bias");
+        let last: Vec<&str> = qkv.iter().filter_map(|name| name.split('.').nth_back(1)).collect();
+        assert_eq!(last, ["query", "key", "value"]);
+        assert_eq!(Layout::HfVitMae.theirs_of_stem("blocks."), "encoder.layer.");
+        assert_eq!(Layout::MaeFull.theirs_of_stem("decoder_blocks."), "decoder_blocks.");
+        assert_eq!(Layout::TorchvisionResnet.theirs("", "layer1.0.conv1.weight"), ["layer1.0.conv1.weight"]);
+    }
+
+    #[test]
+    fn only_what_a_rule_names_is_ignored() {
+        assert!(Layout::MaeEncoder.ignores("decoder_blocks.0.norm1.weight"));
+        assert!(Layout::TorchvisionResnet.ignores("bn1.num_batches_tracked"));
+        assert!(!Layout::MaeEncoder.ignores("mask_token.weight"));
+        assert!(!Layout::MaeFull.ignores("mask_token"));
+    }
+
+    #[test]
+    fn names_on_the_command_line_are_those_in_files() {
+        for layout in Layout::ALL {
+            assert_eq!(serde_json::to_value(layout).unwrap(), layout.name());
+        }
+    }
+}
