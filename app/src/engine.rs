@@ -59,6 +59,8 @@ struct Inner {
     model: Option<Source>,
     /// The running worker has a model. What the page shows of the model outlives the worker.
     loaded: bool,
+    /// The clip that the running worker has open. The one on the screen outlives the worker.
+    opened: Option<u32>,
     predicting: bool,
     predicted: usize,
     fetching: usize,
@@ -91,12 +93,13 @@ impl Engine {
             sources: HashMap::new(),
             model: Some(bundled("demo.safetensors", "assets/demo.safetensors")),
             loaded: false,
+            opened: None,
             predicting: false,
             predicted: 0,
             fetching: 0,
         };
         let engine = Self { viewer, inner: StoredValue::new_local(inner) };
-        let demo = engine.add_source(bundled("demo.dcm", "assets/demo.dcm"));
+        let demo = engine.add_source(&bundled("demo.dcm", "assets/demo.dcm"));
         engine.inner.update_value(|inner| inner.jobs.push_back(Job::Show { file: demo, keep: false }));
         engine.spawn();
         engine
@@ -110,7 +113,7 @@ impl Engine {
                 self.open_model(file);
                 continue;
             }
-            let file = self.add_source(Source::picked(file));
+            let file = self.add_source(&Source::picked(file));
             let job = if shown { Job::Check(file) } else { Job::Show { file, keep: false } };
             shown = true;
             self.inner.update_value(|inner| inner.jobs.push_back(job));
@@ -140,7 +143,8 @@ impl Engine {
     pub(crate) fn pump(&self) {
         let viewer = &self.viewer;
         let Some(clip) = viewer.clip.get_untracked() else { return };
-        let state = |inner: &Inner| (inner.awake, inner.fetching > 0, inner.loaded && !inner.predicting);
+        let state =
+            |inner: &Inner| (inner.opened == Some(clip.file), inner.fetching > 0, inner.loaded && !inner.predicting);
         let Some((true, fetching, able)) = self.inner.try_with_value(state) else { return };
         let shown = viewer.frame.get_untracked();
         let mut asked = fetching;
@@ -164,7 +168,7 @@ impl Engine {
         }
     }
 
-    fn add_source(&self, source: Source) -> u32 {
+    fn add_source(&self, source: &Source) -> u32 {
         let line = |file| FileLine { file, name: source.name.clone(), readable: Readable::Unknown };
         let mut file = 0;
         self.inner.update_value(|inner| {
@@ -190,6 +194,7 @@ impl Engine {
                     inner.awake = false;
                     inner.generation += 1;
                     inner.loaded = false;
+                    inner.opened = None;
                     inner.predicting = false;
                     inner.predicted = 0;
                     inner.fetching = 0;

@@ -161,8 +161,14 @@ pub fn write_state<M: Module>(name: &str, mut state: State, model: M) -> Result<
             }
             param.map(|old| {
                 let tracked = old.is_require_grad();
-                let fresh = Tensor::<D>::from_data(TensorData::new(numbers, shape), &old.device());
-                let fresh = if transposed { fresh.swap_dims(0, 1) } else { fresh };
+                // Transposed here and not on the device: a strided tensor may be summed in another order, and then a
+                // resumed run would differ in the last bits from one that never stopped.
+                let data = if transposed {
+                    TensorData::new(transpose(&numbers, shape[0], shape[1]), [shape[1], shape[0]])
+                } else {
+                    TensorData::new(numbers, shape)
+                };
+                let fresh = Tensor::<D>::from_data(data, &old.device());
                 if tracked { fresh.detach().require_grad() } else { fresh }
             })
         }
@@ -181,6 +187,27 @@ pub fn write_state<M: Module>(name: &str, mut state: State, model: M) -> Result<
         reason.push_str(&format!("; and {more} more"));
     }
     Err(CheckpointError::Mismatch { name: name.to_owned(), reason })
+}
+
+/// Row-major `[rows, columns]` to row-major `[columns, rows]`.
+fn transpose(numbers: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| (0..rows).map(move |row| numbers[row * columns + column])).collect()
+}
+
+/// Fill a part of a module from a state that holds it: every tensor of the module whose name starts with `part` must be
+/// there in its shape; everything else of the module stays as it is. Tensors outside the part are left alone.
+pub async fn write_part<M: Module>(name: &str, state: &State, part: &str, model: M) -> Result<M, CheckpointError> {
+    let mut all = read_state(&model).await?;
+    let missing: Vec<&String> =
+        all.keys().filter(|key| key.starts_with(part) && !state.contains_key(*key)).take(5).collect();
+    if !missing.is_empty() {
+        let reason = format!("{missing:?} are missing, which `{part}` needs");
+        return Err(CheckpointError::Mismatch { name: name.to_owned(), reason });
+    }
+    all.extend(
+        state.iter().filter(|(key, _)| key.starts_with(part)).map(|(key, tensor)| (key.clone(), tensor.clone())),
+    );
+    write_state(name, all, model)
 }
 
 /// A model file as bytes: the header (any serialisable value) and the tensors.
@@ -212,16 +239,29 @@ pub fn encode<H: Serialize>(header: &H, state: &State, storage: Storage) -> Resu
 
 /// Read a model file: its header and its tensors. f16, bf16 and f32 tensors are understood.
 pub fn decode<H: for<'a> Deserialize<'a>>(name: &str, bytes: &[u8]) -> Result<(H, State), CheckpointError> {
-    let unreadable = |reason: String| CheckpointError::Unreadable { name: name.to_owned(), reason };
+    let header = header(name, bytes)?;
+    Ok((header, decode_tensors(name, bytes)?))
+}
+
+/// The kind of network in a model file, for example `unetr`.
+pub fn architecture(name: &str, bytes: &[u8]) -> Result<String, CheckpointError> {
+    #[derive(Deserialize)]
+    struct Kind {
+        architecture: String,
+    }
+    header(name, bytes).map(|kind: Kind| kind.architecture)
+}
+
+fn header<H: for<'a> Deserialize<'a>>(name: &str, bytes: &[u8]) -> Result<H, CheckpointError> {
     let foreign = |reason: String| CheckpointError::Foreign { name: name.to_owned(), reason };
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| unreadable(e.to_string()))?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|e| CheckpointError::Unreadable { name: name.to_owned(), reason: e.to_string() })?;
     let header = metadata.metadata().as_ref().and_then(|map| map.get(HEADER_KEY)).ok_or_else(|| {
         foreign("a safetensors file, but not a sonoseg model: it says nothing about its network. Export one with `sonoseg export`".into())
     })?;
-    let header = serde_json::from_str(header).map_err(|e| {
+    serde_json::from_str(header).map_err(|e| {
         foreign(format!("written by another version of sonoseg: {e}. Export it again with `sonoseg export`"))
-    })?;
-    Ok((header, decode_tensors(name, bytes)?))
+    })
 }
 
 /// The tensors of any safetensors file, without its header.

@@ -8,6 +8,7 @@ pub mod blocks;
 pub mod checkpoint;
 pub mod data;
 pub mod formats;
+pub mod inspect;
 pub mod kernels;
 pub mod losses;
 pub mod metrics;

@@ -7,6 +7,7 @@ use crate::checkpoint::{self, CheckpointError, State, Storage};
 use crate::data::image::{Image, Mask};
 use crate::data::prepare::Preparation;
 use crate::data::resize;
+use crate::models::mae::MaeConfig;
 use crate::models::unetr::{Unetr, UnetrConfig};
 use crate::needle::{Detection, FitConfig, fit};
 use crate::recipe::Recipe;
@@ -47,6 +48,38 @@ impl ModelHeader {
             frames: recipe.network.frames,
             preparation: recipe.preparation.clone(),
             needle: recipe.needle.clone(),
+            trained_on: recipe.trained_on.clone(),
+            recipe: recipe.clone(),
+        }
+    }
+}
+
+/// How to use the network of a pre-training run's model file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaeHeader {
+    /// Version of this header.
+    pub format: u32,
+    /// Kind of network, `mae`.
+    pub architecture: String,
+    /// Sizes of the network.
+    pub network: MaeConfig,
+    /// Image to network input.
+    pub preparation: Preparation,
+    /// What the weights learned from.
+    pub trained_on: String,
+    /// The recipe that made the weights.
+    pub recipe: Recipe,
+}
+
+impl MaeHeader {
+    /// The header of a model that `recipe` trains.
+    pub fn of(recipe: &Recipe) -> Self {
+        Self {
+            format: ModelHeader::FORMAT,
+            architecture: "mae".into(),
+            network: recipe.masked_auto_encoding().network,
+            preparation: recipe.preparation.clone(),
             trained_on: recipe.trained_on.clone(),
             recipe: recipe.clone(),
         }
@@ -106,14 +139,21 @@ pub struct Prediction {
 impl Predictor {
     /// Read a model file.
     pub fn load(name: &str, bytes: &[u8], device: &Device) -> Result<Self, CheckpointError> {
-        let (header, state): (ModelHeader, State) = checkpoint::decode(name, bytes)?;
         let foreign = |reason: String| CheckpointError::Foreign { name: name.to_owned(), reason };
-        if header.format != ModelHeader::FORMAT || header.architecture != "unetr" {
+        let architecture = checkpoint::architecture(name, bytes)?;
+        if architecture == "mae" {
+            return Err(foreign(
+                "a pre-trained encoder, which marks nothing yet: fine-tune it with `sonoseg train --init`".into(),
+            ));
+        }
+        if architecture != "unetr" {
+            return Err(foreign(format!("holds a network `{architecture}`, and sonoseg predicts with `unetr`")));
+        }
+        let (header, state): (ModelHeader, State) = checkpoint::decode(name, bytes)?;
+        if header.format != ModelHeader::FORMAT {
+            let (theirs, ours) = (header.format, ModelHeader::FORMAT);
             return Err(foreign(format!(
-                "holds a network `{}` in format {}, and this version of sonoseg reads `unetr` in format {}",
-                header.architecture,
-                header.format,
-                ModelHeader::FORMAT
+                "written in format {theirs}, and this version of sonoseg reads format {ours}"
             )));
         }
         if let Some(problem) = header.network.problem() {
@@ -129,15 +169,6 @@ impl Predictor {
     /// Use a network that is in memory already.
     pub fn new(network: Unetr, header: ModelHeader, device: &Device) -> Self {
         Self { network, header, device: device.clone() }
-    }
-
-    /// The network, to learn on from here; its sizes must be those of `header`.
-    pub fn into_network(self, header: &ModelHeader) -> Result<Unetr, CheckpointError> {
-        if self.header.network == header.network {
-            return Ok(self.network);
-        }
-        let reason = format!("its network is {:?}, and the recipe asks for {:?}", self.header.network, header.network);
-        Err(CheckpointError::Foreign { name: self.header.recipe.name, reason })
     }
 
     /// The model file of this predictor.
@@ -196,9 +227,13 @@ impl Predictor {
     pub fn finish(&self, probabilities: &[f32], frame: &Image) -> Prediction {
         let size = self.header.preparation.size;
         let (square, original) = ([size, size], [frame.height, frame.width]);
-        // The line is fitted where the network works: the fit's settings are in its pixels, and it is fast there.
-        let detection =
-            fit(probabilities, size, size, &self.header.needle).map(|found| scaled(&found, square, original));
+        // The line is fitted where the network works: the fit's settings are in its pixels, and it is fast there. A
+        // network that looks for a class of masks, a nerve for example, finds no needles.
+        let needles = self.header.recipe.data.class.is_none();
+        let detection = needles
+            .then(|| fit(probabilities, size, size, &self.header.needle))
+            .flatten()
+            .map(|found| scaled(&found, square, original));
         let probability = resize::bilinear(probabilities, square, original);
         let threshold = self.header.needle.threshold as f32;
         let classes = probability.iter().map(|&p| u8::from(p > threshold)).collect();

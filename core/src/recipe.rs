@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::augment::AugmentConfig;
 use crate::data::prepare::Preparation;
 use crate::losses::overlap::DiceFocalConfig;
+use crate::models::mae::MaeConfig;
 use crate::models::unetr::{Preset, UnetrConfig};
 use crate::needle::FitConfig;
+use crate::tasks::mae::{MaeTarget, MaskedAutoEncoding};
 use crate::tasks::segment::{Frames, Segment};
 use crate::train::TrainConfig;
 
@@ -72,6 +74,48 @@ impl NetworkRecipe {
     }
 }
 
+/// What a run learns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskName {
+    /// To mark the pixels of a class, the needle for example.
+    #[default]
+    Segment,
+    /// To draw hidden patches: pre-training without labels.
+    Mae,
+}
+
+/// Settings of masked auto-encoding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MaeRecipe {
+    /// Share of the patches that is hidden.
+    pub mask_ratio: f64,
+    /// What the decoder learns to draw.
+    pub target: MaeTarget,
+    /// Decoder width; none = as the preset of the network has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder_width: Option<usize>,
+    /// Decoder blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder_depth: Option<usize>,
+    /// Decoder attention heads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder_heads: Option<usize>,
+}
+
+impl Default for MaeRecipe {
+    fn default() -> Self {
+        Self {
+            mask_ratio: 0.75,
+            target: MaeTarget::default(),
+            decoder_width: None,
+            decoder_depth: None,
+            decoder_heads: None,
+        }
+    }
+}
+
 /// How a run splits its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -80,11 +124,14 @@ pub struct DataRecipe {
     pub val_share: f64,
     /// Train on every n-th sample of a procedure: neighbouring frames are near twins.
     pub stride: usize,
+    /// The class of the masks that is to be found, by name or number; none = every class, or what the data choose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
 }
 
 impl Default for DataRecipe {
     fn default() -> Self {
-        Self { val_share: 0.2, stride: 1 }
+        Self { val_share: 0.2, stride: 1, class: None }
     }
 }
 
@@ -103,6 +150,9 @@ pub struct Recipe {
     /// Seed of everything random.
     #[serde(default)]
     pub seed: u64,
+    /// What to learn.
+    #[serde(default)]
+    pub task: TaskName,
     /// The network.
     pub network: NetworkRecipe,
     /// The data.
@@ -114,9 +164,12 @@ pub struct Recipe {
     /// Random changes of training samples.
     #[serde(default)]
     pub augment: AugmentConfig,
-    /// The loss.
+    /// The loss of segmentation.
     #[serde(default)]
     pub loss: DiceFocalConfig,
+    /// Masked auto-encoding.
+    #[serde(default)]
+    pub mae: MaeRecipe,
     /// Mask to needle; its radius is also the one that targets are drawn with.
     #[serde(default)]
     pub needle: FitConfig,
@@ -154,6 +207,22 @@ impl Recipe {
         toml::to_string_pretty(self).unwrap_or_default()
     }
 
+    /// The masked auto-encoding that the recipe asks for. Its encoder is the one of the recipe's network.
+    pub fn masked_auto_encoding(&self) -> MaskedAutoEncoding {
+        let encoder = self.network.config(self.preparation.size).encoder;
+        let mut network = MaeConfig { encoder, ..MaeConfig::preset(self.network.preset) };
+        network.mask_ratio = self.mae.mask_ratio;
+        network.decoder_width = self.mae.decoder_width.unwrap_or(network.decoder_width);
+        network.decoder_depth = self.mae.decoder_depth.unwrap_or(network.decoder_depth);
+        network.decoder_heads = self.mae.decoder_heads.unwrap_or(network.decoder_heads);
+        MaskedAutoEncoding {
+            network,
+            preparation: self.preparation.clone(),
+            augment: self.augment.clone(),
+            target: self.mae.target,
+        }
+    }
+
     /// The segmentation task that the recipe asks for.
     pub fn segment(&self) -> Segment {
         Segment {
@@ -169,6 +238,14 @@ impl Recipe {
     fn problem(&self) -> Option<String> {
         if let Some(problem) = self.network.config(self.preparation.size).problem() {
             return Some(format!("network: {problem}"));
+        }
+        if self.task == TaskName::Mae {
+            if let Some(problem) = self.masked_auto_encoding().network.problem() {
+                return Some(format!("mae: {problem}"));
+            }
+            if self.network.frames != Frames::Single {
+                return Some("task = \"mae\" reads one frame: leave network.frames out".into());
+            }
         }
         if self.train.batch == 0 || self.train.epochs == 0 || self.data.stride == 0 {
             return Some("train.batch, train.epochs and data.stride must be at least 1".into());

@@ -9,7 +9,7 @@ use sonoseg_core::needle::{Needle, Point};
 use sonoseg_core::recipe::Recipe;
 use sonoseg_core::tasks::Task;
 use sonoseg_core::tasks::segment::Segment;
-use sonoseg_core::train::{Event, Feed, Flow, train};
+use sonoseg_core::train::{Event, Feed, Flow, Progress, train};
 
 const RECIPE: &str = r#"
 name = "by heart"
@@ -93,15 +93,16 @@ async fn by_heart(device: &Device, epochs: u64) -> (f64, f64, f64) {
         if let Event::Epoch { epoch, train_loss, val, .. } = event {
             first = if epoch == 0 { train_loss } else { first };
             last = train_loss;
-            best = best.max(val.counts.iou());
+            best = best.max(val.counts.map_or(0.0, |counts| counts.iou()));
             return Ok(if epoch + 1 == epochs || best > 0.9 { Flow::Stop } else { Flow::Continue });
         }
         Ok(Flow::Continue)
     };
     let all = [0, 1, 2, 3];
     let mut feed = Direct(&task, Vec::new().into_iter());
-    let config = sonoseg_core::train::TrainConfig { patience: None, ..recipe.train.clone() };
-    train(&task, model, &config, 0, [&all, &all], &mut feed, device, observe).await.unwrap();
+    let config = sonoseg_core::train::TrainConfig { patience: 0, ..recipe.train.clone() };
+    let begin = Progress::begin(model, &config);
+    train(&task, begin, &config, 0, [&all, &all], &mut feed, device, observe).await.unwrap();
     (first, last, best)
 }
 

@@ -2,8 +2,11 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use sonoseg_core::blocks::masking::Masking;
 use sonoseg_core::blocks::transformer::Block;
 use sonoseg_core::losses::overlap::{DiceFocalConfig, dice_focal};
+use sonoseg_core::losses::pixels::{masked_mse, patch_target};
+use sonoseg_core::models::mae::{MaeConfig, from_public_names, to_public_names};
 use sonoseg_core::models::unetr::UnetrConfig;
 use sonoseg_core::models::vit::VitConfig;
 
@@ -79,4 +82,31 @@ pub(crate) async fn unetr(case: &mut Case) {
     case.compare_gradient("x", &x, &gradients).await;
     case.compare_gradients(&network, &gradients).await;
     assert!(network.num_params() > 0, "a network without parameters proves nothing");
+}
+
+pub(crate) async fn mae_forward(case: &mut Case) {
+    let config = MaeConfig {
+        encoder: vit(case),
+        decoder_width: case.size("decoder_embed_dim"),
+        decoder_depth: case.size("decoder_depth"),
+        decoder_heads: case.size("decoder_heads"),
+        mask_ratio: case.number("mask_ratio"),
+    };
+    let network = case.fill_renamed(config.init(&case.device), from_public_names);
+    let images = case.tensor::<4>("in.imgs");
+    let masking = Masking::from_noise(&case.numbers("in.noise").f32(), config.patches(), config.mask_ratio);
+    let integers = |list: &[i32]| list.iter().map(|&index| f64::from(index)).collect::<Vec<_>>();
+    case.compare("out.ids_keep", &integers(&masking.keep));
+    case.compare("out.ids_restore", &integers(&masking.restore));
+    case.compare("out.mask", &masking.mask.iter().map(|&hidden| f64::from(hidden)).collect::<Vec<_>>());
+    let (patch_size, normalised) = (config.encoder.patch_size, case.config["norm_pix"].as_bool().unwrap());
+    let latent = network.encode(images.clone(), &masking.to_device(&case.device));
+    let prediction = network.forward(images.clone(), &masking);
+    let loss = masked_mse(images.clone(), prediction.clone(), &masking, patch_size, normalised);
+    let gradients = loss.clone().backward();
+    case.compare_tensor("out.target", patch_target(images, patch_size, normalised).inner()).await;
+    case.compare_tensor("out.latent", latent.inner()).await;
+    case.compare_tensor("out.pred", prediction.inner()).await;
+    case.compare_tensor("out.loss", loss.inner()).await;
+    case.compare_gradients_renamed(&network, &gradients, to_public_names).await;
 }

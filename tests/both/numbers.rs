@@ -137,6 +137,7 @@ pub(crate) fn layer_decay_scales(case: &mut Case) {
         depth: case.size("depth"),
         decay: case.number("decay"),
         weight_decay: case.number("weight_decay"),
+        spare_tokens: true,
         prefix: case.config["prefix"].as_str().unwrap_or_default().to_owned(),
     };
     let names = case.config["names"].as_array().unwrap();

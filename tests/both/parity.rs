@@ -18,6 +18,7 @@ async fn check(bytes: &[u8], device: &Device) -> Option<Result<String, String>> 
         "optim_adamw" => numbers::optim_adamw(&mut case).await,
         "vit_block" => networks::vit_block(&mut case).await,
         "vit_encoder_taps" => networks::vit_encoder_taps(&mut case).await,
+        "mae_forward" => networks::mae_forward(&mut case).await,
         "sf_unetr" | "video_unetr" => networks::unetr(&mut case).await,
         "conv2d" => layers::conv2d(&mut case).await,
         "conv_transpose2d" => layers::conv_transpose2d(&mut case).await,
@@ -66,10 +67,12 @@ pub(crate) mod browser {
     wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
     /// The cases that go through every kind of operation that the app uses, on WebGPU and with gradients.
-    const CASES: [(&str, &[u8]); 6] = [
+    const CASES: [(&str, &[u8]); 8] = [
         ("vit_block__b2_n5_d64_h4", include_bytes!("../reference/vit_block__b2_n5_d64_h4.safetensors")),
         ("vit_block__b1_n17_d32_h2_small", include_bytes!("../reference/vit_block__b1_n17_d32_h2_small.safetensors")),
         ("sf_unetr__f6_depth4", include_bytes!("../reference/sf_unetr__f6_depth4.safetensors")),
+        ("mae_forward__normpix", include_bytes!("../reference/mae_forward__normpix.safetensors")),
+        ("mae_forward__rawpix", include_bytes!("../reference/mae_forward__rawpix.safetensors")),
         ("dice_focal_loss__closed", include_bytes!("../reference/dice_focal_loss__closed.safetensors")),
         ("dice_focal_loss__smooth1", include_bytes!("../reference/dice_focal_loss__smooth1.safetensors")),
         ("dice_focal_loss__smooth1e-5", include_bytes!("../reference/dice_focal_loss__smooth1e-5.safetensors")),
@@ -82,9 +85,20 @@ pub(crate) mod browser {
         if let Some(device) = OPEN.with_borrow(Clone::clone) {
             return device;
         }
+        static_constructors();
         let device = Device::wgpu_options().init_async().await.unwrap();
         OPEN.set(Some(device.clone()));
         device
+    }
+
+    /// Run them once here; otherwise the linker makes every call from JavaScript run them (see the app's worker).
+    #[expect(unsafe_code, reason = "a symbol of the linker; it takes and gives nothing")]
+    fn static_constructors() {
+        unsafe extern "C" {
+            fn __wasm_call_ctors();
+        }
+        // SAFETY: called once, before anything else of this binary has run on the device.
+        unsafe { __wasm_call_ctors() }
     }
 
     #[wasm_bindgen_test]

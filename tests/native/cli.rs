@@ -1,94 +1,10 @@
 //! The trainer as people use it: the real program, on data that it makes itself.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
-use tempfile::TempDir;
-
-/// The program, built by `cargo build` beside the tests.
-fn program() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let path = tests.ancestors().nth(2).unwrap().join("sonoseg");
-    assert!(path.exists(), "{} is missing: run `cargo build` first", path.display());
-    path
-}
-
-fn sonoseg(arguments: &[&str]) -> Output {
-    Command::new(program()).args(arguments).output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-fn succeeds(arguments: &[&str]) -> String {
-    let output = sonoseg(arguments);
-    assert!(output.status.success(), "sonoseg {arguments:?} failed: {}", said(&output));
-    said(&output)
-}
-
-fn fails(code: i32, arguments: &[&str]) -> String {
-    let output = sonoseg(arguments);
-    assert_eq!(output.status.code(), Some(code), "sonoseg {arguments:?}: {}", said(&output));
-    let told = said(&output).lines().filter(|line| line.starts_with("error:")).count();
-    assert_eq!(told, 1, "an error is told once: {}", said(&output));
-    said(&output)
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-/// A network small enough to train in a test.
-const RECIPE: &str = r#"
-name = "test"
-trained_on = "simulated ultrasound"
-[network]
-preset = "tiny"
-width = 16
-depth = 3
-heads = 2
-taps = [1, 2, 3]
-feature_size = 4
-[preparation]
-size = 32
-[train]
-epochs = 2
-batch = 2
-accumulate = 2
-updates_per_epoch = 2
-"#;
-
-struct Workshop {
-    folder: TempDir,
-}
-
-impl Workshop {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("recipe.toml"), RECIPE).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn simulate(&self, name: &str, seed: &str) -> PathBuf {
-        let out = self.path(name);
-        let settings = ["--procedures", "3", "--frames", "4", "--seed", seed, "--dicom"];
-        succeeds(&[&["simulate", "needle", "--out", text(&out)], settings.as_slice()].concat());
-        out
-    }
-
-    fn train(&self, data: &Path, run: &str, settings: &[&str]) -> PathBuf {
-        let (recipe, out) = (self.path("recipe.toml"), self.path(run));
-        let basic = ["train", text(&recipe), "--data", text(data), "--out", text(&out), "--device", "flex"];
-        succeeds(&[&basic, settings].concat());
-        out
-    }
-}
+use crate::shop::{Workshop, fails, succeeds, text};
 
 #[test]
 fn simulate_train_evaluate_export_and_predict() {

@@ -3,4 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod cli;
+mod report;
+mod resume;
+mod shop;
 mod tidy;

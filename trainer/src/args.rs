@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use sonoseg_core::data::synthetic::Difficulty;
@@ -10,7 +11,7 @@ use sonoseg_core::data::synthetic::Difficulty;
 #[command(
     version,
     about,
-    after_help = "Exit codes: 0 done, 2 usage or recipe, 3 data, 4 out of memory, 5 training diverged."
+    after_help = "Exit codes: 0 done, 2 usage or recipe, 3 data, 4 out of memory, 5 training diverged, 130 quit by Ctrl-C."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -30,6 +31,12 @@ pub(crate) enum Verb {
     Train(Train),
     /// Measure a model on labelled data, beside a classical baseline.
     Evaluate(Evaluate),
+    /// Write the report of a run: curves, figures on held-out procedures, worst frames.
+    Report(Report),
+    /// Put several runs side by side: what differs, and what came of it.
+    Compare(Compare),
+    /// Do the runs of a study, and write its report.
+    Study(Study),
     /// Find needles in images, DICOM files, videos and folders of them.
     Predict(Predict),
     /// Write the model file of a run.
@@ -173,22 +180,70 @@ pub(crate) enum DeviceName {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Train {
     /// The recipe (TOML).
-    pub(crate) recipe: PathBuf,
-    /// Labelled data: a folder with `procedures/`.
-    #[arg(long)]
-    pub(crate) data: PathBuf,
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    pub(crate) recipe: Option<PathBuf>,
+    /// The data: a folder with `procedures/`.
+    #[arg(long, required_unless_present = "resume")]
+    pub(crate) data: Option<PathBuf>,
     /// Run folder to write; it must not exist yet.
-    #[arg(long)]
-    pub(crate) out: PathBuf,
+    #[arg(long, required_unless_present = "resume", conflicts_with = "resume")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on with the run of this folder, from where it was last saved.
+    #[arg(long, value_name = "RUN", conflicts_with = "init")]
+    pub(crate) resume: Option<PathBuf>,
+    /// When --out exists, go on with that run, or do nothing if it is finished: for scripts that may run twice.
+    #[arg(long = "continue", conflicts_with = "resume")]
+    pub(crate) or_continue: bool,
     /// Where to train.
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,
-    /// Start from the weights of this model file.
+    /// Start from these weights: a model file, a run folder, or an imported encoder.
     #[arg(long)]
     pub(crate) init: Option<PathBuf>,
     /// Override a setting of the recipe, for example `--set train.epochs=3`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) settings: Vec<String>,
+    settings: Vec<String>,
+    /// Passes over the data, at most; the same as `--set train.epochs=N`.
+    #[arg(long)]
+    epochs: Option<u64>,
+    /// Optimiser updates, at most; the same as `--set train.steps=N`.
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Epochs without a better validation loss before stopping; the same as `--set train.patience=N`.
+    #[arg(long)]
+    patience: Option<u64>,
+    /// Stop after this time, measured and saved, for example `90m` or `8h`.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) max_time: Option<Duration>,
+    /// How often to save in the middle of an epoch.
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "5m")]
+    pub(crate) save_every: Duration,
+    /// Memory that training may use, for example `6GB`; without it, what is free.
+    #[arg(long, value_parser = size)]
+    pub(crate) memory: Option<u64>,
+}
+
+impl Train {
+    /// The settings that override the recipe, short forms included.
+    pub(crate) fn all_settings(&self) -> Vec<String> {
+        let short = [("epochs", self.epochs), ("steps", self.steps), ("patience", self.patience)];
+        let short = short.into_iter().filter_map(|(key, value)| Some(format!("train.{key}={}", value?)));
+        self.settings.iter().cloned().chain(short).collect()
+    }
+}
+
+/// Bytes from a number with a unit.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "K" | "KB" => 1 << 10,
+        "M" | "MB" => 1 << 20,
+        "G" | "GB" => 1 << 30,
+        _ => return Err("write a size as 500MB or 6GB".into()),
+    };
+    let number: f64 = digits.trim().parse().map_err(|_| "write a size as 500MB or 6GB".to_owned())?;
+    Ok((number * f64::from(factor)) as u64)
 }
 
 /// Part of a data set.
@@ -221,6 +276,28 @@ pub(crate) struct Evaluate {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Report {
+    /// The run folder; the report is written into it.
+    pub(crate) run: PathBuf,
+    /// Labelled data: a folder with `procedures/`; those that the run learned from, unless given.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// Where to run.
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub(crate) device: DeviceName,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Compare {
+    /// Run folders.
+    #[arg(required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Folder for `compare.md`, `compare.csv` and `compare.svg`.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Predict {
     /// A model file, or a run folder (its best weights).
     pub(crate) model: PathBuf,
@@ -236,6 +313,36 @@ pub(crate) struct Predict {
     /// Where to run.
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Study {
+    /// The study (TOML), for example `recipes/studies/needle-table4.toml`.
+    pub(crate) file: PathBuf,
+    /// The data that its runs learn from, where they do not name another input.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// Folder of the runs and of the report. What is done there already is not done again.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// One of the study's scales.
+    #[arg(long, default_value = "tiny")]
+    pub(crate) scale: String,
+    /// A data folder or a model file that the study names.
+    #[arg(long = "input", value_name = "NAME=PATH")]
+    pub(crate) inputs: Vec<String>,
+    /// Where to train.
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub(crate) device: DeviceName,
+    /// Print the runs as commands for a shell or a scheduler instead of doing them.
+    #[arg(long, conflicts_with = "report")]
+    pub(crate) plan: bool,
+    /// With --plan: only the commands of this stage, which do not depend on each other.
+    #[arg(long, requires = "plan")]
+    pub(crate) stage: Option<usize>,
+    /// Only write the report of what is done.
+    #[arg(long)]
+    pub(crate) report: bool,
 }
 
 /// Numbers in a model file.

@@ -1,29 +1,36 @@
 //! `sonoseg export`: a model file for the app and for Python.
 
 use anyhow::Result;
-use burn::tensor::Device;
-use sonoseg_core::checkpoint::Storage;
+use serde_json::Value;
+use sonoseg_core::checkpoint::{self, State, Storage};
 
 use crate::args::{Dtype, Export};
 use crate::files;
 use crate::terminal::say;
 
 pub(crate) fn run(verb: &Export) -> Result<()> {
-    let predictor = files::load_model(&verb.run, &Device::flex())?;
+    let path = files::model_file(&verb.run);
+    let name = files::absolute(&path);
+    let bytes = files::read(&path)?;
+    let architecture = checkpoint::architecture(&name, &bytes)?;
+    let (header, state): (Value, State) = checkpoint::decode(&name, &bytes)?;
     let storage = match verb.dtype {
         Dtype::F32 => Storage::F32,
         Dtype::F16 => Storage::F16,
     };
-    let bytes = pollster::block_on(predictor.to_bytes(storage))?;
+    let bytes = checkpoint::encode(&header, &state, storage)?;
     files::write(&verb.out, &bytes)?;
-    let summary = predictor.summary();
+    let parameters: usize = state.values().map(|(_, numbers)| numbers.len()).sum();
+    let trained_on = header["trained_on"].as_str().filter(|text| !text.is_empty()).unwrap_or("data without a name");
     say(format!(
-        "{}: {} parameters, {:.1} MB, trained on {}",
+        "{}: {architecture}, {parameters} parameters, {:.1} MB, trained on {trained_on}",
         verb.out.display(),
-        summary.parameters,
         bytes.len() as f64 / 1e6,
-        summary.trained_on
     ));
-    say(format!("next: sonoseg predict {} IMAGE_OR_VIDEO --out predictions", verb.out.display()));
+    say(if architecture == "mae" {
+        format!("next: sonoseg train RECIPE --data DATA --out RUN --init {}", verb.out.display())
+    } else {
+        format!("next: sonoseg predict {} IMAGE_OR_VIDEO --out predictions", verb.out.display())
+    });
     Ok(())
 }

@@ -47,6 +47,29 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// Not even one sample fits.
+#[derive(Debug)]
+pub(crate) struct OutOfMemory {
+    /// Bytes that one sample at a time needs.
+    pub(crate) needed: u64,
+    /// Bytes that are free.
+    pub(crate) free: u64,
+}
+
+impl std::fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "training one sample at a time needs about {} MB, and {} MB are free: choose a smaller network.preset, or \
+             close other programs",
+            self.needed >> 20,
+            self.free >> 20
+        )
+    }
+}
+
+impl std::error::Error for OutOfMemory {}
+
 /// 2 usage or recipe, 3 data, 4 memory, 5 diverged, 1 anything else.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
@@ -56,6 +79,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
         if cause.is::<DataError>() || cause.is::<CheckpointError>() || cause.is::<SomeFailed>() || cause.is::<Unsound>()
         {
             return 3;
+        }
+        if cause.is::<OutOfMemory>() {
+            return 4;
         }
         match cause.downcast_ref::<TrainError>() {
             Some(TrainError::Diverged { .. }) => return 5,

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod compare;
 mod device;
 mod evaluate;
 mod export;
@@ -12,7 +13,9 @@ mod folder;
 mod ingest;
 mod overlay;
 mod predict;
+mod report;
 mod simulate;
+mod study;
 mod terminal;
 mod train;
 mod video;
@@ -29,6 +32,9 @@ fn main() -> ExitCode {
         Verb::Check(verb) => check::run(&verb),
         Verb::Train(verb) => train::run(&verb),
         Verb::Evaluate(verb) => evaluate::run(&verb),
+        Verb::Report(verb) => report::run(&verb),
+        Verb::Compare(verb) => compare::run(&verb),
+        Verb::Study(verb) => study::run(&verb),
         Verb::Predict(verb) => predict::run(&verb),
         Verb::Export(verb) => export::run(&verb),
         Verb::Devices => device::list(),

@@ -7,6 +7,7 @@ use sonoseg_core::predict::Prediction;
 const MASK: [f32; 3] = [40.0, 200.0, 255.0];
 const LINE: [u8; 3] = [255, 220, 60];
 const TIP: [u8; 3] = [255, 80, 80];
+const TRUTH: [u8; 3] = [90, 230, 120];
 
 /// Red, green and blue bytes, row-major `[height, width, 3]`: the frame, the mask tinted, the shaft and the tip.
 pub(crate) fn draw(frame: &Image, prediction: &Prediction) -> Vec<u8> {
@@ -33,4 +34,57 @@ pub(crate) fn draw(frame: &Image, prediction: &Prediction) -> Vec<u8> {
         }
     }
     rgb
+}
+
+/// Draw the edge of the true needle over a picture of `[height, width]`, and a ring around its tip.
+pub(crate) fn outline(rgb: &mut [u8], [height, width]: [usize; 2], needle: &Needle, radius_px: f64) {
+    let dot = Needle { entry: needle.tip, tip: needle.tip };
+    for (shape, radius) in [(*needle, radius_px), (dot, 2.0 * radius_px + 3.0)] {
+        let outer = draw_capsule(&shape, radius + 0.75, height, width);
+        let inner = draw_capsule(&shape, radius - 0.75, height, width);
+        let edge = outer.classes.iter().zip(&inner.classes).map(|(outer, inner)| outer > inner);
+        for (pixel, edge) in rgb.chunks_exact_mut(3).zip(edge) {
+            if edge {
+                pixel.copy_from_slice(&TRUTH);
+            }
+        }
+    }
+}
+
+/// Draw the inner edge of a mask over a picture of `[height, width]`.
+pub(crate) fn outline_mask(rgb: &mut [u8], [height, width]: [usize; 2], classes: &[u8]) {
+    let inside = |y: usize, x: usize| y < height && x < width && classes[y * width + x] > 0;
+    for (index, pixel) in rgb.chunks_exact_mut(3).enumerate() {
+        let (y, x) = (index / width, index % width);
+        let around = [(y.wrapping_sub(1), x), (y + 1, x), (y, x.wrapping_sub(1)), (y, x + 1)];
+        if inside(y, x) && around.iter().any(|&(y, x)| !inside(y, x)) {
+            pixel.copy_from_slice(&TRUTH);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_edge_of_a_mask_is_drawn_and_its_inside_is_not() {
+        let mut rgb = vec![0; 5 * 5 * 3];
+        let classes: Vec<u8> =
+            (0..25).map(|i| u8::from((1..4).contains(&(i / 5)) && (1..4).contains(&(i % 5)))).collect();
+        outline_mask(&mut rgb, [5, 5], &classes);
+        let green: Vec<usize> = (0..25).filter(|i| rgb[i * 3 + 1] == TRUTH[1]).collect();
+        assert_eq!(green, [6, 7, 8, 11, 13, 16, 17, 18]);
+    }
+    use sonoseg_core::needle::Point;
+
+    #[test]
+    fn the_outline_leaves_the_inside_free() {
+        let needle = Needle { entry: Point { x: 5.0, y: 10.0 }, tip: Point { x: 30.0, y: 10.0 } };
+        let mut rgb = vec![0; 20 * 50 * 3];
+        outline(&mut rgb, [20, 50], &needle, 3.0);
+        let at = |x: usize, y: usize| rgb[(y * 50 + x) * 3 + 1];
+        assert_eq!([at(15, 10), at(15, 7), at(15, 13), at(15, 16)], [0, TRUTH[1], TRUTH[1], 0]);
+        assert_eq!(at(39, 10), TRUTH[1], "the ring around the tip");
+    }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds our side, fetches the other, and leaves timing and tables to `bench/infer.py`.
+//! `cargo xtask bench`: builds our side, fetches the other, and leaves timing and tables to the scripts in `bench/`.
 
 use crate::process::{output, repository, run};
 use crate::setup::Tool;
@@ -6,7 +6,7 @@ use crate::wasm;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 
-/// What `bench infer` imports.
+/// What the scripts import.
 const PYTHON_PACKAGES: &str = "torch onnx onnxscript safetensors numpy";
 
 const ONNX_RUNTIME_WEB: &str = "1.30.0";
@@ -18,8 +18,10 @@ const WEB_PROGRAM: &str = "infer_web";
 pub(crate) fn bench(words: &[String]) -> Result<()> {
     match words.split_first().map(|(what, rest)| (what.as_str(), rest)) {
         Some(("infer", options)) => infer(options),
+        Some(("train", options)) => train(options),
         _ => bail!(
-            "Say what to measure: `cargo xtask bench infer`, one forward pass on the CPU, native and in Chromium."
+            "Say what to measure: `cargo xtask bench infer`, one forward pass on the CPU, native and in Chromium; or \
+             `cargo xtask bench train`, training steps and the loader on the CPU."
         ),
     }
 }
@@ -59,7 +61,7 @@ fn infer(words: &[String]) -> Result<()> {
     std::fs::create_dir_all(&work).with_context(|| format!("{} cannot be made", work.display()))?;
     let mut arguments = vec![repository().join("bench").join("infer.py").display().to_string()];
     arguments.extend(["--work".into(), work.display().to_string(), "--profile-name".into(), options.profile.into()]);
-    arguments.extend(["--native".into(), native_program(options.profile)?.display().to_string()]);
+    arguments.extend(["--native".into(), example(options.profile, "infer")?.display().to_string()]);
     if !options.native {
         arguments.push("--skip-native".into());
     }
@@ -90,15 +92,47 @@ fn python() -> Result<String> {
     Ok(python)
 }
 
-/// Our native side. Cargo compiles Burn again for every other selection of packages and targets, so this selects what
-/// others select: in `dev` everything, as the tests do, and in `release` the trainer alone, as the README says.
-fn native_program(profile: &str) -> Result<PathBuf> {
+fn train(words: &[String]) -> Result<()> {
+    let options = Options::parse(words)?;
+    let python = python()?;
+    let work = repository().join("target").join("bench");
+    std::fs::create_dir_all(&work).with_context(|| format!("{} cannot be made", work.display()))?;
+    let native = example(options.profile, "train")?;
+    let loader = example(options.profile, "loader")?;
+    let data = work.join("loader-data");
+    if !data.exists() {
+        let out = data.display().to_string();
+        let words = ["simulate", "needle", "--out", &out, "--procedures", "10", "--frames", "30", "--seed", "3"];
+        run(&program(options.profile)?.display().to_string(), words, &[])?;
+    }
+    let path = |path: &Path| path.display().to_string();
+    let script = path(&repository().join("bench").join("train.py"));
+    let words = [script, "--work".into(), path(&work), "--profile-name".into(), options.profile.into()];
+    let ours = ["--native".into(), path(&native), "--loader".into(), path(&loader), "--data".into(), path(&data)];
+    let all: Vec<String> = words.into_iter().chain(ours).chain(options.rest.iter().map(|&w| w.to_owned())).collect();
+    run(&python, all.iter().map(String::as_str), &[("PYTHONDONTWRITEBYTECODE", "1")])
+}
+
+/// An example of the trainer. Cargo compiles Burn again for every other selection of packages and targets, so this
+/// selects what others select: in `dev` everything, as the tests do, and in `release` the trainer alone, as the README
+/// says.
+fn example(profile: &str, name: &str) -> Result<PathBuf> {
     let selection: &[&str] =
-        if profile == "dev" { &["--workspace", "--all-targets"] } else { &["-p", "sonoseg", "--example", "infer"] };
+        if profile == "dev" { &["--workspace", "--all-targets"] } else { &["-p", "sonoseg", "--example", name] };
     run("cargo", ["build", "--profile", profile].into_iter().chain(selection.iter().copied()), &[])?;
+    Ok(built(profile).join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// The trainer itself.
+fn program(profile: &str) -> Result<PathBuf> {
+    let selection: &[&str] = if profile == "dev" { &["--workspace", "--all-targets"] } else { &["-p", "sonoseg"] };
+    run("cargo", ["build", "--profile", profile].into_iter().chain(selection.iter().copied()), &[])?;
+    Ok(built(profile).join(format!("sonoseg{}", std::env::consts::EXE_SUFFIX)))
+}
+
+fn built(profile: &str) -> PathBuf {
     let folder = if profile == "dev" { "debug" } else { profile };
-    let name = format!("infer{}", std::env::consts::EXE_SUFFIX);
-    Ok(repository().join("target").join(folder).join("examples").join(name))
+    repository().join("target").join(folder)
 }
 
 /// Our browser side, built as trunk builds the worker (`index.html`): same profile, same features.

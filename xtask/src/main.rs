@@ -37,10 +37,10 @@ fn main() -> Result<()> {
 fn help() {
     println!("cargo xtask app  [trunk option ..]  build the app and serve it on http://{ADDRESS}:{PORT}");
     println!("cargo xtask bench infer [--help]    time the network against PyTorch and ONNX Runtime Web");
+    println!("cargo xtask bench train [--help]    time training steps against PyTorch, and the loader");
     println!("cargo xtask test [step ..]          run everything that CI runs, or only these steps:");
     for step in STEPS {
-        let when = if step.always { "" } else { " (only when named)" };
-        println!("    {:12} {}{when}", step.name, step.what);
+        println!("    {:12} {}", step.name, step.what);
     }
 }
 

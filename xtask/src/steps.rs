@@ -12,8 +12,6 @@ pub(crate) struct Step {
     pub(crate) name: &'static str,
     /// What it checks.
     pub(crate) what: &'static str,
-    /// Runs when nothing is named. The others are run by name until they have passed on a clean machine of CI's size.
-    pub(crate) always: bool,
     /// A step that has to run before it.
     after: Option<&'static str>,
     tools: &'static [Tool],
@@ -22,22 +20,20 @@ pub(crate) struct Step {
 
 /// Every step, in the order in which they run.
 pub(crate) const STEPS: &[Step] = &[
-    Step { name: "fmt", what: "formatting", always: true, after: None, tools: &[], run: fmt },
-    Step { name: "clippy", what: "lints of everything native", always: true, after: None, tools: &[], run: clippy },
-    Step { name: "doc", what: "documentation without broken links", always: true, after: None, tools: &[], run: doc },
+    Step { name: "fmt", what: "formatting", after: None, tools: &[], run: fmt },
+    Step { name: "clippy", what: "lints of everything native", after: None, tools: &[], run: clippy },
+    Step { name: "doc", what: "documentation without broken links", after: None, tools: &[], run: doc },
     Step {
         name: "clippy-wasm",
         what: "lints of app, core and their tests for the browser",
-        always: false,
         after: None,
         tools: &[Tool::WasmTarget],
         run: clippy_wasm,
     },
-    Step { name: "native", what: "tests on the CPU", always: true, after: None, tools: &[Tool::Ffmpeg], run: native },
+    Step { name: "native", what: "tests on the CPU", after: None, tools: &[Tool::Ffmpeg], run: native },
     Step {
         name: "wasm",
         what: "build of the app: sizes, no export wrapper, no autotune",
-        always: true,
         after: None,
         tools: &[Tool::WasmTarget, Tool::WasmBindgen, Tool::Trunk],
         run: wasm::build_and_check,
@@ -45,7 +41,6 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "parity",
         what: "networks and losses on WebGPU in Chromium",
-        always: false,
         after: None,
         tools: &[Tool::WasmTarget, Tool::WasmBindgen, Tool::Chromium, Tool::ChromeDriver],
         run: wasm::parity,
@@ -53,26 +48,18 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "browser",
         what: "the built app in Chromium, from end to end",
-        always: true,
         after: Some("wasm"),
         tools: &[Tool::Chromium, Tool::Ffmpeg],
         run: browser,
     },
-    Step {
-        name: "deny",
-        what: "licences and advisories",
-        always: true,
-        after: None,
-        tools: &[Tool::CargoDeny],
-        run: deny,
-    },
+    Step { name: "deny", what: "licences and advisories", after: None, tools: &[Tool::CargoDeny], run: deny },
 ];
 
 /// All native steps select the same packages, so that dependencies get the same features and are compiled once. (The
 /// part of the app that needs a browser is compiled in the wasm steps only.)
 const NATIVE: [&str; 1] = ["--workspace"];
 
-/// Run the named steps, or those that always run; stop at the first that fails. Ends with a table of what ran and how long it took.
+/// Run the named steps, or all of them; stop at the first that fails. Ends with a table of what ran and how long it took.
 pub(crate) fn test(names: &[String]) -> Result<()> {
     let chosen = choose(names)?;
     let start = Instant::now();
@@ -128,7 +115,7 @@ fn choose(names: &[String]) -> Result<Vec<&'static Step>> {
         bail!("'{unknown}' is not a step. The steps are: {}.", known.join(", "));
     }
     let needed = |step: &Step| {
-        (names.is_empty() && step.always)
+        names.is_empty()
             || names.iter().any(|name| {
                 name == step.name || STEPS.iter().any(|other| other.name == name && other.after == Some(step.name))
             })

@@ -70,6 +70,7 @@ impl Engine {
             Report::ModelRefused { reason } => self.model_refused(&reason),
             Report::Opened(clip) => {
                 let keep = self.inner.with_value(|inner| matches!(inner.job, Some(Job::Show { keep: true, .. })));
+                self.inner.update_value(|inner| inner.opened = Some(clip.file));
                 self.mark(clip.file, Readable::Yes);
                 if !(keep && viewer.clip.with_untracked(|old| old.as_ref().is_some_and(|old| old.file == clip.file))) {
                     viewer.show_clip(clip, motion_is_welcome());

@@ -8,6 +8,8 @@ mod intensity;
 pub use geometry::Crop;
 use serde::{Deserialize, Serialize};
 
+use crate::data::image::Image;
+use crate::data::resize;
 use crate::rng::Rng;
 
 /// How strongly training samples are changed. Zero ranges switch a change off.
@@ -72,8 +74,19 @@ impl Augmentation {
         Self { crop: Crop::whole([height, width]), flip: false, photometry: intensity::Photometry::none() }
     }
 
+    /// A frame cropped, resized to `[size, size]` and changed; `rng` draws the noise of this frame, none = no photometry.
+    pub fn square(&self, frame: &Image, size: usize, rng: Option<&mut Rng>) -> Vec<f32> {
+        let crop = [self.crop.height, self.crop.width];
+        let pixels = self.crop.pixels(&frame.to_grey());
+        let mut square = resize::bilinear_antialiased(&pixels, crop, [size, size]);
+        if let Some(rng) = rng {
+            self.apply(&mut square, size, rng);
+        }
+        square
+    }
+
     /// Change the pixels of a resized square in place: the flip and the photometry.
-    pub fn apply(&self, pixels: &mut [f32], size: usize, rng: &mut Rng) {
+    fn apply(&self, pixels: &mut [f32], size: usize, rng: &mut Rng) {
         if self.flip {
             pixels.chunks_exact_mut(size).for_each(<[f32]>::reverse);
         }

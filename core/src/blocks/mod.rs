@@ -2,6 +2,8 @@
 
 pub mod conv;
 pub mod interpolate;
+pub mod linear;
+pub mod masking;
 pub mod patches;
 pub mod positions;
 pub mod transformer;

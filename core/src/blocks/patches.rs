@@ -1,6 +1,7 @@
 //! Patch embedding: an image cut into squares, one token each.
 
 use burn::module::Module;
+use burn::nn::Initializer;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor};
 
@@ -12,9 +13,13 @@ pub struct PatchEmbed {
 }
 
 impl PatchEmbed {
-    /// A new embedding of `patch` x `patch` squares of `channels` channels into tokens of `width` numbers.
+    /// A new embedding of `patch` x `patch` squares of `channels` channels into tokens of `width` numbers. As in MAE the
+    /// weight is drawn as that of a linear layer (Xavier), and the bias keeps the convolution's own default.
     pub fn new(channels: usize, width: usize, patch: usize, device: &Device) -> Self {
-        Self { proj: Conv2dConfig::new([channels, width], [patch, patch]).with_stride([patch, patch]).init(device) }
+        let mut proj = Conv2dConfig::new([channels, width], [patch, patch]).with_stride([patch, patch]).init(device);
+        let (input, shape) = (channels * patch * patch, [width, channels, patch, patch]);
+        proj.weight = Initializer::XavierUniform { gain: 1.0 }.init_with(shape, Some(input), Some(width), device);
+        Self { proj }
     }
 
     /// Cut and embed. One matrix product: a strided convolution is far slower on every backend.

@@ -1,9 +1,10 @@
 //! The pre-norm transformer block of ViT and MAE (systems.md 1.1), with timm's parameter names.
 
 use burn::module::Module;
-use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Device, Tensor};
 
+use super::linear::linear;
 use crate::kernels::{attention, gelu, layer_norm};
 
 /// `x + attention(norm1(x))`, then `x + mlp(norm2(x))`.
@@ -30,8 +31,8 @@ impl Block {
             attn: Attention::new(width, heads, device),
             norm2: norm(),
             mlp: Mlp {
-                fc1: LinearConfig::new(width, width * mlp_ratio).init(device),
-                fc2: LinearConfig::new(width * mlp_ratio, width).init(device),
+                fc1: linear([width, width * mlp_ratio], device),
+                fc2: linear([width * mlp_ratio, width], device),
             },
             epsilon,
         }
@@ -59,11 +60,7 @@ pub struct Attention {
 impl Attention {
     fn new(width: usize, heads: usize, device: &Device) -> Self {
         assert!(width.is_multiple_of(heads), "{heads} heads do not divide a width of {width}");
-        Self {
-            qkv: LinearConfig::new(width, 3 * width).init(device),
-            proj: LinearConfig::new(width, width).init(device),
-            heads,
-        }
+        Self { qkv: linear([width, 3 * width], device), proj: linear([width, width], device), heads }
     }
 
     /// # Shapes

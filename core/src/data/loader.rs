@@ -19,6 +19,13 @@ pub struct View {
     pub target_shape: [usize; 3],
 }
 
+impl View {
+    /// A view whose task needs no target; a single 0 stands in its place.
+    pub fn without_target(input: Vec<f32>, input_shape: [usize; 3]) -> Self {
+        Self { input, input_shape, target: vec![0.0], target_shape: [1; 3] }
+    }
+}
+
 /// Which samples make a batch, and whether they are changed at random.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchPlan {

@@ -48,6 +48,19 @@ impl Preparation {
             })
             .collect()
     }
+
+    /// What [`Preparation::normalise`] did, undone: pixels in [0, 1], for showing.
+    ///
+    /// # Shapes
+    /// - `input`: row-major `[3, height, width]`, to the same
+    pub fn denormalise(&self, input: &[f32]) -> Vec<f32> {
+        assert!(input.len().is_multiple_of(3), "{} numbers are no image of 3 channels", input.len());
+        let plane = (input.len() / 3).max(1);
+        let channels = input.chunks_exact(plane).zip(self.mean.iter().zip(&self.std));
+        channels
+            .flat_map(|(pixels, (&mean, &std))| pixels.iter().map(move |pixel| pixel * std as f32 + mean as f32))
+            .collect()
+    }
 }
 
 #[cfg(test)]
@@ -62,5 +75,6 @@ mod tests {
         assert_eq!(input.len(), 12);
         assert!((f64::from(input[0]) - (0.5 - 0.485) / 0.229).abs() < 1e-6);
         assert!((f64::from(input[8]) - (0.5 - 0.406) / 0.225).abs() < 1e-6);
+        assert!(preparation.denormalise(&input).iter().all(|pixel| (pixel - 0.5).abs() < 1e-6));
     }
 }

@@ -1,3 +1,4 @@
 //! Losses on tensors.
 
 pub mod overlap;
+pub mod pixels;

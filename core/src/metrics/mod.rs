@@ -1,4 +1,5 @@
 //! Figures of merit. An undefined figure stays NaN and is counted, never replaced.
 
+pub mod bootstrap;
 pub mod needle;
 pub mod overlap;

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::bootstrap::{Interval, interval};
 use super::overlap::mean_defined;
 use crate::data::image::Spacing;
 use crate::needle::{Needle, Point};
-use crate::rng::Rng;
+
+mod intervals;
+
+pub use intervals::NeedleIntervals;
 
 /// What happened on a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +148,7 @@ impl NeedleScores {
             success_2mm: success(2.0),
             success_3mm: success(3.0),
             tip_px_median_misses_infinite: median(&mut with_misses(&frames)),
+            intervals: NeedleIntervals::new(&groups, seed),
             tip_px: statistic(|error| error.tip_px),
             tip_mm: statistic(|error| error.tip_mm),
             entry_px: statistic(|error| error.entry_px),
@@ -215,9 +220,6 @@ pub struct Statistic {
     pub sd: f64,
 }
 
-/// Bootstrap samples behind an interval.
-const RESAMPLES: usize = 1000;
-
 impl Statistic {
     fn new(groups: &[&[NeedleError]], read: fn(&NeedleError) -> f64, seed: u64) -> Self {
         let needles = groups.iter().flat_map(|group| group.iter());
@@ -227,7 +229,7 @@ impl Statistic {
         let mut values = defined.concat();
         let mean = mean_defined(values.iter().copied());
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        let [median_low, median_high] = interval_of_median(&defined, seed);
+        let Interval { low: median_low, high: median_high } = median_interval(&defined, seed);
         Self {
             count: values.len() as u64,
             undefined: (needles - values.len()) as u64,
@@ -289,6 +291,8 @@ pub struct NeedleSummary {
     pub success_3mm: f64,
     /// Median tip error over all visible needles, a missed one counting as infinitely far.
     pub tip_px_median_misses_infinite: f64,
+    /// How sure the figures above are.
+    pub intervals: NeedleIntervals,
     /// Tip error in pixels, over the needles found.
     pub tip_px: Statistic,
     /// Tip error in millimetres.
@@ -342,24 +346,15 @@ fn median(values: &mut [f64]) -> f64 {
     if even { 0.5 * (below.iter().copied().fold(f64::NEG_INFINITY, f64::max) + upper) } else { upper }
 }
 
-/// 95 % percentile interval of the median when whole groups are drawn with replacement; NaN for fewer than two groups.
-fn interval_of_median(groups: &[Vec<f64>], seed: u64) -> [f64; 2] {
-    if groups.len() < 2 {
-        return [f64::NAN; 2];
-    }
-    let mut rng = Rng::stream(seed, "bootstrap", [0, 0]);
-    let mut drawn = Vec::new();
-    let mut medians: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            drawn.clear();
-            for _ in 0..groups.len() {
-                drawn.extend_from_slice(&groups[rng.below(groups.len())]);
-            }
-            median(&mut drawn)
-        })
-        .collect();
-    medians.sort_by(f64::total_cmp);
-    [0.025, 0.975].map(|share| medians[(share * (RESAMPLES - 1) as f64).round() as usize])
+/// Interval of the median over the frames of groups.
+fn median_interval(groups: &[Vec<f64>], seed: u64) -> Interval {
+    let mut frames = Vec::new();
+    let pooled = |drawn: &[&Vec<f64>]| {
+        frames.clear();
+        drawn.iter().for_each(|group| frames.extend_from_slice(group));
+        median(&mut frames)
+    };
+    interval(groups, pooled, seed)
 }
 
 #[cfg(test)]
@@ -413,6 +408,10 @@ mod tests {
         assert_eq!((summary.tip_px.count, summary.tip_px.undefined, summary.tip_px.median), (2, 1, 0.5));
         assert_eq!((summary.tip_mm.count, summary.tip_mm.undefined, summary.tip_mm.median), (1, 2, 0.5));
         assert_eq!(summary.tip_px_median_misses_infinite, 1.0);
+        let shares = summary.intervals;
+        assert_eq!((shares.false_positive_rate.low, shares.false_positive_rate.high), (0.0, 1.0));
+        assert_eq!((shares.miss_rate.low, shares.miss_rate.high), (0.0, 0.5));
+        assert!(shares.success_1mm.low.is_nan(), "only one group has a scale: {shares:?}");
         assert!(summary.groups[2].tip_px.is_nan() && summary.groups[1].success_3mm.is_nan());
         assert!(NeedleScores::default().summary(1).tip_px.median.is_nan());
     }
@@ -420,10 +419,9 @@ mod tests {
     #[test]
     fn the_interval_comes_from_the_groups() {
         let groups: Vec<Vec<f64>> = (0..20).map(|group| vec![f64::from(group); 30]).collect();
-        let [low, high] = interval_of_median(&groups, 5);
+        let Interval { low, high } = median_interval(&groups, 5);
         assert!(low < 9.5 && high > 9.5 && low > 2.0 && high < 17.0, "{low} to {high}");
-        assert_eq!(interval_of_median(&groups, 5), [low, high]);
-        assert!(interval_of_median(&groups[..1], 5)[0].is_nan());
+        assert!(median_interval(&groups[..1], 5).low.is_nan());
         assert_eq!((median(&mut [3.0, 1.0]), median(&mut [5.0, 1.0, 4.0])), (2.0, 4.0));
     }
 }

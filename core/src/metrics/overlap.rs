@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bootstrap::{Interval, interval};
+
 /// Pixels by prediction and truth. Counts add up, so pooled figures come from the sum over a whole evaluation set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -192,6 +194,43 @@ impl OverlapSummary {
     }
 }
 
+/// 95 % intervals of an `OverlapSummary`, by bootstrap over groups.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct OverlapIntervals {
+    /// Of the pooled intersection over union.
+    pub iou: Interval,
+    /// Of the pooled precision.
+    pub precision: Interval,
+    /// Of the pooled recall.
+    pub recall: Interval,
+    /// Of the pooled Dice coefficient.
+    pub dice: Interval,
+    /// Of the mean over the frames that have a target.
+    pub mean_iou_ignore: Interval,
+    /// Of the mean over all frames.
+    pub mean_iou_one: Interval,
+}
+
+impl OverlapIntervals {
+    /// The intervals of frames in their groups. Counts are summed over the groups drawn, then divided.
+    pub fn new(groups: &[Vec<Counts>], seed: u64) -> Self {
+        let sums: Vec<Counts> = groups.iter().map(|group| group.iter().copied().sum()).collect();
+        let pooled =
+            |ratio: fn(&Counts) -> f64| interval(&sums, |drawn| ratio(&drawn.iter().copied().copied().sum()), seed);
+        let mean = |read: fn(&Counts) -> f64| {
+            interval(groups, |drawn| mean_defined(drawn.iter().flat_map(|group| group.iter().map(read))), seed)
+        };
+        Self {
+            iou: pooled(Counts::iou),
+            precision: pooled(Counts::precision),
+            recall: pooled(Counts::recall),
+            dice: pooled(Counts::dice),
+            mean_iou_ignore: mean(Counts::iou_ignore),
+            mean_iou_one: mean(Counts::iou_one),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,5 +264,22 @@ mod tests {
         assert_eq!(planes, [Counts { tp: 1, fp: 0, fn_: 1, tn: 0 }, Counts { tp: 0, fp: 1, fn_: 0, tn: 1 }]);
         let pooled: Counts = planes.into_iter().sum();
         assert_eq!(pooled, Counts { tp: 1, fp: 1, fn_: 1, tn: 1 });
+    }
+
+    #[test]
+    fn intervals_pool_whole_groups() {
+        // Two frames of IoU 0.5, and one of IoU 0 that is much smaller: a draw of both pools to 100 / 210.
+        let large = vec![Counts { tp: 50, fp: 50, fn_: 0, tn: 0 }; 2];
+        let small = vec![Counts { tp: 0, fp: 10, fn_: 0, tn: 90 }];
+        let found = OverlapIntervals::new(&[large.clone(), small.clone()], 2);
+        assert_eq!((found.iou.low, found.iou.high), (0.0, 0.5));
+        assert!(found.recall.low.is_nan(), "only one group has a target: {found:?}");
+        // Among twenty large groups a small one hardly counts for the pooled figure, and a little for the mean of frames.
+        let mut groups = vec![large.clone(); 20];
+        groups.push(small);
+        let found = OverlapIntervals::new(&groups, 2);
+        assert!(found.iou.low > 0.492 && found.iou.high <= 0.5, "{:?}", found.iou);
+        assert!(found.mean_iou_one.low < 0.485 && found.mean_iou_one.high == 0.5, "{:?}", found.mean_iou_one);
+        assert!(OverlapIntervals::new(&[large], 2).iou.low.is_nan());
     }
 }

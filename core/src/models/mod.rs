@@ -1,4 +1,5 @@
 //! Networks: one paper, one file; nothing about training.
 
+pub mod mae;
 pub mod unetr;
 pub mod vit;

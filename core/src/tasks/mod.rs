@@ -6,12 +6,14 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::data::DataError;
+use crate::data::image::Image;
 use crate::data::loader::{Batch, View};
 use crate::data::sample::Sample;
 use crate::metrics::overlap::Counts;
 use crate::rng::Rng;
 use crate::train::layers::LayerRules;
 
+pub mod mae;
 pub mod segment;
 
 /// What a task measures on a batch that it did not learn from.
@@ -21,8 +23,8 @@ pub struct Scores {
     pub loss: f64,
     /// Views.
     pub views: usize,
-    /// Pixels right and wrong, pooled.
-    pub counts: Counts,
+    /// Pixels right and wrong, pooled; none where a task has no masks.
+    pub counts: Option<Counts>,
 }
 
 impl Scores {
@@ -30,7 +32,9 @@ impl Scores {
     pub fn add(&mut self, other: &Self) {
         self.loss += other.loss;
         self.views += other.views;
-        self.counts += other.counts;
+        if let Some(counts) = other.counts {
+            *self.counts.get_or_insert_default() += counts;
+        }
     }
 
     /// Mean loss over the views; NaN when there are none.
@@ -50,14 +54,19 @@ pub trait Task: Sync {
     /// Network inputs and targets of a sample; changed at random when `rng` is given.
     fn views(&self, sample: &Sample, rng: Option<&mut Rng>) -> Result<Vec<View>, DataError>;
 
-    /// The loss of a batch.
+    /// The loss of a batch. `rng` is for what the method itself draws, masks for example; not for augmentation.
     ///
     /// # Shapes
     /// - output: `[1]`
-    fn loss(&self, model: &Self::Model, batch: &Batch) -> Tensor<1>;
+    fn loss(&self, model: &Self::Model, batch: &Batch, rng: &mut Rng) -> Tensor<1>;
 
     /// Measure a batch.
-    fn score(&self, model: &Self::Model, batch: &Batch) -> impl Future<Output = Result<Scores, String>>;
+    fn score(&self, model: &Self::Model, batch: &Batch, rng: &mut Rng) -> impl Future<Output = Result<Scores, String>>;
+
+    /// A picture of what the network makes of a batch, where that says more than scores.
+    fn picture(&self, _: &Self::Model, _: &Batch, _: &mut Rng) -> impl Future<Output = Result<Option<Image>, String>> {
+        async { Ok(None) }
+    }
 
     /// Learning rates and weight decays by layer.
     fn layer_rules(&self, layer_decay: f64, weight_decay: f64) -> LayerRules;

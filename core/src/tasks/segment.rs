@@ -135,19 +135,8 @@ impl Task for Segment {
             }
             None => Augmentation::none(extent),
         };
-        let squares: Vec<Vec<f32>> = sample
-            .frames
-            .iter()
-            .map(|frame| {
-                let crop = [change.crop.height, change.crop.width];
-                let pixels = change.crop.pixels(&frame.to_grey());
-                let mut square = resize::bilinear_antialiased(&pixels, crop, [size, size]);
-                if let Some(rng) = noise.as_deref_mut() {
-                    change.apply(&mut square, size, rng);
-                }
-                square
-            })
-            .collect();
+        let squares: Vec<Vec<f32>> =
+            sample.frames.iter().map(|frame| change.square(frame, size, noise.as_deref_mut())).collect();
         let wanted = match self.frames {
             Frames::VideoMiddle => 1..2,
             Frames::Single | Frames::VideoAll => 0..window,
@@ -162,11 +151,11 @@ impl Task for Segment {
         }])
     }
 
-    fn loss(&self, model: &Unetr, batch: &Batch) -> Tensor<1> {
+    fn loss(&self, model: &Unetr, batch: &Batch, _: &mut Rng) -> Tensor<1> {
         dice_focal(model.forward(batch.input.clone()), batch.target.clone(), &self.loss)
     }
 
-    async fn score(&self, model: &Unetr, batch: &Batch) -> Result<Scores, String> {
+    async fn score(&self, model: &Unetr, batch: &Batch, _: &mut Rng) -> Result<Scores, String> {
         let views = batch.input.dims()[0];
         let logits = model.forward(batch.input.clone());
         let loss = dice_focal(logits.clone(), batch.target.clone(), &self.loss);
@@ -176,10 +165,16 @@ impl Task for Segment {
         let probability = numbers(read(activation::sigmoid(logits)).await?)?;
         let target = numbers(read(batch.target.clone()).await?)?;
         let counts = Counts::from_probability(&probability, &target, 0.5);
-        Ok(Scores { loss: f64::from(loss) * views as f64, views, counts })
+        Ok(Scores { loss: f64::from(loss) * views as f64, views, counts: Some(counts) })
     }
 
     fn layer_rules(&self, layer_decay: f64, weight_decay: f64) -> LayerRules {
-        LayerRules { depth: self.network.encoder.depth, decay: layer_decay, weight_decay, prefix: "encoder.".into() }
+        LayerRules {
+            depth: self.network.encoder.depth,
+            decay: layer_decay,
+            weight_decay,
+            spare_tokens: true,
+            prefix: "encoder.".into(),
+        }
     }
 }

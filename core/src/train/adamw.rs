@@ -3,13 +3,15 @@
 //! Our own, because Burn's optimiser can only be saved by synchronous reads, which a browser cannot do, and because
 //! rates by layer are rules on names here. No reads at all happen in a step.
 
-use burn::module::{Module, ModuleMapper, Param};
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::layers::ParameterRule;
-use crate::checkpoint::StateNames;
+use crate::checkpoint::{CheckpointError, State, StateNames};
 use crate::kernels::{AdamWStep, adamw_step};
 
 /// Settings of [`AdamW`], PyTorch's defaults except for the rate and the decay, which paper 000 gives.
@@ -73,6 +75,102 @@ impl AdamW {
         }
         let mut update = Update { adam: self, grads: &mut grads, rate, rule: &rule, names: StateNames::default() };
         model.map(&mut update)
+    }
+}
+
+impl AdamW {
+    /// Updates so far.
+    pub fn steps(&self) -> i32 {
+        self.steps
+    }
+
+    /// Means and squared means of the gradients by parameter name, in the layout of the parameters here (not
+    /// PyTorch's). Parameters that never had a gradient are not among them.
+    pub async fn moments<M: Module>(&self, model: &M) -> Result<[State; 2], CheckpointError> {
+        struct Collect<'a> {
+            moments: &'a GradientsParams,
+            names: StateNames,
+            found: BTreeMap<String, (Vec<usize>, Tensor<1>)>,
+        }
+        impl ModuleVisitor for Collect<'_> {
+            fn enter_module(&mut self, name: &str, container: &str) {
+                self.names.enter(name, container);
+            }
+            fn exit_module(&mut self, _: &str, _: &str) {
+                self.names.exit();
+            }
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                if let Some(moment) = self.moments.get::<D>(param.id) {
+                    let shape = moment.dims();
+                    let flat = moment.reshape([shape.iter().product::<usize>()]);
+                    self.found.insert(self.names.name(), (shape.to_vec(), flat));
+                }
+            }
+        }
+        let mut states = [State::new(), State::new()];
+        for (state, moments) in states.iter_mut().zip([&self.mean, &self.square]) {
+            let mut collect = Collect { moments, names: StateNames::default(), found: BTreeMap::new() };
+            model.visit(&mut collect);
+            for (name, (shape, tensor)) in collect.found {
+                let failed = |e: &dyn std::fmt::Debug| CheckpointError::Device(format!("{e:?}"));
+                let data = tensor.into_data_async().await.map_err(|e| failed(&e))?;
+                let numbers = data.convert::<f32>().try_into_vec::<f32>().map_err(|e| failed(&e))?;
+                state.insert(name, (shape, numbers));
+            }
+        }
+        Ok(states)
+    }
+
+    /// The optimiser after `steps` updates with the given [`moments`](AdamW::moments). `file` is for the message.
+    pub fn restore<M: Module>(
+        file: &str,
+        config: AdamWConfig,
+        steps: i32,
+        model: &M,
+        moments: [State; 2],
+    ) -> Result<Self, CheckpointError> {
+        struct Fill<'a> {
+            adam: &'a mut AdamW,
+            moments: [State; 2],
+            names: StateNames,
+            problems: Vec<String>,
+        }
+        impl ModuleVisitor for Fill<'_> {
+            fn enter_module(&mut self, name: &str, container: &str) {
+                self.names.enter(name, container);
+            }
+            fn exit_module(&mut self, _: &str, _: &str) {
+                self.names.exit();
+            }
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let name = self.names.name();
+                let parameter = param.val().inner();
+                let [mean, square] = &mut self.moments;
+                match (mean.remove(&name), square.remove(&name)) {
+                    (None, None) => {}
+                    (Some(mean), Some(square)) if mean.0 == parameter.dims() && square.0 == parameter.dims() => {
+                        let device = parameter.device();
+                        let tensor =
+                            |(shape, numbers)| Tensor::<D>::from_data(TensorData::new(numbers, shape), &device);
+                        self.adam.mean.register(param.id, tensor(mean));
+                        self.adam.square.register(param.id, tensor(square));
+                    }
+                    _ => self.problems.push(format!("the moments of {name} do not fit it")),
+                }
+            }
+        }
+        let mut adam = Self::new(config);
+        adam.steps = steps;
+        let mut fill = Fill { adam: &mut adam, moments, names: StateNames::default(), problems: Vec::new() };
+        model.visit(&mut fill);
+        let left =
+            fill.moments.iter().flat_map(State::keys).map(|name| format!("the moments of {name} belong nowhere"));
+        let problems: Vec<String> = fill.problems.iter().cloned().chain(left).collect();
+        if problems.is_empty() {
+            Ok(adam)
+        } else {
+            Err(CheckpointError::Mismatch { name: file.to_owned(), reason: problems.join("; ") })
+        }
     }
 }
 

@@ -18,8 +18,10 @@ pub struct LayerRules {
     pub depth: usize,
     /// Factor per layer; 1 switches the decay off.
     pub decay: f64,
-    /// Weight decay of matrices; vectors, class token and position table have none.
+    /// Weight decay of matrices; vectors have none.
     pub weight_decay: f64,
+    /// True where the class token and the position table have no weight decay (fine-tuning; not in pre-training).
+    pub spare_tokens: bool,
     /// What encoder names start with, for example `encoder.`; every other name counts as the head.
     pub prefix: String,
 }
@@ -38,7 +40,7 @@ impl LayerRules {
             (Some(name), _) if name.starts_with("patch_embed.") => 0,
             _ => self.depth + 1,
         };
-        let spared = ndim == 1 || matches!(inner, Some("cls_token" | "pos_embed"));
+        let spared = ndim == 1 || (self.spare_tokens && matches!(inner, Some("cls_token" | "pos_embed")));
         ParameterRule {
             layer,
             rate_scale: self.decay.powi((self.depth + 1 - layer.min(self.depth + 1)) as i32),
@@ -53,7 +55,8 @@ mod tests {
 
     #[test]
     fn golden_scales_of_vit_b() {
-        let rules = LayerRules { depth: 12, decay: 0.75, weight_decay: 0.05, prefix: "encoder.".into() };
+        let rules =
+            LayerRules { depth: 12, decay: 0.75, weight_decay: 0.05, spare_tokens: true, prefix: "encoder.".into() };
         let scale = |name: &str| rules.of(name, 2).rate_scale;
         assert!((scale("encoder.patch_embed.proj.weight") - 0.023_757_3).abs() < 1e-6);
         assert!((scale("encoder.blocks.0.attn.qkv.weight") - 0.031_676_4).abs() < 1e-6);

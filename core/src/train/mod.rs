@@ -6,11 +6,14 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataError;
+use crate::data::image::Image;
 use crate::data::loader::{BatchPlan, HostBatch, measuring_plans, training_plans};
+use crate::rng::{Rng, splitmix64};
 use crate::tasks::{Scores, Task};
 
 pub mod adamw;
 pub mod layers;
+pub mod resume;
 pub mod schedule;
 
 use adamw::{AdamW, AdamWConfig};
@@ -22,14 +25,18 @@ use schedule::Schedule;
 pub struct TrainConfig {
     /// Passes over the training samples, at most.
     pub epochs: u64,
+    /// Optimiser updates, at most; none = as many as the epochs have.
+    pub steps: Option<u64>,
     /// Samples that are on the device at once.
     pub batch: usize,
     /// Batches whose gradients are averaged for one update.
     pub accumulate: usize,
-    /// Epochs without a better validation loss before stopping; none = never.
-    pub patience: Option<u64>,
+    /// Epochs without a better validation loss before stopping; 0 = never stop for that.
+    pub patience: u64,
     /// Largest number of optimiser updates in an epoch; none = the whole epoch.
     pub updates_per_epoch: Option<usize>,
+    /// What the learning rate of the optimiser is for.
+    pub rate_for: RateFor,
     /// How the learning rate changes.
     pub schedule: Schedule,
     /// The optimiser.
@@ -40,13 +47,87 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             epochs: 20,
+            steps: None,
             batch: 8,
             accumulate: 8,
-            patience: Some(5),
+            patience: 5,
             updates_per_epoch: None,
+            rate_for: RateFor::Update,
             schedule: Schedule::Linear,
             optimiser: AdamWConfig::default(),
         }
+    }
+}
+
+impl TrainConfig {
+    /// The highest learning rate that an update gets.
+    pub fn peak_rate(&self) -> f64 {
+        let samples = (self.batch * self.accumulate.max(1)) as f64;
+        match self.rate_for {
+            RateFor::Update => self.optimiser.learning_rate,
+            RateFor::Samples256 => self.optimiser.learning_rate * samples / 256.0,
+        }
+    }
+}
+
+/// What a learning rate is given for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateFor {
+    /// For an update, of however many samples.
+    Update,
+    /// For an update of 256 samples; scaled to the samples that an update has (MAE's "base learning rate").
+    Samples256,
+}
+
+/// Where a run stands. Everything that the loop must know to go on as if it had never stopped, beside the weights and
+/// the optimiser's moments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Epoch that the next update belongs to, from 0.
+    pub epoch: u64,
+    /// Updates of that epoch that are done.
+    pub step: usize,
+    /// Updates done in all.
+    pub updates: u64,
+    /// Sum of the losses of the epoch's updates.
+    pub loss_sum: f64,
+    /// Lowest validation loss so far.
+    pub best_loss: Option<f64>,
+    /// Highest pooled IoU so far.
+    pub best_iou: Option<f64>,
+    /// Epochs since the validation loss was last better.
+    pub stale: u64,
+}
+
+impl Position {
+    /// Before the first update.
+    pub fn start() -> Self {
+        Self { epoch: 0, step: 0, updates: 0, loss_sum: 0.0, best_loss: None, best_iou: None, stale: 0 }
+    }
+}
+
+/// A run at some point: enough to predict, and enough to go on.
+#[derive(Debug)]
+pub struct Progress<M> {
+    /// The network.
+    pub model: M,
+    /// The optimiser with its moments.
+    pub optimiser: AdamW,
+    /// Where the run stands.
+    pub position: Position,
+}
+
+impl<M: Module> Progress<M> {
+    /// Numbers that the network learns.
+    pub fn parameters(&self) -> usize {
+        self.model.num_params()
+    }
+
+    /// A run that begins with `model`.
+    pub fn begin(model: M, config: &TrainConfig) -> Self {
+        Self { model, optimiser: AdamW::new(config.optimiser.clone()), position: Position::start() }
     }
 }
 
@@ -65,6 +146,8 @@ pub enum Event<'a, M> {
         loss: f64,
         /// Peak learning rate of the update.
         rate: f64,
+        /// The run after the update.
+        progress: &'a Progress<M>,
     },
     /// An epoch is over and measured.
     Epoch {
@@ -76,10 +159,10 @@ pub enum Event<'a, M> {
         val: Scores,
         /// True when the validation loss is the lowest so far.
         best_loss: bool,
-        /// True when the pooled IoU is the highest so far.
+        /// True when the pooled IoU is the highest so far, the loss deciding between equal ones.
         best_iou: bool,
-        /// The network, for saving.
-        model: &'a M,
+        /// The run after the epoch.
+        progress: &'a Progress<M>,
     },
 }
 
@@ -88,9 +171,14 @@ pub enum Event<'a, M> {
 pub enum Flow {
     /// Go on.
     Continue,
+    /// Measure now, as at the end of an epoch, and end.
+    Finish,
     /// End after this event.
     Stop,
 }
+
+/// What an observer fails with.
+pub type ObserverError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How training can fail.
 #[derive(Debug, thiserror::Error)]
@@ -115,8 +203,8 @@ pub enum TrainError {
     #[error("the device failed: {0}")]
     Device(String),
     /// The observer could not do its work, for example write a file.
-    #[error("{0}")]
-    Observer(String),
+    #[error(transparent)]
+    Observer(ObserverError),
 }
 
 /// Gives batches in the order asked for. Native code reads ahead on threads, the browser reads when asked.
@@ -128,80 +216,120 @@ pub trait Feed {
     fn next(&mut self) -> impl Future<Output = Option<Result<HostBatch, DataError>>>;
 }
 
-/// Learn from the samples `train`, measure on `val`, until the epochs are over, patience ends or the observer stops.
-/// Returns the network as it is at the end; the observer saved the best ones.
+/// Learn from the samples `train`, measure on `val`, from where `progress` stands until the epochs are over, patience
+/// ends or the observer stops. Gives the run as it is at the end; the observer saved the best weights.
 ///
-/// `device` is the plain device; the loop turns gradients on by itself.
+/// `device` is the plain device; the loop turns gradients on by itself, and the network must be on the device with
+/// gradients. The same run stopped anywhere and begun again from its [`Progress`] gives the same numbers.
 #[expect(clippy::too_many_arguments, reason = "everything that a run is made of, in the order of its use")]
 pub async fn train<T: Task>(
     task: &T,
-    mut model: T::Model,
+    mut progress: Progress<T::Model>,
     config: &TrainConfig,
     seed: u64,
     [train, val]: [&[usize]; 2],
     feed: &mut impl Feed,
     device: &Device,
-    mut observe: impl AsyncFnMut(Event<'_, T::Model>) -> Result<Flow, String>,
-) -> Result<T::Model, TrainError> {
-    let learning = device.clone().autodiff();
+    mut observe: impl AsyncFnMut(Event<'_, T::Model>) -> Result<Flow, ObserverError>,
+) -> Result<Progress<T::Model>, TrainError> {
     let rules = task.layer_rules(config.optimiser.layer_decay, config.optimiser.weight_decay);
-    let mut optimiser = AdamW::new(config.optimiser.clone());
     let accumulate = config.accumulate.max(1);
     let batches = training_plans(train, config.batch, seed, 0).len();
-    let updates = (batches / accumulate).max(1).min(config.updates_per_epoch.unwrap_or(usize::MAX));
-    let total = updates as f64 * config.epochs as f64;
-    let (mut best_loss, mut best_iou, mut stale) = (f64::INFINITY, f64::NEG_INFINITY, 0);
+    let portion = accumulate.min(batches);
+    let steps = (batches / accumulate).max(1).min(config.updates_per_epoch.unwrap_or(usize::MAX));
+    let total = (steps as u64).saturating_mul(config.epochs).min(config.steps.unwrap_or(u64::MAX));
 
-    for epoch in 0..config.epochs {
-        let mut plans = training_plans(train, config.batch, seed, epoch);
-        plans.truncate(updates * accumulate);
-        let portion = accumulate.min(plans.len());
-        feed.start(plans);
-        let mut epoch_loss = 0.0;
-        for step in 0..updates {
-            let mut sum = GradientsAccumulator::new();
-            let mut step_loss = 0.0;
-            for _ in 0..portion {
-                let batch = next_batch(feed).await?.to_device(&learning);
-                let loss = task.loss(&model, &batch) / portion as f64;
-                let gradients = GradientsParams::from_grads(loss.backward(), &model);
-                sum.accumulate(&model, gradients);
-                step_loss += f64::from(read_scalar(loss.inner()).await?);
+    let patience_ended = |position: &Position| config.patience > 0 && position.stale >= config.patience;
+
+    // A run that stopped after its last update has still to be measured.
+    while !patience_ended(&progress.position) && (progress.position.updates < total || progress.position.step > 0) {
+        let epoch = progress.position.epoch;
+        let plans = training_plans(train, config.batch, seed, epoch);
+        feed.start(plans.into_iter().take(steps * portion).skip(progress.position.step * portion).collect());
+        let mut finish = false;
+        while progress.position.step < steps && progress.position.updates < total && !finish {
+            let step = progress.position.step;
+            let (loss, gradients) =
+                gradients(task, &progress.model, &progress.position, portion, seed, feed, device).await?;
+            if !loss.is_finite() {
+                return Err(TrainError::Diverged { epoch, step, loss });
             }
-            if !step_loss.is_finite() {
-                return Err(TrainError::Diverged { epoch, step, loss: step_loss });
-            }
-            let done = epoch as f64 * updates as f64 + step as f64;
-            let rate = config.optimiser.learning_rate * config.schedule.factor(done, total);
-            model = optimiser.step(model, sum.grads(), rate, |name, axes| rules.of(name, axes));
-            epoch_loss += step_loss / updates as f64;
-            let event = Event::Step { epoch, step, steps: updates, loss: step_loss, rate };
-            if observe(event).await.map_err(TrainError::Observer)? == Flow::Stop {
-                return Ok(model);
+            let rate = config.peak_rate() * config.schedule.factor(progress.position.updates as f64, total as f64);
+            progress.model =
+                progress.optimiser.step(progress.model, gradients, rate, |name, axes| rules.of(name, axes));
+            progress.position.step += 1;
+            progress.position.updates += 1;
+            progress.position.loss_sum += loss;
+            let event = Event::Step { epoch, step, steps, loss, rate, progress: &progress };
+            match observe(event).await.map_err(TrainError::Observer)? {
+                Flow::Continue => {}
+                Flow::Finish => finish = true,
+                Flow::Stop => return Ok(progress),
             }
         }
 
-        let scores = measure(task, &model.valid(), config.batch, val, feed, device).await?;
+        let scores = measure(task, &progress.model.valid(), config.batch, val, seed, feed, device).await?;
+        let position = &mut progress.position;
+        let train_loss = position.loss_sum / position.step as f64;
         let loss = scores.mean_loss();
-        let iou = scores.counts.iou();
-        let (better_loss, better_iou) = (loss < best_loss, iou > best_iou);
-        best_loss = if better_loss { loss } else { best_loss };
-        best_iou = if better_iou { iou } else { best_iou };
-        stale = if better_loss { 0 } else { stale + 1 };
-        let event = Event::Epoch {
-            epoch,
-            train_loss: epoch_loss,
-            val: scores,
-            best_loss: better_loss,
-            best_iou: better_iou,
-            model: &model,
-        };
-        let flow = observe(event).await.map_err(TrainError::Observer)?;
-        if flow == Flow::Stop || config.patience.is_some_and(|patience| stale >= patience) {
+        let iou = scores.counts.map_or(f64::NAN, |counts| counts.iou());
+        let best_loss = loss < position.best_loss.unwrap_or(f64::INFINITY);
+        let highest = position.best_iou.unwrap_or(f64::NEG_INFINITY);
+        // While nothing is found yet every IoU is 0, and the loss alone tells epochs apart.
+        let best_iou = iou > highest || (iou == highest && best_loss);
+        if best_loss {
+            position.best_loss = Some(loss);
+        }
+        if best_iou {
+            position.best_iou = Some(iou);
+        }
+        position.stale = if best_loss { 0 } else { position.stale + 1 };
+        (position.epoch, position.step, position.loss_sum) = (epoch + 1, 0, 0.0);
+        let event = Event::Epoch { epoch, train_loss, val: scores, best_loss, best_iou, progress: &progress };
+        if observe(event).await.map_err(TrainError::Observer)? != Flow::Continue || finish {
             break;
         }
     }
-    Ok(model)
+    Ok(progress)
+}
+
+/// The task's picture of what the network makes of a batch.
+pub async fn picture<T: Task>(
+    task: &T,
+    progress: &Progress<T::Model>,
+    batch: &HostBatch,
+    seed: u64,
+    device: &Device,
+) -> Result<Option<Image>, TrainError> {
+    let mut rng = Rng::stream(seed, "picture", [0, 0]);
+    task.picture(&progress.model.valid(), &batch.to_device(device), &mut rng).await.map_err(TrainError::Device)
+}
+
+/// Mean loss and mean gradients of the next `portion` batches.
+async fn gradients<T: Task>(
+    task: &T,
+    model: &T::Model,
+    position: &Position,
+    portion: usize,
+    seed: u64,
+    feed: &mut impl Feed,
+    device: &Device,
+) -> Result<(f64, GradientsParams), TrainError> {
+    let learning = device.clone().autodiff();
+    let mut sum = GradientsAccumulator::new();
+    let mut mean_loss = 0.0;
+    for part in 0..portion {
+        let batch = next_batch(feed).await?.to_device(&learning);
+        let number = position.updates * portion as u64 + part as u64;
+        let mut rng = Rng::stream(seed, "step", [number, 0]);
+        // Burn's own randomness (dropout) must not depend on what ran before, or a resumed run would differ.
+        learning.seed(splitmix64(seed ^ splitmix64(number)));
+        let loss = task.loss(model, &batch, &mut rng) / portion as f64;
+        let gradients = GradientsParams::from_grads(loss.backward(), model);
+        sum.accumulate(model, gradients);
+        mean_loss += f64::from(read_scalar(loss.inner()).await?);
+    }
+    Ok((mean_loss, sum.grads()))
 }
 
 /// Pooled scores of `model` (without gradients) on the given samples.
@@ -210,6 +338,7 @@ async fn measure<T: Task>(
     model: &T::Model,
     batch: usize,
     samples: &[usize],
+    seed: u64,
     feed: &mut impl Feed,
     device: &Device,
 ) -> Result<Scores, TrainError> {
@@ -217,9 +346,11 @@ async fn measure<T: Task>(
     let count = plans.len();
     feed.start(plans);
     let mut scores = Scores::default();
-    for _ in 0..count {
+    for number in 0..count {
         let batch = next_batch(feed).await?.to_device(device);
-        scores.add(&task.score(model, &batch).await.map_err(TrainError::Device)?);
+        // The same draws after every epoch, so that epochs can be compared.
+        let mut rng = Rng::stream(seed, "measure", [number as u64, 0]);
+        scores.add(&task.score(model, &batch, &mut rng).await.map_err(TrainError::Device)?);
     }
     Ok(scores)
 }

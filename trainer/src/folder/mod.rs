@@ -15,6 +15,7 @@ use anyhow::Result;
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::sample::{Sample, Source};
 use sonoseg_core::data::split::Split;
+use sonoseg_core::recipe::Recipe;
 
 pub(crate) use labels::{LabelRow, read_rows, write_labels};
 pub(crate) use meta::{Ingested, Meta};
@@ -63,9 +64,17 @@ impl Folder {
         Ok(Self { procedures, root: root.to_owned(), windows, window })
     }
 
+    /// The data as a run sees them: windows as long as its network reads, and the class that it looks for.
+    pub(crate) fn for_recipe(root: &Path, recipe: &Recipe) -> Result<Self> {
+        let data = Self::open(root, recipe.network.frames.window())?;
+        Ok(match &recipe.data.class {
+            Some(class) => data.with_class(class)?,
+            None => data,
+        })
+    }
+
     /// The same data with one class of the masks as the foreground, by name or number. Without it every class is, or the
     /// one that `meta.json` chooses.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the recipe key data.class calls it"))]
     pub(crate) fn with_class(mut self, wanted: &str) -> Result<Self, DataError> {
         let known = |name: &str| self.procedures.iter().any(|p| p.class_names().contains(name));
         if wanted.parse::<u8>().is_err() && !known(wanted) {
@@ -129,6 +138,13 @@ impl Folder {
         Ok(samples)
     }
 
+    /// Name of a sample: its procedure and the number of its middle frame.
+    pub(crate) fn id(&self, index: usize) -> String {
+        let (p, first) = self.windows[index];
+        let procedure = &self.procedures[p];
+        format!("{}/{:06}", procedure.id, procedure.number(first + self.window / 2))
+    }
+
     /// Procedure of a sample.
     pub(crate) fn procedure(&self, index: usize) -> &ProcedureFolder {
         &self.procedures[self.windows[index].0]
@@ -149,16 +165,12 @@ impl Source for Folder {
         let procedure = &self.procedures[p];
         let mut frames = Vec::with_capacity(self.window);
         let mut targets = Vec::with_capacity(self.window);
-        let mut middle = 0;
         for position in first..first + self.window {
-            let (number, image, target) = procedure.load(position)?;
-            if position == first + self.window / 2 {
-                middle = number;
-            }
+            let (image, target) = procedure.load(position)?;
             frames.push(image);
             targets.extend(target);
         }
-        Ok(Sample { id: format!("{}/{middle:06}", procedure.id), group: procedure.group().to_owned(), frames, targets })
+        Ok(Sample { id: self.id(index), group: procedure.group().to_owned(), frames, targets })
     }
 }
 

@@ -125,8 +125,13 @@ impl ProcedureFolder {
         label.map(|needle| Target::Needle(*needle))
     }
 
+    /// Number of the frame at a position.
+    pub(super) fn number(&self, index: usize) -> usize {
+        self.frames[index].number
+    }
+
     /// A frame by its position, with what is known about it.
-    pub(super) fn load(&self, index: usize) -> Result<(usize, Image, Option<Target>), DataError> {
+    pub(super) fn load(&self, index: usize) -> Result<(Image, Option<Target>), DataError> {
         let frame = &self.frames[index];
         let name = files::absolute(&frame.path);
         let bytes = fs::read(&frame.path).map_err(|e| DataError::unreadable(name.clone(), e))?;
@@ -140,7 +145,7 @@ impl ProcedureFolder {
             (None, Some(path)) => Some(Target::Mask(self.mask(path, &image)?)),
             (None, None) => None,
         };
-        Ok((frame.number, image, target))
+        Ok((image, target))
     }
 
     fn mask(&self, path: &Path, image: &Image) -> Result<Mask, DataError> {

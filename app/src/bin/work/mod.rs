@@ -79,7 +79,7 @@ impl Work {
                 Err(reason) => tell(&Report::Refused { file, reason }),
             },
             Command::Frames { file, first, count } => {
-                (first..first + count).for_each(|frame| self.send_frame(file, frame))
+                (first..first + count).for_each(|frame| self.send_frame(file, frame));
             }
             Command::Predict { file, frame } => match self.predict(file, frame).await {
                 Ok((report, mask)) => tell_with(&Report::Predicted(report), &mask),

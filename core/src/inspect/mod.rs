@@ -1,0 +1,3 @@
+//! Pictures that show what a network has learned.
+
+pub mod reconstruct;

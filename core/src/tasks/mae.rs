@@ -1,0 +1,121 @@
+//! Masked auto-encoding: hide most patches of a frame and learn to draw them (paper 000; systems.md A-MAE).
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{Scores, Task};
+use crate::augment::{AugmentConfig, Augmentation};
+use crate::blocks::masking::Masking;
+use crate::data::DataError;
+use crate::data::image::Image;
+use crate::data::loader::{Batch, View};
+use crate::data::prepare::Preparation;
+use crate::data::sample::Sample;
+use crate::inspect::reconstruct::{PanelConfig, Reconstruction, panel};
+use crate::losses::pixels::masked_mse;
+use crate::models::mae::{Mae, MaeConfig};
+use crate::rng::Rng;
+use crate::train::layers::LayerRules;
+
+/// What the decoder learns to draw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaeTarget {
+    /// The pixels as the network gets them (paper 000, v1).
+    #[default]
+    Pixels,
+    /// Every patch with its own mean and deviation taken out (v2 to v4).
+    NormalisedPatches,
+}
+
+/// Settings of the task.
+#[derive(Clone, Debug)]
+pub struct MaskedAutoEncoding {
+    /// The network.
+    pub network: MaeConfig,
+    /// Image to network input.
+    pub preparation: Preparation,
+    /// Random changes.
+    pub augment: AugmentConfig,
+    /// What to draw.
+    pub target: MaeTarget,
+}
+
+impl MaskedAutoEncoding {
+    fn masked_loss(&self, model: &Mae, images: Tensor<4>, rng: &mut Rng) -> Tensor<1> {
+        let masking = Masking::draw(rng, images.dims()[0], self.network.patches(), self.network.mask_ratio);
+        let prediction = model.forward(images.clone(), &masking);
+        let normalised = self.target == MaeTarget::NormalisedPatches;
+        masked_mse(images, prediction, &masking, self.network.encoder.patch_size, normalised)
+    }
+}
+
+impl Task for MaskedAutoEncoding {
+    type Model = Mae;
+
+    fn init(&self, device: &Device) -> Mae {
+        self.network.init(device)
+    }
+
+    fn views(&self, sample: &Sample, rng: Option<&mut Rng>) -> Result<Vec<View>, DataError> {
+        let size = self.preparation.size;
+        let frame = &sample.frames[sample.frames.len() / 2];
+        let extent = [frame.height, frame.width];
+        let square = match rng {
+            Some(rng) => {
+                let change = Augmentation::draw(&self.augment, extent, rng);
+                change.square(frame, size, Some(rng))
+            }
+            None => Augmentation::none(extent).square(frame, size, None),
+        };
+        Ok(vec![View::without_target(self.preparation.normalise(&[square]), [3, size, size])])
+    }
+
+    fn loss(&self, model: &Mae, batch: &Batch, rng: &mut Rng) -> Tensor<1> {
+        self.masked_loss(model, batch.input.clone(), rng)
+    }
+
+    async fn score(&self, model: &Mae, batch: &Batch, rng: &mut Rng) -> Result<Scores, String> {
+        let views = batch.input.dims()[0];
+        let loss = self.masked_loss(model, batch.input.clone(), rng);
+        let loss: f32 = loss.into_scalar_async().await.map_err(|e| format!("{e:?}"))?;
+        Ok(Scores { loss: f64::from(loss) * views as f64, views, ..Scores::default() })
+    }
+
+    async fn picture(&self, model: &Mae, batch: &Batch, rng: &mut Rng) -> Result<Option<Image>, String> {
+        let (count, patches) = (batch.input.dims()[0], self.network.patches());
+        let masking = Masking::draw(rng, count, patches, self.network.mask_ratio);
+        let prediction = model.forward(batch.input.clone(), &masking);
+        let [input, prediction] = [batch.input.clone().flatten::<1>(0, 3), prediction.flatten::<1>(0, 2)].map(read);
+        let (input, prediction) = (input.await?, prediction.await?);
+        let each = |numbers: usize| numbers / count;
+        let rows: Vec<Reconstruction<'_>> = input
+            .chunks_exact(each(input.len()))
+            .zip(prediction.chunks_exact(each(prediction.len())))
+            .zip(masking.mask.chunks_exact(patches))
+            .map(|((input, prediction), mask)| Reconstruction { input, prediction, mask })
+            .collect();
+        let config = PanelConfig {
+            preparation: self.preparation.clone(),
+            patch_size: self.network.encoder.patch_size,
+            normalised: self.target == MaeTarget::NormalisedPatches,
+        };
+        Ok(Some(panel(&rows, &config)))
+    }
+
+    fn layer_rules(&self, layer_decay: f64, weight_decay: f64) -> LayerRules {
+        LayerRules {
+            depth: self.network.encoder.depth,
+            decay: layer_decay,
+            weight_decay,
+            prefix: "encoder.".into(),
+            // The class token is a matrix to PyTorch, and MAE's pre-training decays every matrix.
+            spare_tokens: false,
+        }
+    }
+}
+
+async fn read(tensor: Tensor<1>) -> Result<Vec<f32>, String> {
+    let data = tensor.into_data_async().await.map_err(|e| format!("{e:?}"))?;
+    data.try_into_vec().map_err(|e| format!("{e:?}"))
+}

@@ -1,0 +1,303 @@
+//! A model and the classical baseline on the same frames, at the network's size.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::json;
+use sonoseg_core::baseline::{BaselineConfig, brightest_line};
+use sonoseg_core::data::image::{Image, Mask, Spacing};
+use sonoseg_core::data::sample::{Sample, Source, Target};
+use sonoseg_core::data::{DataError, resize};
+use sonoseg_core::metrics::needle::{NeedleError, NeedleScores, NeedleSummary};
+use sonoseg_core::metrics::overlap::{Counts, OverlapIntervals, OverlapSummary};
+use sonoseg_core::needle::{Needle, draw_capsule, fit};
+use sonoseg_core::predict::Predictor;
+
+use crate::files;
+use crate::folder::Folder;
+use crate::terminal::bar;
+
+/// Seed of the bootstrap: the same frames always give the same intervals.
+const BOOTSTRAP_SEED: u64 = 0;
+
+/// The set of all frames.
+pub(crate) const ALL: &str = "all";
+
+/// Whose answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// The network.
+    Model,
+    /// The brightest line.
+    Baseline,
+}
+
+/// How one method did on one frame.
+#[derive(Debug)]
+pub(crate) struct Score {
+    pub(crate) counts: Counts,
+    /// None where the truth is a mask, which has no tip.
+    pub(crate) error: Option<NeedleError>,
+    pub(crate) confidence: f64,
+}
+
+/// One frame with both answers.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// Its number in the data.
+    pub(crate) sample: usize,
+    pub(crate) id: String,
+    pub(crate) group: String,
+    pub(crate) difficulty: String,
+    pub(crate) model: Score,
+    pub(crate) baseline: Score,
+}
+
+impl Frame {
+    pub(crate) fn score(&self, method: Method) -> &Score {
+        match method {
+            Method::Model => &self.model,
+            Method::Baseline => &self.baseline,
+        }
+    }
+}
+
+/// Figures of one method on one set of frames.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) overlap: OverlapSummary,
+    pub(crate) overlap_intervals: OverlapIntervals,
+    /// By procedure; `needle.groups` holds the same procedures.
+    pub(crate) overlap_groups: BTreeMap<String, OverlapSummary>,
+    pub(crate) needle: NeedleSummary,
+}
+
+/// All that was measured.
+#[derive(Debug)]
+pub(crate) struct Evaluation {
+    /// Height and width of the network's input; the figures are in its pixels.
+    pub(crate) size: usize,
+    pub(crate) frames: Vec<Frame>,
+    /// Frames left out because nobody labelled them, or a neighbour that the network reads with them.
+    pub(crate) unlabelled: usize,
+}
+
+impl Evaluation {
+    /// Measure on the given procedures.
+    pub(crate) fn measure(predictor: &Predictor, data: &Folder, groups: &BTreeSet<String>) -> Result<Self> {
+        let samples = data.samples(groups, 1);
+        let size = predictor.header().preparation.size;
+        let progress = bar(samples.len() as u64, "evaluating");
+        let count = samples.len();
+        let mut frames = Vec::with_capacity(count);
+        for sample in samples {
+            frames.extend(measure_frame(predictor, data, sample)?);
+            progress.inc(1);
+        }
+        progress.finish_and_clear();
+        if frames.is_empty() {
+            let names = groups.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let message = format!(
+                "none of the {count} frames of the procedures chosen ({names}) is labelled: label them in \
+                 labels.csv or masks/"
+            );
+            return Err(DataError::Inconsistent(message).into());
+        }
+        let unlabelled = count - frames.len();
+        Ok(Self { size, frames, unlabelled })
+    }
+
+    /// Figures of a method on all frames, and on those of each difficulty.
+    pub(crate) fn figures(&self, method: Method) -> BTreeMap<&str, Figures> {
+        let mut sets: BTreeMap<&str, Vec<&Frame>> = BTreeMap::new();
+        for frame in &self.frames {
+            sets.entry(ALL).or_default().push(frame);
+            sets.entry(&frame.difficulty).or_default().push(frame);
+        }
+        sets.into_iter().map(|(name, frames)| (name, Figures::new(&frames, method))).collect()
+    }
+
+    /// Write `metrics.json` and `per_frame.csv`.
+    pub(crate) fn write(&self, out: &Path) -> Result<()> {
+        let (model, baseline) = (self.figures(Method::Model), self.figures(Method::Baseline));
+        let metrics = json!({ "model": model, "baseline": baseline, "pixels": self.size });
+        files::write(&out.join("metrics.json"), serde_json::to_string_pretty(&metrics)?.as_bytes())?;
+        files::write(&out.join("per_frame.csv"), &self.per_frame()?)
+    }
+
+    fn per_frame(&self) -> Result<Vec<u8>> {
+        let mut rows = csv::Writer::from_writer(Vec::new());
+        for frame in &self.frames {
+            for (method, score) in [("model", &frame.model), ("baseline", &frame.baseline)] {
+                rows.serialize(FrameRow {
+                    method,
+                    frame: &frame.id,
+                    difficulty: &frame.difficulty,
+                    outcome: score.error.map(|error| format!("{:?}", error.outcome)),
+                    confidence: score.confidence,
+                    iou: score.counts.iou_one(),
+                    tp: score.counts.tp,
+                    fp: score.counts.fp,
+                    fn_: score.counts.fn_,
+                    tn: score.counts.tn,
+                    tip_px: score.error.map(|error| error.tip_px),
+                    tip_mm: score.error.map(|error| error.tip_mm),
+                    angle_deg: score.error.map(|error| error.angle_deg),
+                    offset_px: score.error.map(|error| error.offset_px),
+                })?;
+            }
+        }
+        Ok(rows.into_inner()?)
+    }
+}
+
+impl Figures {
+    fn new(frames: &[&Frame], method: Method) -> Self {
+        let mut needles = NeedleScores::default();
+        let mut groups: BTreeMap<String, Vec<Counts>> = BTreeMap::new();
+        for frame in frames {
+            let Score { counts, error, .. } = frame.score(method);
+            if let Some(error) = error {
+                needles.push(&frame.group, *error, counts.tp + counts.fp);
+            }
+            groups.entry(frame.group.clone()).or_default().push(*counts);
+        }
+        let overlap_groups = groups.iter().map(|(name, counts)| (name.clone(), OverlapSummary::new(counts))).collect();
+        let groups: Vec<Vec<Counts>> = groups.into_values().collect();
+        Self {
+            overlap: OverlapSummary::new(&groups.concat()),
+            overlap_intervals: OverlapIntervals::new(&groups, BOOTSTRAP_SEED),
+            overlap_groups,
+            needle: needles.summary(BOOTSTRAP_SEED),
+        }
+    }
+}
+
+/// One row of `per_frame.csv`.
+#[derive(Serialize)]
+struct FrameRow<'a> {
+    method: &'a str,
+    frame: &'a str,
+    difficulty: &'a str,
+    outcome: Option<String>,
+    confidence: f64,
+    iou: f64,
+    tp: u64,
+    fp: u64,
+    #[serde(rename = "fn")]
+    fn_: u64,
+    tn: u64,
+    tip_px: Option<f64>,
+    tip_mm: Option<f64>,
+    angle_deg: Option<f64>,
+    offset_px: Option<f64>,
+}
+
+/// What a method says about one frame, at the network's size.
+struct Answer {
+    mask: Vec<u8>,
+    needle: Option<Needle>,
+    confidence: f64,
+}
+
+/// Both answers on a frame; `None` when it has no label.
+fn measure_frame(predictor: &Predictor, data: &Folder, index: usize) -> Result<Option<Frame>> {
+    let sample = data.load(index)?;
+    let header = predictor.header();
+    let (size, radius) = (header.preparation.size, header.needle.radius_px);
+    let middle = sample.frames.len() / 2;
+    let frame = &sample.frames[middle];
+    let Some(truth) = truth(&sample) else { return Ok(None) };
+    let (extent, square) = ([frame.height, frame.width], [size, size]);
+    let (target, needle) = match truth {
+        Truth::Needle(needle) => {
+            let needle = needle.map(|needle| needle.scaled(extent, square));
+            let empty = || vec![0; size * size];
+            (needle.map_or_else(empty, |needle| draw_capsule(&needle, radius, size, size).classes), Some(needle))
+        }
+        Truth::Mask(mask) => {
+            let classes = resize::nearest(&mask.classes, extent, square);
+            (classes.into_iter().map(|class| u8::from(class > 0)).collect(), None)
+        }
+    };
+    let spacing = square_spacing(frame, size);
+    let score = |answer: &Answer| Score {
+        counts: Counts::from_classes(&answer.mask, &target, 1),
+        error: needle.as_ref().map(|truth| NeedleError::new(answer.needle.as_ref(), truth.as_ref(), spacing)),
+        confidence: answer.confidence,
+    };
+    let baseline = match needle {
+        Some(_) => ask_baseline(frame, size, radius),
+        // Of a class that is no needle, all that is known without learning is that it is somewhere.
+        None => Answer { mask: vec![1; size * size], needle: None, confidence: 0.0 },
+    };
+    Ok(Some(Frame {
+        sample: index,
+        difficulty: data.procedure(index).meta.difficulty.clone().unwrap_or_else(|| "unknown".into()),
+        model: score(&ask_model(predictor, &sample)?),
+        baseline: score(&baseline),
+        id: sample.id,
+        group: sample.group,
+    }))
+}
+
+/// What is known about a sample's middle frame.
+pub(crate) enum Truth {
+    /// The visible needle, or that there is none.
+    Needle(Option<Needle>),
+    /// The pixels of the class.
+    Mask(Mask),
+}
+
+/// The label of a sample's middle frame; `None` when it has none.
+pub(crate) fn truth(sample: &Sample) -> Option<Truth> {
+    // Targets belong to frames one by one only when none is missing.
+    if sample.targets.len() != sample.frames.len() {
+        return None;
+    }
+    Some(match &sample.targets[sample.targets.len() / 2] {
+        Target::Needle(needle) => Truth::Needle(*needle),
+        Target::Mask(mask) => Truth::Mask(mask.clone()),
+    })
+}
+
+/// Size of a pixel of the resized square.
+fn square_spacing(frame: &Image, size: usize) -> Option<Spacing> {
+    let corners = [(0.0, 0.0), (frame.width as f64 - 1.0, frame.height as f64 - 1.0)];
+    let spacing = frame.scale.at(&corners)?;
+    Some(Spacing {
+        x_mm: spacing.x_mm * frame.width as f64 / size as f64,
+        y_mm: spacing.y_mm * frame.height as f64 / size as f64,
+    })
+}
+
+fn ask_model(predictor: &Predictor, sample: &Sample) -> Result<Answer> {
+    let frames: Vec<&Image> = sample.frames.iter().collect();
+    let probability = pollster::block_on(predictor.forward(&predictor.prepare(&frames)))?;
+    let header = predictor.header();
+    let size = header.preparation.size;
+    let needles = header.recipe.data.class.is_none();
+    let found = needles.then(|| fit(&probability, size, size, &header.needle)).flatten();
+    let threshold = header.needle.threshold as f32;
+    Ok(Answer {
+        mask: probability.iter().map(|&p| u8::from(p > threshold)).collect(),
+        needle: found.map(|f| f.needle),
+        confidence: found.map_or(0.0, |f| f.confidence),
+    })
+}
+
+fn ask_baseline(frame: &Image, size: usize, radius: f64) -> Answer {
+    let grey = frame.to_grey();
+    let square = resize::bilinear_antialiased(&grey.pixels, [frame.height, frame.width], [size, size]);
+    let found = brightest_line(&square, size, size, &BaselineConfig::default());
+    Answer {
+        mask: match &found {
+            Some(line) => draw_capsule(&line.needle, radius, size, size).classes,
+            None => vec![0; size * size],
+        },
+        needle: found.as_ref().map(|line| line.needle),
+        confidence: found.map_or(0.0, |line| line.score),
+    }
+}

@@ -1,0 +1,259 @@
+//! What stands in the report of a run, in which order.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::curves;
+use super::document::{Block, Document, Table, duration, number};
+use super::figures;
+use super::origins::{Origin, leaves};
+use super::run_folder::RunFolder;
+use super::worst::Worst;
+use crate::evaluate::measure::{ALL, Evaluation, Method};
+use crate::files;
+
+/// What was measured for the report.
+pub(super) struct Measured {
+    pub(super) evaluation: Evaluation,
+    pub(super) worst: Worst,
+    pub(super) weights: PathBuf,
+    pub(super) parameters: usize,
+    pub(super) data_path: PathBuf,
+    pub(super) groups: BTreeSet<String>,
+}
+
+/// With fewer held-out procedures, intervals say little.
+const FEW: usize = 10;
+
+/// The whole report.
+pub(super) fn document(run: &RunFolder, measured: Option<&Measured>) -> Result<Document> {
+    let mut blocks = vec![Block::Note("Research software. Not for clinical use.".into())];
+    if let Some(about) = run.recipe.get("about").and_then(toml::Value::as_str).filter(|about| !about.is_empty()) {
+        blocks.push(Block::Text(about.to_owned()));
+    }
+    blocks.push(Block::Text(summary(run)));
+    match measured {
+        Some(measured) => figures_of(measured, &mut blocks),
+        None => blocks.push(Block::Text(
+            "This run learned without labels, so there are no masks to measure: what it is good for shows after \
+             fine-tuning."
+                .into(),
+        )),
+    }
+    if let Some(svg) = curves::curves(&run.history)? {
+        blocks.push(Block::Heading("Curves".into()));
+        let alt = "Losses, scores on held-out masks and learning rate over epochs".into();
+        blocks.push(Block::Plot { file: "curves.svg".into(), alt, svg });
+    }
+    let drawn = run.path.join("reconstructions.png");
+    if drawn.exists() {
+        blocks.push(Block::Heading("Reconstructions".into()));
+        let alt = "Frames of held-out procedures as the network saw them and as it drew them".into();
+        blocks.push(Block::Picture { file: "reconstructions.png".into(), alt, png: files::read(&drawn)? });
+    }
+    if let Some(Measured { worst, .. }) = measured.filter(|measured| !measured.worst.pictures.is_empty()) {
+        worst_frames(worst, &mut blocks);
+    }
+    made_with(run, &mut blocks);
+    blocks.push(Block::Heading("Next".into()));
+    blocks.push(Block::Commands(next_commands(run)));
+    Ok(Document { title: format!("Run {}", run.name()), blocks })
+}
+
+/// How long it learned and which weights are best.
+fn summary(run: &RunFolder) -> String {
+    let history = &run.history;
+    let learned = format!(
+        "Learned for {} ({}) in {} from {}; held out: {}.",
+        count(history.epochs.len(), "epoch"),
+        count(history.steps.len(), "update"),
+        duration(history.seconds),
+        count(run.split.train.len(), "procedure"),
+        run.split.val.len()
+    );
+    let Some(best) = history.best() else { return format!("{learned} No epoch is finished yet.") };
+    let scores = if best.val_iou.is_nan() {
+        format!("held-out loss {}", number(best.val_loss, 4))
+    } else {
+        format!("IoU {}, held-out loss {}", number(best.val_iou, 3), number(best.val_loss, 4))
+    };
+    format!("{learned} Best after epoch {}: {scores}.", best.epoch + 1)
+}
+
+fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
+    let Measured { evaluation, weights, parameters, data_path, groups, .. } = measured;
+    let (model, baseline) = (evaluation.figures(Method::Model), evaluation.figures(Method::Baseline));
+    blocks.push(Block::Heading("On held-out procedures".into()));
+    let file = weights.file_name().unwrap_or_default().to_string_lossy();
+    blocks.push(Block::Text(format!(
+        "{} of {} in {}, {file} ({parameters} parameters). Lengths in px are pixels of the {size} x \
+         {size} input of the network; mm stand only where the scale of the frames is known. The baseline is a search \
+         for the brightest line (ridge filter, Hough, RANSAC).",
+        count(evaluation.frames.len(), "frame"),
+        count(groups.len(), "procedure"),
+        files::absolute(data_path),
+        size = evaluation.size,
+    )));
+    if evaluation.unlabelled > 0 {
+        blocks.push(Block::Text(format!("{} frames without a label were left out.", evaluation.unlabelled)));
+    }
+    match groups.len() {
+        0 | 1 => blocks.push(Block::Note(
+            "Only one procedure was held out: there are no intervals, and the figures say little about other procedures."
+                .into(),
+        )),
+        count if count < FEW => blocks.push(Block::Note(format!(
+            "Only {count} procedures were held out: the intervals mean little, and so does a difference between two runs."
+        ))),
+        _ => {}
+    }
+    if let (Some(model_all), Some(baseline_all)) = (model.get(ALL), baseline.get(ALL)) {
+        blocks.push(Block::Table(figures::headline(model_all, baseline_all)));
+        blocks.push(Block::Text(
+            "Intervals: 95 %, by drawing whole procedures with replacement 1000 times, because frames of a procedure are \
+             alike; pooled figures are pooled again in every draw. A dash is a figure that is not defined, or an interval \
+             of fewer than two procedures."
+                .into(),
+        ));
+        if let Some(table) = figures::by_difficulty(&model, &baseline) {
+            blocks.push(Block::Heading("By difficulty".into()));
+            blocks.push(Block::Table(table));
+        }
+        blocks.push(Block::Heading("By procedure".into()));
+        blocks.push(Block::Table(figures::by_procedure(model_all)));
+        blocks.push(Block::Text(
+            "The model only. Errors of tip, angle (degrees) and offset are medians over the needles found. Missed: of the \
+             visible needles; false needles: of the frames without one, as counts, and as shares in the last row."
+                .into(),
+        ));
+    }
+}
+
+fn worst_frames(worst: &Worst, blocks: &mut Vec<Block>) {
+    blocks.push(Block::Heading("Worst frames".into()));
+    blocks.push(Block::Text(
+        "Those with the lowest IoU, at most three of a procedure. Green outline and ring: the true needle and its tip. Blue \
+         tint: the model's mask; yellow line and red dot: its shaft and tip."
+            .into(),
+    ));
+    blocks.push(Block::Gallery {
+        file: "worst.png".into(),
+        alt: "The worst frames with truth and prediction".into(),
+        sheet: worst.sheet.clone(),
+        pictures: worst.pictures.clone(),
+    });
+}
+
+/// Recipe, split and environment.
+fn made_with(run: &RunFolder, blocks: &mut Vec<Block>) {
+    blocks.push(Block::Heading("How it was made".into()));
+    let known = !run.origins.is_empty();
+    let mut recipe = Table::new(if known { &["key", "value", "from"] } else { &["key", "value"] }, 3);
+    for (key, value) in leaves(&run.recipe) {
+        let origin = run.origins.get(&key).map_or("", |&origin| Origin::name(origin)).to_owned();
+        let cells = [key, value.to_string()].into_iter();
+        recipe.rows.push(if known { cells.chain([origin]).collect() } else { cells.collect() });
+    }
+    blocks.push(Block::Folded("Recipe, with every default".into(), recipe));
+    let mut environment = Table::new(&["", ""], 2);
+    for (key, value) in &run.environment {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Null => "–".into(),
+            other => other.to_string(),
+        };
+        environment.rows.push(vec![key.replace('_', " "), text]);
+    }
+    blocks.push(Block::Folded("Environment".into(), environment));
+    let mut split = Table::new(&["side", "procedures", "names"], 3);
+    for (side, names) in [("learned from", &run.split.train), ("held out", &run.split.val)] {
+        let list = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        split.rows.push(vec![side.to_owned(), names.len().to_string(), list]);
+    }
+    blocks.push(Block::Folded("Split".into(), split));
+}
+
+/// What to type next.
+pub(super) fn next_commands(run: &RunFolder) -> Vec<String> {
+    let folder = quoted(&run.path);
+    if !run.marks_needles() {
+        return vec![format!(
+            "sonoseg train recipes/needle-sf-unetr.toml --data DATA --out runs/fine-tuned --init {folder}"
+        )];
+    }
+    let weights = quoted(&run.model());
+    let model = format!("{}.safetensors", run.name().replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_"));
+    vec![
+        format!(
+            "sonoseg predict {weights} CLIP.. --out predictions   # masks, overlays and geometry.csv of clips of your own"
+        ),
+        format!("sonoseg export {weights} --out {model} --dtype f16"),
+        format!("cargo xtask app                                     # then open {model} on the page (Ctrl+Shift+O)"),
+    ]
+}
+
+/// A number with its noun.
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A path as a shell reads it.
+pub(crate) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:\\".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::history::History;
+    use super::super::{html, markdown};
+    use super::*;
+
+    fn run(recipe: &str, origins: &[(&str, Origin)]) -> RunFolder {
+        let line = "{\"epoch\":0,\"step\":0,\"loss\":1.0,\"rate\":0.1,\"seconds\":70.0}\n{\"epoch\":0,\"train_loss\":1.0,\
+                    \"val_loss\":0.5,\"seconds\":71.0}\n";
+        RunFolder {
+            path: "runs/a b".into(),
+            recipe: recipe.parse().unwrap(),
+            history: History::parse(line.as_bytes()),
+            origins: origins.iter().map(|(key, origin)| ((*key).to_owned(), *origin)).collect(),
+            environment: serde_json::from_str("{\"device\": \"CPU\", \"init\": null}").unwrap(),
+            split: serde_json::from_str("{\"train\": [\"p1\", \"p2\"], \"val\": [\"p3\"]}").unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_run_without_labels_has_curves_and_the_next_command_but_no_figures() {
+        let run = run("name = \"m\"\ntask = \"mae\"\nseed = 3", &[("seed", Origin::Setting), ("task", Origin::File)]);
+        let document = document(&run, None).unwrap();
+        let text = markdown::write(&document);
+        for part in [
+            "# Run m",
+            "**Research software. Not for clinical use.**",
+            "Learned for 1 epoch (1 update) in 1 min 11 s from 2 procedures; held out: 1. Best after epoch 1: held-out \
+             loss 0.5000.",
+            "learned without labels",
+            "![Losses, scores on held-out masks and learning rate over epochs](curves.svg)",
+            "| seed | 3 | --set |",
+            "| device | CPU |",
+            "| held out | 1 | p3 |",
+            "--init 'runs/a b'",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        assert!(!text.contains("On held-out procedures") && !text.contains("Worst"));
+        assert!(html::write(&document).contains("<svg role=\"img\""));
+    }
+
+    #[test]
+    fn a_run_that_marks_needles_is_used_next() {
+        let commands = next_commands(&run("name = \"my run\"", &[]));
+        assert!(commands[0].starts_with("sonoseg predict 'runs/a b' CLIP"));
+        assert_eq!(commands[1], "sonoseg export 'runs/a b' --out my_run.safetensors --dtype f16");
+        assert_eq!(quoted(Path::new("a'b")), "'a'\\''b'");
+    }
+}

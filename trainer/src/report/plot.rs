@@ -1,0 +1,286 @@
+//! Line plots as SVG, in colours that people tell apart (Okabe and Ito), light and dark as the reader's screen is.
+
+use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::axis::{Axis, drawable, tick_label};
+
+/// A colour on light and on dark ground.
+type Hue = (RGBColor, &'static str);
+
+const INK: Hue = (RGBColor(0x24, 0x29, 0x2F), "#E6E8EB");
+const QUIET: Hue = (RGBColor(0x66, 0x6E, 0x78), "#A3ABB5");
+const GRID: Hue = (RGBColor(0xE2, 0xE5, 0xE9), "#30363D");
+const PAPER: Hue = (RGBColor(0xFF, 0xFF, 0xFE), "#171A1F");
+const HUES: [Hue; 7] = [
+    (RGBColor(0x00, 0x72, 0xB2), "#56B4E9"),
+    (RGBColor(0xD5, 0x5E, 0x00), "#FF8F40"),
+    (RGBColor(0x00, 0x8F, 0x68), "#2CC79A"),
+    (RGBColor(0xAA, 0x4A, 0x8C), "#E29AC6"),
+    (RGBColor(0x8A, 0x6D, 0x00), "#E6C229"),
+    (RGBColor(0x3D, 0x6B, 0x99), "#8FB8E0"),
+    (RGBColor(0x5F, 0x64, 0x6B), "#C0C4CA"),
+];
+
+/// How a series is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stroke {
+    Line,
+    /// Thin and pale, for what is noisy.
+    Faint,
+    /// A ring at every point.
+    Rings,
+}
+
+/// Values over x, in order of x. Undefined values leave a gap.
+#[derive(Clone, Debug)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    /// Number of its colour.
+    pub(crate) hue: usize,
+    pub(crate) stroke: Stroke,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// Range of the values of a panel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// As wide as they are; logarithmic where that shows more.
+    Fitted,
+    /// From 0.
+    FromZero,
+    /// 0 to 1.
+    Share,
+}
+
+/// One plot over epochs.
+#[derive(Clone, Debug)]
+pub(crate) struct Panel {
+    pub(crate) title: String,
+    pub(crate) values: Values,
+    pub(crate) series: Vec<Series>,
+}
+
+const WIDTH: i32 = 1000;
+const HEIGHT: i32 = 340;
+/// A legend entry: its stroke, the gap after it, and the width of a letter.
+const SWATCH: i32 = 18;
+const GAP: i32 = 6;
+const LETTER: i32 = 7;
+/// More points than this cannot be seen.
+const MOST_POINTS: usize = 600;
+
+/// Draw panels side by side, two in a row. Panels without any value are left out; `None` when none is left.
+pub(crate) fn draw(title: &str, panels: &[Panel]) -> Result<Option<String>> {
+    let panels: Vec<(&Panel, Axis)> = panels.iter().filter_map(|panel| Some((panel, panel.axis()?))).collect();
+    if panels.is_empty() {
+        return Ok(None);
+    }
+    let rows: Vec<&[(&Panel, Axis)]> = panels.chunks(2).collect();
+    let size = (WIDTH as u32, (HEIGHT * rows.len() as i32) as u32);
+    let longest = panels.iter().flat_map(|(panel, _)| panel.drawable()).map(|(x, _)| x).fold(0.0, f64::max);
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        root.fill(&PAPER.0).map_err(failed)?;
+        for (row, panels) in rows.iter().enumerate() {
+            let width = WIDTH / panels.len() as i32;
+            for (column, (panel, axis)) in panels.iter().enumerate() {
+                let corner = (width * column as i32, HEIGHT * row as i32);
+                let area = root.clone().shrink(corner, (width, HEIGHT));
+                draw_panel(&area, panel, axis.clone(), Axis::counting(longest.ceil()))?;
+            }
+        }
+        root.present().map_err(failed)?;
+    }
+    let head = format!("<svg role=\"img\" aria-label=\"{}\" class=\"plot\" ", escaped(title));
+    Ok(Some(svg.replacen("<svg ", &head, 1).replacen(">\n", &format!(">\n{}", style()), 1)))
+}
+
+impl Panel {
+    /// The axis of the values; none when there are none.
+    fn axis(&self) -> Option<Axis> {
+        let values = || self.drawable().map(|(_, y)| y);
+        let fitted = Axis::fitted(values())?;
+        Some(match self.values {
+            Values::Fitted => fitted,
+            Values::FromZero => Axis::from_zero(values().fold(0.0, f64::max)),
+            Values::Share => Axis::share(),
+        })
+    }
+
+    fn drawable(&self) -> impl Iterator<Item = (f64, f64)> {
+        let points = self.series.iter().flat_map(|series| series.points.iter().copied());
+        points.filter(|&(x, y)| drawable(x) && drawable(y))
+    }
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+fn draw_panel(area: &Area<'_>, panel: &Panel, y: Axis, x: Axis) -> Result<()> {
+    let title = if y.is_logarithmic() { format!("{} (logarithmic)", panel.title) } else { panel.title.clone() };
+    area.draw_text(&title, &text(15.0, INK, FontStyle::Bold), (16, 22)).map_err(failed)?;
+    let below = if panel.series.len() > 1 { draw_legend(area, &panel.series, 44)? } else { 44 };
+    let mut chart = ChartBuilder::on(area)
+        .margin_top(below)
+        .margin_right(22)
+        .margin_left(8)
+        .margin_bottom(8)
+        .x_label_area_size(44)
+        .y_label_area_size(56)
+        .build_cartesian_2d(x, y)
+        .map_err(failed)?;
+    chart
+        .configure_mesh()
+        .x_labels(10)
+        .y_labels(6)
+        .max_light_lines(1)
+        .disable_x_mesh()
+        .bold_line_style(GRID.0)
+        .light_line_style(TRANSPARENT)
+        .axis_style(GRID.0)
+        .x_desc("epoch")
+        .label_style(text(12.0, QUIET, FontStyle::Normal))
+        .axis_desc_style(text(12.0, QUIET, FontStyle::Normal))
+        .x_label_formatter(&|&value| tick_label(value))
+        .y_label_formatter(&|&value| tick_label(value))
+        .draw()
+        .map_err(failed)?;
+    for series in &panel.series {
+        let (colour, _) = hue(series.hue);
+        for piece in pieces(&thinned(&series.points)) {
+            match (series.stroke, piece.as_slice()) {
+                (Stroke::Rings, points) => {
+                    let rings = points.iter().map(|&point| Circle::new(point, 6, colour.stroke_width(2)));
+                    chart.draw_series(rings).map(|_| ()).map_err(failed)?;
+                }
+                (_, [alone]) => {
+                    chart.draw_series([Circle::new(*alone, 3, colour.filled())]).map(|_| ()).map_err(failed)?;
+                }
+                (stroke, _) => {
+                    let style =
+                        if stroke == Stroke::Faint { colour.mix(0.4).stroke_width(1) } else { colour.stroke_width(2) };
+                    chart.draw_series(LineSeries::new(piece, style)).map(|_| ()).map_err(failed)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Names beside strokes of their colours, in as many lines as they need; where the plot may begin.
+fn draw_legend(area: &Area<'_>, series: &[Series], top: i32) -> Result<i32> {
+    let (width, _) = area.dim_in_pixel();
+    let (mut x, mut y) = (16, top);
+    for series in series.iter().filter(|series| series.points.iter().any(|&(_, value)| drawable(value))) {
+        let needed = SWATCH + GAP + LETTER * series.name.chars().count() as i32;
+        if x > 16 && x + needed > width as i32 - 16 {
+            (x, y) = (16, y + 18);
+        }
+        let (colour, _) = hue(series.hue);
+        match series.stroke {
+            Stroke::Rings => {
+                area.draw(&Circle::new((x + SWATCH / 2, y), 5, colour.stroke_width(2))).map_err(failed)?;
+            }
+            stroke => {
+                let style =
+                    if stroke == Stroke::Faint { colour.mix(0.4).stroke_width(2) } else { colour.stroke_width(3) };
+                area.draw(&PathElement::new(vec![(x, y), (x + SWATCH, y)], style)).map_err(failed)?;
+            }
+        }
+        area.draw_text(&series.name, &text(12.0, INK, FontStyle::Normal), (x + SWATCH + GAP, y)).map_err(failed)?;
+        x += needed + 2 * SWATCH;
+    }
+    Ok(y + 20)
+}
+
+fn hue(number: usize) -> Hue {
+    HUES[number % HUES.len()]
+}
+
+/// Text of a size in pixels.
+fn text(size: f64, (colour, _): Hue, weight: FontStyle) -> TextStyle<'static> {
+    // The backend divides by 1.24, the ratio of a line to its letters.
+    let font = ("system-ui, sans-serif", size * 1.24, weight).into_font();
+    font.color(&colour).pos(Pos::new(HPos::Left, VPos::Center))
+}
+
+/// Neighbours averaged until the points are few enough.
+fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let portion = points.len().div_ceil(MOST_POINTS).max(1);
+    let mean = |chunk: &[(f64, f64)]| {
+        let count = chunk.len() as f64;
+        (chunk.iter().map(|p| p.0).sum::<f64>() / count, chunk.iter().map(|p| p.1).sum::<f64>() / count)
+    };
+    points.chunks(portion).map(mean).collect()
+}
+
+/// The unbroken pieces of a line.
+fn pieces(points: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
+    let broken = points.split(|&(x, y)| !drawable(x) || !drawable(y));
+    broken.filter(|piece| !piece.is_empty()).map(<[_]>::to_vec).collect()
+}
+
+/// Dark colours for those who look at the dark.
+fn style() -> String {
+    let swap = |(light, dark): &Hue| {
+        let RGBColor(red, green, blue) = light;
+        let light = format!("#{red:02X}{green:02X}{blue:02X}");
+        format!(".plot [fill=\"{light}\"]{{fill:{dark}}}.plot [stroke=\"{light}\"]{{stroke:{dark}}}")
+    };
+    let rules: String = HUES.iter().chain(&[INK, QUIET, GRID, PAPER]).map(swap).collect();
+    format!("<style>@media (prefers-color-scheme:dark){{{rules}}}</style>\n")
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
+
+fn failed(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow!("the plot cannot be drawn: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn panel(name: &str, points: &[(f64, f64)], stroke: Stroke) -> Panel {
+        let series = Series { name: name.into(), hue: 0, stroke, points: points.to_vec() };
+        Panel { title: "loss".into(), values: Values::Fitted, series: vec![series] }
+    }
+
+    #[test]
+    fn any_history_can_be_drawn() {
+        let nan = f64::NAN;
+        let tries: [&[(f64, f64)]; 6] = [
+            &[(1.0, 0.5)],
+            &[(1.0, 0.0), (2.0, 0.0)],
+            &[(1.0, nan), (2.0, 3.0), (3.0, nan), (4.0, f64::INFINITY), (5.0, -2.0)],
+            &[(1.0, 1e-9), (2.0, 1e9)],
+            &[(0.0, 5e-324), (1.0, 1e99)],
+            &[(1.0, -1e99), (2.0, 1e99), (3.0, 1e308)],
+        ];
+        for points in tries {
+            for stroke in [Stroke::Line, Stroke::Faint, Stroke::Rings] {
+                let svg = draw("t", &[panel("a", points, stroke)]).unwrap().unwrap();
+                assert!(svg.starts_with("<svg role=") && svg.trim_end().ends_with("</svg>"), "{points:?}");
+                assert!(!svg.contains("NaN") && !svg.contains("inf"), "{points:?}: {svg}");
+            }
+        }
+        assert!(draw("t", &[panel("a", &[(1.0, nan)], Stroke::Line)]).unwrap().is_none());
+    }
+
+    #[test]
+    fn names_are_escaped_and_long_lines_thinned() {
+        let points: Vec<(f64, f64)> = (0..10_000).map(|i| (f64::from(i), f64::from(i % 7))).collect();
+        let mut one = panel("x<y & z", &points, Stroke::Faint);
+        one.series.push(Series { name: "best".into(), hue: 1, stroke: Stroke::Rings, points: vec![(5.0, 5.0)] });
+        let svg = draw("a \"b\" <c>", &[one]).unwrap().unwrap();
+        assert!(svg.contains("x&lt;y &amp; z") && svg.contains("aria-label=\"a &quot;b&quot; &lt;c>\""));
+        assert!(svg.len() < 20_000, "{} bytes", svg.len());
+        let means = thinned(&points);
+        assert_eq!((means.len(), means[0]), (589, (8.0, means[0].1)));
+    }
+}

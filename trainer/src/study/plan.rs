@@ -1,0 +1,215 @@
+//! A study: dependent runs described in one TOML file, laid out as commands that anything can execute.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Deserialize;
+use sonoseg_core::recipe::{Recipe, RecipeError, TaskName};
+
+use crate::failure::Usage;
+use crate::files;
+use crate::report::quoted;
+
+/// The file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Study {
+    /// Short name.
+    pub(crate) name: String,
+    /// What it asks, for the report.
+    pub(crate) about: String,
+    /// What the reader should know before believing the numbers; by scale, `every` for all.
+    #[serde(default)]
+    pub(crate) remarks: BTreeMap<String, String>,
+    /// Names of the scales, with what each one changes in every run.
+    scales: BTreeMap<String, Scale>,
+    /// The runs. A run comes after the one that it starts from.
+    pub(crate) runs: Vec<Run>,
+}
+
+/// Settings that fit a study to a machine.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Scale {
+    /// For every run.
+    every: Vec<String>,
+    /// For pre-training runs.
+    mae: Vec<String>,
+    /// For segmentation runs.
+    segment: Vec<String>,
+}
+
+/// One run of a study.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Run {
+    /// Folder name.
+    pub(crate) name: String,
+    /// What it is called in tables.
+    pub(crate) label: String,
+    /// Recipe file, from the study's folder.
+    recipe: PathBuf,
+    /// Settings by scale; `every` for all scales.
+    #[serde(default)]
+    settings: BTreeMap<String, Vec<String>>,
+    /// The run, or the input, that it starts from.
+    #[serde(default)]
+    pub(crate) init: Option<String>,
+    /// The input that it learns from; without it, the study's data.
+    #[serde(default)]
+    data: Option<String>,
+    /// Scales that have this run; none = all. Elsewhere an input of this name takes its place.
+    #[serde(default)]
+    scales: Option<BTreeSet<String>>,
+    /// What the paper measured: pooled IoU, recall and precision, in percent.
+    #[serde(default)]
+    pub(crate) published: Option<[f64; 3]>,
+}
+
+/// A run with its commands.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    pub(crate) run: Run,
+    pub(crate) task: TaskName,
+    pub(crate) folder: PathBuf,
+    /// Runs of an earlier stage must be done before this one starts.
+    pub(crate) stage: usize,
+    /// Arguments of `sonoseg`, to be executed one after the other; each does nothing where it is done already.
+    pub(crate) commands: Vec<Vec<String>>,
+}
+
+/// Where a study runs.
+pub(crate) struct Place<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) data: &'a Path,
+    pub(crate) out: &'a Path,
+    pub(crate) scale: &'a str,
+    pub(crate) device: &'a str,
+    /// Data folders and model files by name.
+    pub(crate) inputs: &'a BTreeMap<String, PathBuf>,
+}
+
+impl Study {
+    /// Read a study.
+    pub(crate) fn open(file: &Path) -> Result<Self> {
+        let name = files::absolute(file);
+        let study: Self = toml::from_str(&files::read_text(file)?)
+            .map_err(|e| RecipeError::Invalid { name, reason: e.to_string() })?;
+        Ok(study)
+    }
+
+    /// The runs of a scale in an order in which they can be executed.
+    pub(crate) fn plan(&self, place: &Place<'_>) -> Result<Vec<Planned>> {
+        let invalid = |reason: String| RecipeError::Invalid { name: files::absolute(place.file), reason };
+        let Some(scale) = self.scales.get(place.scale) else {
+            let known: Vec<&String> = self.scales.keys().collect();
+            return Err(Usage(format!("--scale {}: the study has {known:?}", place.scale)).into());
+        };
+        let here = |run: &&Run| run.scales.as_ref().is_none_or(|scales| scales.contains(place.scale));
+        let mut planned: Vec<Planned> = Vec::new();
+        for run in self.runs.iter().filter(here) {
+            let recipe = place.file.parent().unwrap_or(Path::new("")).join(&run.recipe);
+            let parsed = Recipe::parse(&files::absolute(&recipe), &files::read_text(&recipe)?, &[])?;
+            // A run's own settings say the task, where it uses a recipe for another one.
+            let own: Vec<String> =
+                ["every", place.scale].iter().filter_map(|key| run.settings.get(*key)).flatten().cloned().collect();
+            let task = if own.iter().any(|setting| setting == "task=mae") { TaskName::Mae } else { parsed.task };
+            let of_task = match task {
+                TaskName::Mae => &scale.mae,
+                TaskName::Segment => &scale.segment,
+            };
+            let settings: Vec<&String> = scale.every.iter().chain(of_task).chain(&own).collect();
+            let mut stage = 0;
+            let init = match &run.init {
+                None => None,
+                Some(name) => match planned.iter().find(|other| other.run.name == *name) {
+                    Some(other) => {
+                        stage = other.stage + 1;
+                        Some(other.folder.clone())
+                    }
+                    None => Some(input(place, name).map_err(|reason| invalid(format!("run {}: {reason}", run.name)))?),
+                },
+            };
+            let data = match &run.data {
+                None => place.data.to_owned(),
+                Some(name) => input(place, name).map_err(|reason| invalid(format!("run {}: {reason}", run.name)))?,
+            };
+            let folder = place.out.join("runs").join(&run.name);
+            let path = |path: &Path| path.display().to_string();
+            let mut words = vec!["train".to_owned(), path(&recipe)];
+            let options = [("--data", path(&data)), ("--out", path(&folder)), ("--device", place.device.to_owned())];
+            words.extend(options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]));
+            words.push("--continue".into());
+            words.extend(init.iter().flat_map(|init| ["--init".to_owned(), path(init)]));
+            words.extend(settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting.clone()]));
+            let mut commands = vec![words];
+            if task == TaskName::Segment {
+                let out = path(&folder.join(EVALUATION));
+                let words = ["evaluate", &path(&folder), "--data", &path(&data), "--split", "val", "--out", &out];
+                commands.push(words.map(str::to_owned).to_vec());
+            }
+            planned.push(Planned { run: run.clone(), task, folder, stage, commands });
+        }
+        Ok(planned)
+    }
+}
+
+/// Folder of a run that its held-out measures lie in.
+pub(crate) const EVALUATION: &str = "evaluation";
+
+fn input(place: &Place<'_>, name: &str) -> Result<PathBuf, String> {
+    place.inputs.get(name).cloned().ok_or_else(|| {
+        format!("`{name}` is neither an earlier run at this scale nor an input: give it with --input {name}=PATH")
+    })
+}
+
+/// A command as a shell reads it.
+pub(crate) fn shell(words: &[String]) -> String {
+    let words = words.iter().map(|word| quoted(Path::new(word)));
+    std::iter::once("sonoseg".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table4() -> (PathBuf, Study) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/studies/needle-table4.toml");
+        let study = Study::open(&file).unwrap();
+        (file, study)
+    }
+
+    fn plan(scale: &str, input: &str) -> Result<Vec<Planned>> {
+        let (file, study) = table4();
+        let inputs = BTreeMap::from([(input.to_owned(), PathBuf::from("given"))]);
+        let (data, out) = (Path::new("my data"), Path::new("out"));
+        study.plan(&Place { file: &file, data, out, scale, device: "flex", inputs: &inputs })
+    }
+
+    #[test]
+    fn table_4_has_its_eight_rows_at_both_scales_and_every_recipe_of_it_can_be_run() {
+        for (scale, input, pretraining) in [("tiny", "natural", 5), ("paper", "general", 4)] {
+            let planned = plan(scale, input).unwrap();
+            let count = |task| planned.iter().filter(|run| run.task == task).count();
+            assert_eq!((count(TaskName::Mae), count(TaskName::Segment)), (pretraining, 8), "{scale}");
+            for words in planned.iter().map(|run| &run.commands[0]) {
+                let settings: Vec<String> =
+                    words.windows(2).filter(|pair| pair[0] == "--set").map(|pair| pair[1].clone()).collect();
+                Recipe::parse(&words[1], &files::read_text(Path::new(&words[1])).unwrap(), &settings).unwrap();
+            }
+        }
+        let message = plan("paper", "natural").unwrap_err().to_string();
+        assert!(message.contains("--input general=PATH"), "{message}");
+        assert!(plan("huge", "natural").unwrap_err().to_string().contains("paper"));
+    }
+
+    #[test]
+    fn a_run_comes_a_stage_after_the_one_that_it_starts_from() {
+        let planned = plan("tiny", "natural").unwrap();
+        let stage = |name: &str| planned.iter().find(|run| run.run.name == name).unwrap().stage;
+        assert_eq!(["general", "mae-v2", "sf-v2", "sf-none"].map(stage), [0, 1, 2, 0]);
+        let line = shell(&planned.last().unwrap().commands[0]);
+        assert!(line.contains("--data 'my data'") && line.contains("--init out/runs/general"), "{line}");
+    }
+}

@@ -1,0 +1,100 @@
+//! Too little memory: halve the samples that are on the device at once, and accumulate twice as many portions.
+//!
+//! On the CPU nothing tells when memory runs out before the system ends the program, so what an update needs is measured
+//! on one sample first (Linux; elsewhere only `--memory` and what the system says about itself are known).
+
+use anyhow::{Result, bail};
+use burn::tensor::Device;
+use sonoseg_core::data::loader::{BatchPlan, HostBatch};
+use sonoseg_core::rng::Rng;
+use sonoseg_core::tasks::Task;
+use sonoseg_core::train::Progress;
+use sysinfo::System;
+
+use super::setup::Setup;
+use crate::failure::OutOfMemory;
+use crate::terminal::warn;
+
+/// Bytes of a number.
+const NUMBER: u64 = 4;
+
+/// Make the micro-batch of `setup` fit into the memory: `limit`, or what is free.
+pub(super) fn fit<T: Task>(
+    limit: Option<u64>,
+    task: &T,
+    progress: &Progress<T::Model>,
+    setup: &mut Setup,
+    device: &Device,
+) -> Result<()> {
+    let Some(before) = peak() else { return Ok(()) };
+    let config = &setup.recipe.train;
+    let plan = BatchPlan { epoch: 0, samples: vec![setup.learn[0]], augmented: true };
+    let one = HostBatch::make(&setup.data, &plan, setup.recipe.seed, &|sample, rng| task.views(sample, rng))?;
+    let batch = one.to_device(&device.clone().autodiff());
+    let mut rng = Rng::stream(setup.recipe.seed, "memory", [0, 0]);
+    let gradients = task.loss(&progress.model, &batch, &mut rng).backward();
+    drop(gradients);
+    let Some(after) = peak() else { return Ok(()) };
+
+    // Weights, gradients, and the sums and moments that the optimiser keeps.
+    let parameters = progress.parameters() as u64 * NUMBER;
+    let sample = (after - before).saturating_sub(parameters).max(NUMBER);
+    let fixed = 4 * parameters;
+    let free = limit.unwrap_or_else(available);
+    let Some((batch, accumulate)) = portions([config.batch, config.accumulate.max(1)], fixed, sample, free) else {
+        bail!(OutOfMemory { needed: fixed + sample, free });
+    };
+    if batch < config.batch {
+        warn(format!(
+            "an update with {} samples at once needs about {} MB, and {} MB are free: {batch} at once and {accumulate} \
+             times instead. The weights come out the same up to rounding",
+            config.batch,
+            (fixed + sample * config.batch as u64) >> 20,
+            free >> 20
+        ));
+        setup.recipe.train.batch = batch;
+        setup.recipe.train.accumulate = accumulate;
+    }
+    Ok(())
+}
+
+/// Samples at once and portions of an update, the first halved and the second doubled until `free` bytes are enough for
+/// `fixed` bytes and `sample` bytes a sample. None when not even one sample fits.
+fn portions([mut batch, mut accumulate]: [usize; 2], fixed: u64, sample: u64, free: u64) -> Option<(usize, usize)> {
+    while fixed + sample * batch as u64 > free {
+        if batch == 1 {
+            return None;
+        }
+        batch = batch.div_ceil(2);
+        accumulate *= 2;
+    }
+    Some((batch, accumulate))
+}
+
+/// The most memory that this program has used so far, in bytes, where the system tells.
+fn peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
+}
+
+/// Free memory in bytes, of the container where there is one.
+fn available() -> u64 {
+    let mut system = System::new();
+    system.refresh_memory();
+    let free = system.available_memory();
+    system.cgroup_limits().map_or(free, |limits| free.min(limits.free_memory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portions_halve_until_they_fit() {
+        assert_eq!(portions([8, 8], 100, 10, 180), Some((8, 8)));
+        assert_eq!(portions([8, 8], 100, 10, 179), Some((4, 16)));
+        assert_eq!(portions([8, 1], 100, 10, 110), Some((1, 8)));
+        assert_eq!(portions([8, 1], 100, 10, 109), None);
+    }
+}

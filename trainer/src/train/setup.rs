@@ -1,0 +1,195 @@
+//! What a run is made of before its first step: recipe, data, split, device; new, or read back from its folder.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use sonoseg_core::data::DataError;
+use sonoseg_core::data::split::Split;
+use sonoseg_core::recipe::{Recipe, TaskName};
+use sonoseg_core::train::Position;
+
+use crate::args::Train;
+use crate::device::{self, Chosen};
+use crate::failure::Usage;
+use crate::files;
+use crate::folder::Folder;
+use crate::report::origins::origins;
+use crate::terminal::say;
+
+/// The file that a run is taken up again from.
+pub(super) const RESUME: &str = "resume.safetensors";
+
+/// Written when a run has ended of its own accord.
+const FINISHED: &str = "finished.json";
+
+/// A run that can begin.
+pub(super) struct Setup {
+    pub(super) folder: PathBuf,
+    pub(super) recipe: Recipe,
+    pub(super) data_path: PathBuf,
+    pub(super) data: Folder,
+    pub(super) split: Split,
+    pub(super) learn: Vec<usize>,
+    pub(super) hold: Vec<usize>,
+    pub(super) device: Chosen,
+    pub(super) resumed: bool,
+}
+
+/// `environment.json`: where and on what the run was made.
+#[derive(Debug, Serialize, Deserialize)]
+struct Environment {
+    sonoseg: String,
+    system: String,
+    device: String,
+    data: PathBuf,
+    init: Option<PathBuf>,
+    train_samples: usize,
+    val_samples: usize,
+}
+
+impl Setup {
+    /// A new run, or the one that `--resume` names.
+    pub(super) fn of(verb: &Train) -> Result<Self> {
+        match (&verb.resume, &verb.out) {
+            (Some(folder), _) => Self::resume(verb, folder),
+            (None, Some(folder)) if verb.or_continue && folder.join(RESUME).exists() => {
+                let recipe = Self::new_recipe(verb)?;
+                let path = folder.join("recipe.toml");
+                if files::read_text(&path)? != recipe.to_toml() {
+                    let message = format!(
+                        "{} was begun with other settings: choose another --out, or remove it",
+                        files::absolute(folder)
+                    );
+                    return Err(DataError::Inconsistent(message).into());
+                }
+                Self::resume(verb, folder)
+            }
+            _ => Self::begin(verb),
+        }
+    }
+
+    fn new_recipe(verb: &Train) -> Result<Recipe> {
+        let path = verb.recipe.as_deref().unwrap_or(Path::new(""));
+        Ok(Recipe::parse(&files::absolute(path), &files::read_text(path)?, &verb.all_settings())?)
+    }
+
+    fn begin(verb: &Train) -> Result<Self> {
+        let (Some(data_path), Some(folder)) = (&verb.data, &verb.out) else {
+            return Err(Usage("a new run needs RECIPE, --data and --out".into()).into());
+        };
+        if folder.exists() && !verb.or_continue {
+            let message = format!(
+                "{} exists already: choose another --out, or go on with it by --resume {}",
+                files::absolute(folder),
+                folder.display()
+            );
+            return Err(DataError::Inconsistent(message).into());
+        }
+        let recipe = Self::new_recipe(verb)?;
+        let setup = Self::open(verb, folder, recipe, data_path, None)?;
+        setup.write(verb)?;
+        Ok(setup)
+    }
+
+    fn resume(verb: &Train, folder: &Path) -> Result<Self> {
+        if !folder.join(RESUME).exists() {
+            let message = format!("{} is no run that can be resumed: it has no {RESUME}", files::absolute(folder));
+            return Err(DataError::Inconsistent(message).into());
+        }
+        let path = folder.join("recipe.toml");
+        let recipe = Recipe::parse(&files::absolute(&path), &files::read_text(&path)?, &verb.all_settings())?;
+        let path = folder.join("environment.json");
+        let environment: Environment = serde_json::from_str(&files::read_text(&path)?)
+            .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
+        let path = folder.join("splits.json");
+        let split = serde_json::from_str(&files::read_text(&path)?)
+            .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
+        let data = verb.data.as_ref().unwrap_or(&environment.data);
+        let setup = Self::open(verb, folder, recipe, data, Some(split))?;
+        if setup.learn.len() != environment.train_samples || setup.hold.len() != environment.val_samples {
+            let message = format!(
+                "the run began with {} samples to learn from and {} held out, and {} has {} and {}: give the same data, \
+                 or begin a new run with --init",
+                environment.train_samples,
+                environment.val_samples,
+                files::absolute(data),
+                setup.learn.len(),
+                setup.hold.len()
+            );
+            return Err(DataError::Inconsistent(message).into());
+        }
+        Ok(setup)
+    }
+
+    fn open(verb: &Train, folder: &Path, recipe: Recipe, data_path: &Path, split: Option<Split>) -> Result<Self> {
+        let resumed = split.is_some();
+        let data = Folder::for_recipe(data_path, &recipe)?;
+        let split = match split {
+            Some(split) => split,
+            None => data.split(recipe.data.val_share, recipe.seed)?,
+        };
+        let stride = recipe.data.stride;
+        let samples = |groups: &BTreeSet<String>| match recipe.task {
+            TaskName::Segment => data.labelled_samples(groups, stride),
+            TaskName::Mae => Ok(data.samples(groups, stride)),
+        };
+        let (learn, hold) = (samples(&split.train)?, samples(&split.val)?);
+        Ok(Self {
+            folder: folder.to_owned(),
+            recipe,
+            data_path: data_path.to_owned(),
+            data,
+            split,
+            learn,
+            hold,
+            device: device::choose(verb.device)?,
+            resumed,
+        })
+    }
+
+    fn write(&self, verb: &Train) -> Result<()> {
+        files::write(&self.folder.join("recipe.toml"), self.recipe.to_toml().as_bytes())?;
+        let table = |text: &str| text.parse::<toml::Table>().unwrap_or_default();
+        let file = verb.recipe.as_deref().map(files::read_text).transpose()?.unwrap_or_default();
+        let origins = origins(&table(&self.recipe.to_toml()), &table(&file), &verb.all_settings());
+        files::write(&self.folder.join("origins.json"), serde_json::to_string_pretty(&origins)?.as_bytes())?;
+        files::write(&self.folder.join("splits.json"), serde_json::to_string_pretty(&self.split)?.as_bytes())?;
+        let environment = Environment {
+            sonoseg: env!("CARGO_PKG_VERSION").into(),
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            device: self.device.name.clone(),
+            data: std::path::absolute(&self.data_path)?,
+            init: verb.init.clone(),
+            train_samples: self.learn.len(),
+            val_samples: self.hold.len(),
+        };
+        files::write(&self.folder.join("environment.json"), serde_json::to_string_pretty(&environment)?.as_bytes())
+    }
+
+    /// True when the run ended of its own accord.
+    pub(super) fn finished(&self) -> bool {
+        self.folder.join(FINISHED).exists()
+    }
+
+    /// Note that the run ended of its own accord, and where.
+    pub(super) fn finish(&self, position: &Position) -> Result<()> {
+        files::write(&self.folder.join(FINISHED), serde_json::to_string_pretty(position)?.as_bytes())
+    }
+
+    /// What is about to happen, in one line.
+    pub(super) fn announce(&self) {
+        say(format!(
+            "{}: {} samples of {} groups to learn from, {} of {} held out, {} x {} samples an update, on {}",
+            self.recipe.name,
+            self.learn.len(),
+            self.split.train.len(),
+            self.hold.len(),
+            self.split.val.len(),
+            self.recipe.train.accumulate.max(1),
+            self.recipe.train.batch,
+            self.device.name
+        ));
+    }
+}
