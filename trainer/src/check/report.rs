@@ -12,6 +12,9 @@ use super::scan::Scanned;
 use crate::files;
 use crate::terminal::say;
 
+/// Lines about one kind of problem.
+const SHOWN_OF_A_KIND: usize = 5;
+
 /// Everything, as the JSON file has it.
 #[derive(Serialize)]
 pub(super) struct Report {
@@ -111,11 +114,31 @@ impl Report {
             let shares = totals.class_shares.iter().map(|(name, share)| format!("{name} {:.2} %", 100.0 * share));
             say(format!("pixels of the masks: {}", shares.collect::<Vec<_>>().join(", ")));
         }
-        for problem in &self.problems {
-            say(problem);
-        }
+        lines(&self.problems).iter().for_each(say);
         say(format!("{} errors, {} warnings", self.count(Level::Error), self.count(Level::Warning)));
     }
+}
+
+/// The problems for people: what is the same in several procedures is told once, and no kind fills the screen.
+fn lines(problems: &[Problem]) -> Vec<String> {
+    let mut kinds: Vec<Vec<Problem>> = Vec::new();
+    for problem in problems {
+        let kind = kinds.iter_mut().find(|kind| (kind[0].level, kind[0].kind) == (problem.level, problem.kind));
+        match kind {
+            Some(kind) => match kind.iter_mut().find(|other| other.what == problem.what) {
+                Some(same) => same.places.extend(problem.places.iter().cloned()),
+                None => kind.push(problem.clone()),
+            },
+            None => kinds.push(vec![problem.clone()]),
+        }
+    }
+    let told = |kind: Vec<Problem>| {
+        let more = kind.len().saturating_sub(SHOWN_OF_A_KIND);
+        let rest =
+            (more > 0).then(|| format!("         {:<16} .. and {more} more like these: see --json", kind[0].kind));
+        kind.into_iter().take(SHOWN_OF_A_KIND).map(|problem| problem.to_string()).chain(rest).collect::<Vec<_>>()
+    };
+    kinds.into_iter().flat_map(told).collect()
 }
 
 impl Row {
@@ -180,4 +203,26 @@ fn add_classes(scanned: &Scanned, pixels: &mut BTreeMap<u8, u64>) {
 fn shares(pixels: &BTreeMap<u8, u64>) -> BTreeMap<u8, f64> {
     let all: u64 = pixels.values().sum();
     pixels.iter().map(|(&class, &count)| (class, count as f64 / all.max(1) as f64)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_problems_of_a_kind_take_few_lines() {
+        let problem = |what: String, place: &str| Problem {
+            level: Level::Warning,
+            kind: "unlabelled",
+            places: vec![place.to_owned()],
+            what,
+            advice: "label it",
+        };
+        let same: Vec<Problem> = ["a", "b", "c"].map(|place| problem("no label".into(), place)).into();
+        assert_eq!(lines(&same), ["warning  unlabelled       a (and 2 more): no label: label it"]);
+        let different: Vec<Problem> = (0..9).map(|number| problem(format!("{number} labels"), "a")).collect();
+        let lines = lines(&different);
+        assert_eq!(lines.len(), SHOWN_OF_A_KIND + 1);
+        assert!(lines[SHOWN_OF_A_KIND].contains("4 more"), "{}", lines[SHOWN_OF_A_KIND]);
+    }
 }

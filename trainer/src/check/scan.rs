@@ -123,7 +123,12 @@ impl Scanned {
         let repeated = self.repeated();
         if repeated > 0 {
             let what = format!("{repeated} of {} frames are the same as the one before", self.frames.len());
-            self.problems.warning("repeated-frame", &place, what, "ingest the source again, which drops them");
+            self.problems.warning(
+                "repeated-frame",
+                &place,
+                what,
+                "networks learn them twice: sonoseg ingest drops them",
+            );
         }
         let sizes = self.sizes();
         if sizes.len() > 1 {

@@ -26,7 +26,7 @@ use crate::failure::SomeFailed;
 use crate::files;
 use crate::folder::Folder;
 use crate::terminal::{bar, say, warn};
-use plan::{Plan, say_some};
+use plan::{Plan, count, say_some};
 use sources::Remark;
 use write::{Made, Written};
 
@@ -101,7 +101,7 @@ pub(crate) fn run(verb: &Ingest) -> Result<()> {
         files::write(&log_path, serde_json::to_string_pretty(&log)?.as_bytes())?;
     }
     let again = if there > 0 { format!(", {there} were there already") } else { String::new() };
-    say(format!("{made} procedures made{again}: {}", verb.out.display()));
+    say(format!("{} made{again}: {}", count(made, "procedure"), verb.out.display()));
     if made + there > 0 {
         split(verb)?;
         say(format!("next: sonoseg check {}", verb.out.display()));
@@ -109,11 +109,14 @@ pub(crate) fn run(verb: &Ingest) -> Result<()> {
     end(&verb.out, &failed, made + there)
 }
 
-/// One line for a procedure.
+/// One line for a procedure; none for a single picture, of which there are many and nothing is to say.
 fn tell(written: &Written) {
     let Written { id, height, width, frames, labelled, how, notes, .. } = written;
+    if how.frames_read == 1 && notes.is_empty() {
+        return;
+    }
     say(format!(
-        "  {id}: {width}x{height}, {frames} frames, {labelled} labelled; {} of {} repeated ({:.0} %, tolerance {})",
+        "  {id}: {width}x{height}, {frames} frames kept, {labelled} labelled; {} of {} repeated ({:.0} %, tolerance {})",
         how.frames_dropped,
         how.frames_read,
         100.0 * how.drop_ratio,

@@ -68,7 +68,7 @@ impl Plan {
         let masked = pairs.stills.iter().filter(|still| !still.masks.is_empty()).count();
         if !pairs.stills.is_empty() {
             let ways = if pairs.ways.is_empty() { String::new() } else { format!(" ({})", pairs.ways.join("; ")) };
-            plan.notes.push(format!("{} pictures, {masked} of them with masks{ways}", pairs.stills.len()));
+            plan.notes.push(format!("{}, {masked} of them with masks{ways}", count(pairs.stills.len(), "picture")));
         }
         let mut drafts = plan.clips(&by, found.clips);
         drafts.extend(plan.stills(&by, pairs.stills)?);
@@ -78,11 +78,11 @@ impl Plan {
 
     fn describe_clips(&mut self, clips: &[ClipFile]) {
         let kinds =
-            [(ClipKind::Video, "videos"), (ClipKind::Dicom, "DICOM files"), (ClipKind::Stack, "GIF or TIFF stacks")];
+            [(ClipKind::Video, "video"), (ClipKind::Dicom, "DICOM file"), (ClipKind::Stack, "GIF or TIFF stack")];
         for (kind, name) in kinds {
-            let count = clips.iter().filter(|clip| clip.kind == kind).count();
-            if count > 0 {
-                self.notes.push(format!("{count} {name}, each a procedure"));
+            let found = clips.iter().filter(|clip| clip.kind == kind).count();
+            if found > 0 {
+                self.notes.push(format!("{}, each a procedure", count(found, name)));
             }
         }
     }
@@ -92,7 +92,10 @@ impl Plan {
         for clip in clips {
             let (stem, below) = (clip.file.stem(), clip.file.below());
             match by.group(&stem, &clip.file.folders, &below) {
-                Ok(group) => drafts.push(Draft { short: stem, long: below, group, content: Content::Clip(clip) }),
+                Ok(group) => {
+                    let group = group.map_or(Group::Itself(Rule::Own), |(group, rule)| Group::Named(group, rule));
+                    drafts.push(Draft { short: stem, long: below, key: None, group, content: Content::Clip(clip) });
+                }
                 Err(reason) => self.failed.push(Remark::new(below, reason)),
             }
         }
@@ -108,29 +111,30 @@ impl Plan {
                 Err(reason) => self.failed.push(Remark::new(still.file.below(), reason)),
             }
         }
-        self.split_no_video(by, &mut groups)?;
+        let copies = self.split_no_video(by, &mut groups)?;
         let draft = |(key, mut stills): (Key, Vec<Still>)| {
             stills.sort_by_cached_key(|still| natural(&still.file.below()));
             let first = &stills[0];
             let numbers: Option<Vec<usize>> = stills.iter().map(Still::number).collect();
             let in_a_row = numbers.is_some_and(|numbers| numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]));
-            let (short, group) = match key {
-                Key::Named(name) => (name.clone(), Some((name, Rule::Name))),
-                Key::Folder(path) => {
-                    let name = path.last().cloned().unwrap_or_else(|| "pictures".into());
-                    (name.clone(), Some((name, Rule::Folder)))
-                }
-                Key::Own(_) => (first.stem.clone(), None),
+            let (short, rule) = match &key {
+                Key::Named(name) => (name.clone(), Rule::Name),
+                Key::Folder(path) => (path.last().cloned().unwrap_or_else(|| "pictures".into()), Rule::Folder),
+                Key::Own(_) => (first.stem.clone(), Rule::Own),
             };
             let long = first.file.below();
-            Draft { short, long, group, content: Content::Stills { stills, in_a_row } }
+            let group = match copies.get(&key) {
+                Some(first) => Group::Of(first.clone()),
+                None => Group::Itself(rule),
+            };
+            Draft { short, long, key: Some(key), group, content: Content::Stills { stills, in_a_row } }
         };
         Ok(groups.into_iter().map(draft).collect())
     }
 
     /// Pictures that are alone in their group are compared: frames of one video become one group, or are refused where a
-    /// person asked for groups of one, and copies of one picture share a group.
-    fn split_no_video(&mut self, by: &GroupBy, groups: &mut BTreeMap<Key, Vec<Still>>) -> Result<()> {
+    /// person asked for groups of one. Copies of one picture come back, each with the first of them: they share a group.
+    fn split_no_video(&mut self, by: &GroupBy, groups: &mut BTreeMap<Key, Vec<Still>>) -> Result<BTreeMap<Key, Key>> {
         let mut alone: Vec<(Key, Still)> =
             groups.iter().filter(|(_, stills)| stills.len() == 1).map(|(key, s)| (key.clone(), s[0].clone())).collect();
         alone.sort_by_cached_key(|(_, still)| natural(&still.file.below()));
@@ -166,49 +170,68 @@ impl Plan {
                 videos.insert(index);
             }
         }
+        // The picture that a picture is a copy of, or that one's, and so on: the first of them gives the group.
+        let mut first_of: Vec<usize> = (0..alone.len()).collect();
         for (first, second) in alike::pairs(&thumbnails) {
-            // Keys change as pictures join: two that are alike to a third end in one group.
-            let [one, two] = [first, second].map(|index| alone[index].0.clone());
+            let [one, two] = [first, second].map(|index| first_of[index]);
             if videos.contains(&first) || videos.contains(&second) || one == two {
                 continue;
             }
-            if let Some(stills) = groups.remove(&two) {
-                let [a, b] = [first, second].map(|index| alone[index].1.file.below());
-                self.notes.push(format!("{a} and {b} look alike: they share a group"));
-                groups.entry(one.clone()).or_default().extend(stills);
-                alone.iter_mut().filter(|(key, _)| *key == two).for_each(|(key, _)| *key = one.clone());
-            }
+            let [a, b] = [first, second].map(|index| alone[index].1.file.below());
+            self.notes.push(format!("{a} and {b} look alike: they share a group"));
+            first_of.iter_mut().filter(|index| **index == two).for_each(|index| *index = one);
         }
-        Ok(())
+        let copies = first_of.iter().enumerate().filter(|&(index, &first)| index != first);
+        Ok(copies.map(|(index, &first)| (alone[index].0.clone(), alone[first].0.clone())).collect())
     }
 
     /// Print what was found, how it is grouped, and what is left aside.
     pub(super) fn tell(&self) {
         say_some("found", self.notes.iter().cloned());
         say_some("skipped", self.skipped.iter().map(|remark| format!("{}: {}", remark.path, remark.reason)));
-        let mut groups: BTreeMap<&str, (usize, usize, Rule)> = BTreeMap::new();
+        let mut groups: BTreeMap<Vec<(String, u128)>, Vec<&Planned>> = BTreeMap::new();
         for planned in &self.procedures {
-            let entry = groups.entry(&planned.group).or_insert((0, 0, planned.rule));
-            entry.0 += 1;
-            entry.1 += match &planned.content {
-                Content::Clip(_) => 0,
-                Content::Stills { stills, .. } => stills.len(),
-            };
+            groups.entry(natural(&planned.group)).or_default().push(planned);
         }
-        say(format!("{} procedures in {} groups; a split never cuts a group:", self.procedures.len(), groups.len()));
-        say_some(
-            "group",
-            groups.iter().map(|(group, (procedures, pictures, rule))| {
-                let from = match rule {
-                    Rule::Name => "named in the file or folder",
-                    Rule::Folder => "one folder",
-                    Rule::Own => "by itself",
-                };
-                let what = if *pictures > 0 { format!(", {pictures} pictures") } else { String::new() };
-                format!("{group}: {procedures} procedures{what} ({from})")
-            }),
-        );
+        say(format!(
+            "{} in {}; a split never cuts a group",
+            count(self.procedures.len(), "procedure"),
+            count(groups.len(), "group")
+        ));
+        let (alone, several): (Vec<_>, Vec<_>) =
+            groups.into_values().partition(|members| matches!(members.as_slice(), [one] if one.rule == Rule::Own));
+        let line = |members: Vec<&Planned>| {
+            let from = match members[0].rule {
+                Rule::Name => "by a word of the names",
+                Rule::Folder => "by the folder",
+                Rule::Own => "alike",
+            };
+            let pictures: usize = members.iter().map(|planned| planned.pictures()).sum();
+            let pictures = if pictures > 0 { format!(", {}", count(pictures, "picture")) } else { String::new() };
+            format!("{}: {}{pictures} ({from})", members[0].group, count(members.len(), "procedure"))
+        };
+        say_some("group", several.into_iter().map(line).collect::<Vec<_>>().into_iter());
+        if let (Some(first), Some(last)) = (alone.first(), alone.last()) {
+            let names =
+                if alone.len() > 1 { format!("{} to {}", first[0].id, last[0].id) } else { first[0].id.clone() };
+            let what = if alone.len() > 1 { "are groups by themselves" } else { "is a group by itself" };
+            say(format!("  group    {} {what}: {names}", count(alone.len(), "procedure")));
+        }
     }
+}
+
+impl Planned {
+    fn pictures(&self) -> usize {
+        match &self.content {
+            Content::Clip(_) => 0,
+            Content::Stills { stills, .. } => stills.len(),
+        }
+    }
+}
+
+/// `1 group`, `2 groups`.
+pub(super) fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Print the first lines of a list and how many follow.
@@ -244,38 +267,52 @@ impl Key {
 struct Draft {
     short: String,
     long: String,
-    group: Option<(String, Rule)>,
+    /// What its pictures have in common.
+    key: Option<Key>,
+    group: Group,
     content: Content,
 }
 
-/// Give every procedure a name that no other has: the short one, else the one with its folders, else a numbered one. The
-/// group of a procedure that has none is the procedure.
+/// The group of a draft, before procedures have names.
+enum Group {
+    /// A patient, by name.
+    Named(String, Rule),
+    /// The procedure is a group.
+    Itself(Rule),
+    /// That of the procedure with this key, which shows the same.
+    Of(Key),
+}
+
+/// Give every procedure a name that no other has: the short one, else the one with its folders, else a numbered one.
 fn named(drafts: Vec<Draft>) -> Vec<Planned> {
     let mut shorts: BTreeMap<String, usize> = BTreeMap::new();
     for draft in &drafts {
         *shorts.entry(plain(&draft.short).to_lowercase()).or_default() += 1;
     }
     let mut taken = BTreeSet::new();
-    let mut planned: Vec<Planned> = drafts
-        .into_iter()
-        .map(|draft| {
-            let short = plain(&draft.short);
-            let name = if shorts[&short.to_lowercase()] == 1 { short } else { plain(&draft.long.replace('/', "-")) };
-            let mut id = name.clone();
-            let mut number = 2;
-            while !taken.insert(id.to_lowercase()) {
-                id = format!("{name}-{number}");
-                number += 1;
-            }
-            let (group, rule) = match (draft.group, &draft.content) {
-                // Pictures are one procedure a group, and two folders of one name are two.
-                (Some((_, rule)), Content::Stills { .. }) => (id.clone(), rule),
-                (Some((group, rule)), Content::Clip(_)) => (plain(&group), rule),
-                (None, _) => (id.clone(), Rule::Own),
-            };
-            Planned { id, group, rule, content: draft.content }
-        })
-        .collect();
+    let mut id = |draft: &Draft| {
+        let short = plain(&draft.short);
+        let name = if shorts[&short.to_lowercase()] == 1 { short } else { plain(&draft.long.replace('/', "-")) };
+        let mut id = name.clone();
+        let mut number = 2;
+        while !taken.insert(id.to_lowercase()) {
+            id = format!("{name}-{number}");
+            number += 1;
+        }
+        id
+    };
+    let ids: Vec<String> = drafts.iter().map(&mut id).collect();
+    let by_key: BTreeMap<Key, String> =
+        drafts.iter().zip(&ids).filter_map(|(draft, id)| Some((draft.key.clone()?, id.clone()))).collect();
+    let plan = |(draft, id): (Draft, String)| {
+        let (group, rule) = match draft.group {
+            Group::Named(group, rule) => (plain(&group), rule),
+            Group::Itself(rule) => (id.clone(), rule),
+            Group::Of(first) => (by_key.get(&first).unwrap_or(&id).clone(), Rule::Own),
+        };
+        Planned { id, group, rule, content: draft.content }
+    };
+    let mut planned: Vec<Planned> = drafts.into_iter().zip(ids).map(plan).collect();
     planned.sort_by_cached_key(|planned| natural(&planned.id));
     planned
 }
