@@ -3,6 +3,7 @@
 use super::*;
 use crate::checkpoint::Storage;
 use crate::models::vit::VitConfig;
+use crate::predict::Predictor;
 use burn::tensor::Device;
 
 /// Weights that differ in every number.
@@ -130,6 +131,6 @@ fn the_file_keeps_the_account_and_the_encoder_can_be_had_without_the_decoder() {
     let mut large = imported;
     large.state.insert("norm.bias".into(), (vec![1], vec![1e5]));
     assert!(large.to_bytes("mae.pth", "", Storage::F16).unwrap_err().to_string().contains("norm.bias"));
-    let message = crate::checkpoint::decode::<crate::predict::ModelHeader>("m.safetensors", &bytes).unwrap_err();
+    let message = Predictor::load("m.safetensors", &bytes, &Device::flex()).unwrap_err();
     assert!(message.to_string().contains("--init"), "{message}");
 }
