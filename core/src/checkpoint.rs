@@ -223,8 +223,9 @@ pub fn decode<H: for<'a> Deserialize<'a>>(name: &str, bytes: &[u8]) -> Result<(H
         foreign("a safetensors file, but not a sonoseg model: it says nothing about its network. Export one with `sonoseg export`".into())
     })?;
     let header = serde_json::from_str(header).map_err(|e| {
-        let kind = serde_json::from_str::<serde_json::Value>(header).unwrap_or_default()["kind"].take();
-        foreign(if kind == "import" {
+        let described: Option<serde_json::Value> = serde_json::from_str(header).ok();
+        let kind = described.as_ref().and_then(|header| header.get("kind"));
+        foreign(if kind.is_some_and(|kind| kind == "import") {
             "holds imported weights and no trained model: start a training from it with `--init`".into()
         } else {
             format!("written by another version of sonoseg: {e}. Export it again with `sonoseg export`")

@@ -54,12 +54,12 @@ impl std::fmt::Display for Sizes {
         match self {
             Self::Vit(vit) | Self::Mae { encoder: vit, .. } => {
                 let VitConfig { image_size, patch_size, channels, width, depth, heads, .. } = vit;
-                write!(f, "a vision transformer of width {width} with {depth} blocks")?;
+                write!(f, "a vision transformer (width {width}, depth {depth}")?;
                 // Not known while a message says what else is wrong.
                 if *heads > 0 {
-                    write!(f, " and {heads} heads")?;
+                    write!(f, ", heads {heads}")?;
                 }
-                write!(f, ", for {channels} channels of {image_size}x{image_size} pixels in patches of {patch_size}")?;
+                write!(f, ") for {channels} channels of {image_size}x{image_size} pixels in patches of {patch_size}")?;
             }
             Self::Resnet(ResnetSizes { block, channels, layers, planes, .. }) => {
                 let block = format!("{block:?}").to_lowercase();
@@ -71,7 +71,7 @@ impl std::fmt::Display for Sizes {
         }
         match self {
             Self::Mae { decoder: DecoderSizes { width, depth, heads, .. }, .. } => {
-                write!(f, ", and a decoder of width {width} with {depth} blocks and {heads} heads")
+                write!(f, ", and a decoder (width {width}, depth {depth}, heads {heads})")
             }
             _ => Ok(()),
         }
@@ -187,7 +187,7 @@ impl Reader {
                 match self.tensors.remove(&their) {
                     None => absent.push(their),
                     Some((found, _)) if found != part => {
-                        misshapen.push(format!("{their} is {found:?} instead of {part:?}"))
+                        misshapen.push(format!("{their} is {found:?} instead of {part:?}"));
                     }
                     Some((_, Numbers::Whole(_))) => broken.push(format!("{their} holds whole numbers")),
                     Some((_, Numbers::Real(found))) => {
@@ -197,9 +197,9 @@ impl Reader {
                         }
                         // The first part is moved and not copied: most weights have one part.
                         if numbers.is_empty() {
-                            numbers = found
+                            numbers = found;
                         } else {
-                            numbers.extend(found)
+                            numbers.extend(found);
                         }
                         loaded.push(their);
                     }
