@@ -247,7 +247,10 @@ pub fn decode<H: for<'a> Deserialize<'a>>(name: &str, bytes: &[u8]) -> Result<(H
     Ok((header, decode_tensors(name, bytes)?))
 }
 
-/// The kind of network in a model file, for example `unetr`; `import` for imported weights.
+/// What [`architecture`] gives for imported weights, which are no model yet.
+pub const IMPORT: &str = "import";
+
+/// The kind of network in a model file, for example `unetr`; [`IMPORT`] for imported weights.
 pub fn architecture(name: &str, bytes: &[u8]) -> Result<String, CheckpointError> {
     #[derive(Deserialize)]
     struct Kind {

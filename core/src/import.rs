@@ -54,12 +54,12 @@ impl std::fmt::Display for Sizes {
         match self {
             Self::Vit(vit) | Self::Mae { encoder: vit, .. } => {
                 let VitConfig { image_size, patch_size, channels, width, depth, heads, .. } = vit;
-                write!(f, "a vision transformer of width {width} with {depth} blocks")?;
+                write!(f, "a vision transformer (width {width}, depth {depth}")?;
                 // Not known while a message says what else is wrong.
                 if *heads > 0 {
-                    write!(f, " and {heads} heads")?;
+                    write!(f, ", heads {heads}")?;
                 }
-                write!(f, ", for {channels} channels of {image_size}x{image_size} pixels in patches of {patch_size}")?;
+                write!(f, ") for {channels} channels of {image_size}x{image_size} pixels in patches of {patch_size}")?;
             }
             Self::Resnet(ResnetSizes { block, channels, layers, planes, .. }) => {
                 let block = format!("{block:?}").to_lowercase();
@@ -71,7 +71,7 @@ impl std::fmt::Display for Sizes {
         }
         match self {
             Self::Mae { decoder: DecoderSizes { width, depth, heads, .. }, .. } => {
-                write!(f, ", and a decoder of width {width} with {depth} blocks and {heads} heads")
+                write!(f, ", and a decoder (width {width}, depth {depth}, heads {heads})")
             }
             _ => Ok(()),
         }

@@ -7,7 +7,6 @@ use crate::checkpoint::{self, CheckpointError, State, Storage};
 use crate::data::image::{Image, Mask};
 use crate::data::prepare::Preparation;
 use crate::data::resize;
-use crate::import::ImportHeader;
 use crate::models::mae::MaeConfig;
 use crate::models::unetr::{Unetr, UnetrConfig};
 use crate::needle::{Detection, FitConfig, fit};
@@ -142,7 +141,7 @@ impl Predictor {
     pub fn load(name: &str, bytes: &[u8], device: &Device) -> Result<Self, CheckpointError> {
         let foreign = |reason: String| CheckpointError::Foreign { name: name.to_owned(), reason };
         let architecture = checkpoint::architecture(name, bytes)?;
-        if ["mae", ImportHeader::KIND].contains(&architecture.as_str()) {
+        if ["mae", checkpoint::IMPORT].contains(&architecture.as_str()) {
             return Err(foreign(
                 "pre-trained weights, which mark nothing yet: fine-tune them with `sonoseg train --init`".into(),
             ));

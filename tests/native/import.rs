@@ -272,10 +272,8 @@ fn compare_encoder(bytes: &[u8]) -> usize {
         let expected = numbers(name);
         let rms = (expected.iter().map(|b| b * b).sum::<f32>() / expected.len() as f32).sqrt();
         let [allowed, floor] = ["out", "floor"].map(|key| tolerance[key].as_f64().unwrap() as f32);
-        let far = found.iter().zip(&expected).find(|(a, b)| {
-            let near = (*a - *b).abs() <= allowed * (b.abs() + rms) + floor;
-            !near
-        });
+        let fits = |a: f32, b: f32| (a - b).abs() <= allowed * (b.abs() + rms) + floor;
+        let far = found.iter().zip(&expected).find(|(a, b)| !fits(**a, **b));
         assert!(far.is_none() && found.len() == expected.len(), "{name}: {far:?}");
     }
     outputs.len()

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::Value;
-use sonoseg_core::checkpoint::{self, State, Storage};
+use sonoseg_core::checkpoint::{self, CheckpointError, State, Storage};
 
 use crate::args::{Dtype, Export};
 use crate::files;
@@ -13,6 +13,10 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
     let name = files::absolute(&path);
     let bytes = files::read(&path)?;
     let architecture = checkpoint::architecture(&name, &bytes)?;
+    if architecture == checkpoint::IMPORT {
+        let reason = "holds imported weights and no trained model: start a training from it with `--init`".into();
+        return Err(CheckpointError::Foreign { name, reason }.into());
+    }
     let (header, state): (Value, State) = checkpoint::decode(&name, &bytes)?;
     let storage = match verb.dtype {
         Dtype::F32 => Storage::F32,

@@ -10,6 +10,9 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::{CheckpointError, torch};
 
+/// Length of a tensor's name, in bytes.
+const MOST_LETTERS: usize = 300;
+
 /// Numbers of a tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Numbers {
@@ -46,6 +49,10 @@ pub fn read_tensors(name: &str, bytes: &[u8]) -> Result<Tensors, CheckpointError
     let tensors = read(bytes).map_err(refused)?;
     if tensors.is_empty() {
         return Err(refused("holds no tensors".into()));
+    }
+    // Names are printed and become keys of other files.
+    if let Some(odd) = tensors.keys().find(|tensor| tensor.len() > MOST_LETTERS || tensor.contains(char::is_control)) {
+        return Err(refused(format!("holds a tensor with the name `{}`, which is none", short(odd))));
     }
     if tensors.keys().all(|tensor| tensor.starts_with("module.")) {
         return Ok(tensors
@@ -98,6 +105,15 @@ fn read_safetensors(bytes: &[u8]) -> Result<Tensors, String> {
         tensors.insert(name.to_owned(), (view.shape().to_vec(), element.numbers(view.data(), places)));
     }
     Ok(tensors)
+}
+
+/// Axes that a tensor may have.
+pub(super) const MOST_AXES: usize = 16;
+
+/// A piece of text from a file, fit for a message.
+pub(super) fn short(text: &str) -> String {
+    let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect();
+    if shown.len() < text.len() { format!("{shown}..") } else { shown }
 }
 
 /// How a number is stored.

@@ -7,7 +7,7 @@ use std::io::Cursor;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{Pickle, Value, View};
-use super::tensors::{Element, Numbers, Tensors};
+use super::tensors::{Element, Numbers, Tensors, short};
 
 /// What a stream begins with, in Python's spelling of 0x1950a86a20f9469cfc6c.
 const STREAM_MARK: [u8; 12] = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -18,9 +18,6 @@ const WRAPPERS: [&str; 3] = ["model", "state_dict", "model_state_dict"];
 /// Bytes that the tensors may fill for each byte of the file. Truth values fill eight; tensors that share their numbers
 /// fill more than they take in the file, but a file of honest weights stays far below.
 const MOST_GROWTH: usize = 8;
-
-/// Axes that a tensor may have.
-const MOST_AXES: usize = 16;
 
 /// True for a file of PyTorch before 1.6.
 pub(super) fn is_stream(bytes: &[u8]) -> bool {
@@ -120,12 +117,13 @@ impl<'a> Archive<'a> {
     /// The bytes of a record, whose checksum is right.
     fn record(&mut self, record: &str) -> Result<&'a [u8], String> {
         let path = format!("{}{record}", self.folder);
-        let damaged = |why: &str| format!("its record {path} {why}: the file is damaged; download it again");
+        let damaged = |why: &str| format!("its record {} {why}: the file is damaged; download it again", short(&path));
         let index = self.zip.index_for_name_raw(path.as_bytes()).ok_or_else(|| damaged("is missing"))?;
         let entry = self.zip.by_index_raw(index).map_err(|e| damaged(&format!("cannot be read ({e})")))?;
         if entry.compression() != CompressionMethod::Stored {
             return Err(format!(
-                "its record {path} is compressed, which `torch.save` never does; save it again in Python"
+                "its record {} is compressed, which `torch.save` never does; save it again in Python",
+                short(&path)
             ));
         }
         let start = entry.data_start().and_then(|start| usize::try_from(start).ok());
@@ -153,13 +151,14 @@ fn weights<'s, 'a>(pickle: &'s Pickle<'a>) -> Result<Vec<(&'a str, &'s View<'a>)
     };
     let plain = || pickle.entries(root).any(|(_, value)| matches!(value, Value::Tensor(_))).then_some(root);
     let dict = WRAPPERS.iter().find_map(|wrapper| wrapped(wrapper)).or_else(plain).ok_or_else(|| {
-        let keys: Vec<&str> = pickle.entries(root).map(|(key, _)| key).take(10).collect();
+        let keys: Vec<String> = pickle.entries(root).map(|(key, _)| short(key)).take(10).collect();
         format!("keeps no tensors where they are looked for ({} or outermost), but {keys:?}", WRAPPERS.join(", "))
     })?;
     let tensor = |(name, value): (&'a str, &'s Value<'a>)| match value {
         Value::Tensor(view) => Ok((name, &**view)),
         _ => Err(format!(
-            "its entry {name:?} is no tensor; save the weights alone, with torch.save(model.state_dict(), ..)"
+            "its entry `{}` is no tensor; save the weights alone, with torch.save(model.state_dict(), ..)",
+            short(name)
         )),
     };
     pickle.entries(dict).map(tensor).collect()
@@ -169,7 +168,7 @@ fn materialise(views: &[(&str, &View<'_>)], records: &BTreeMap<&str, &[u8]>, fil
     let mut room = file.saturating_mul(MOST_GROWTH);
     let mut tensors = Tensors::new();
     for (name, view) in views {
-        let in_tensor = |reason: String| format!("its tensor {name}: {reason}");
+        let in_tensor = |reason: String| format!("its tensor {}: {reason}", short(name));
         let record = records.get(view.storage.key).ok_or_else(|| {
             in_tensor(format!("the storage {} is missing: the file is damaged; download it again", view.storage.key))
         })?;
@@ -192,7 +191,7 @@ fn numbers(view: &View<'_>, record: &[u8], room: &mut usize) -> Result<(Vec<usiz
             storage.key
         ));
     }
-    if shape.len() != strides.len() || shape.len() > MOST_AXES {
+    if shape.len() != strides.len() {
         return Err(format!("it has {} sizes and {} strides", shape.len(), strides.len()));
     }
     let count = shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size));

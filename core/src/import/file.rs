@@ -39,7 +39,7 @@ impl ImportHeader {
     /// Version that this code writes and reads.
     pub const FORMAT: u32 = 1;
     /// What sets these files apart from models.
-    pub const KIND: &'static str = "import";
+    pub const KIND: &'static str = checkpoint::IMPORT;
 }
 
 impl Imported {
