@@ -382,7 +382,6 @@ mod tests {
                 }
             }
         }
-        println!("masked loss {losses:?}, of the patches' means {baseline}");
         assert!(losses[0] > baseline, "nothing was to be learned: {losses:?} against {baseline}");
         assert!(losses.last().is_some_and(|&loss| loss < 0.6 * baseline), "{losses:?} against {baseline}");
         for (learned, width) in [(&mae.encoder.pos_embed, 32), (&mae.decoder.pos_embed, 32)] {
