@@ -5,7 +5,7 @@ use crate::files::{Files, demo_tips};
 use std::path::Path;
 
 /// How far the tip may be from the truth, in pixels of the bundled clip, on most of the frames.
-const TIP_TOLERANCE_PX: f64 = 12.0;
+const TIP_TOLERANCE_PX: f64 = 5.0;
 
 /// Longest time to the first overlay on the CPU after a warm load, in seconds.
 const FIRST_OVERLAY_S: f64 = 15.0;
@@ -61,7 +61,7 @@ fn overlay_is_on_the_needle(page: &Page, count: usize) {
         }
     }
     page.screenshot("overlay");
-    assert!(2 * near > count, "the overlay is on the needle in {near} of {count} frames; tip errors {errors:?} px");
+    assert!(4 * near >= 3 * count, "the overlay is on the needle in {near} of {count} frames; tip errors {errors:?} px");
 }
 
 #[test]

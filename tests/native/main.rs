@@ -7,4 +7,5 @@ mod import;
 mod report;
 mod resume;
 mod shop;
+mod study;
 mod tidy;

@@ -3,6 +3,7 @@
 pub mod duplicates;
 pub mod image;
 pub mod likeness;
+pub mod labels;
 pub mod loader;
 pub mod prepare;
 pub mod resize;

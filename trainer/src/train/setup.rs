@@ -1,9 +1,10 @@
 //! What a run is made of before its first step: recipe, data, split, device; new, or read back from its folder.
 
 use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::split::Split;
@@ -35,6 +36,24 @@ pub(super) struct Setup {
     pub(super) hold: Vec<usize>,
     pub(super) device: Chosen,
     pub(super) resumed: bool,
+    /// Held as long as the run lasts.
+    _lock: File,
+}
+
+/// Keep a second program out of the run folder: two that write there would ruin the run.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    fs::create_dir_all(folder).with_context(|| files::absolute(folder))?;
+    let file = File::create(&path).with_context(|| files::absolute(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let message = format!("another sonoseg is training in {}: wait for it", files::absolute(folder));
+            Err(DataError::Inconsistent(message).into())
+        }
+        // A file system without locks has no way to tell.
+        Err(TryLockError::Error(_)) => Ok(file),
+    }
 }
 
 /// `environment.json`: where and on what the run was made.
@@ -146,6 +165,7 @@ impl Setup {
             hold,
             device: device::choose(verb.device)?,
             resumed,
+            _lock: lock(folder)?,
         })
     }
 

@@ -1,0 +1,14 @@
+//! Checkpoints of others and model files of ours.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sonoseg_core::checkpoint::{State, decode};
+use sonoseg_core::import::{ImportOptions, Layout, import};
+use sonoseg_core::predict::ModelHeader;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = decode::<ModelHeader>("fuzz.safetensors", bytes).map(|(_, state): (_, State)| state.len());
+    for layout in [Layout::MaeFull, Layout::TimmVit, Layout::HfVitMae, Layout::TorchvisionResnet] {
+        let _ = import("fuzz.pth", bytes, layout, &ImportOptions::default());
+    }
+});

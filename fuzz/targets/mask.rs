@@ -1,0 +1,8 @@
+//! Masks of classes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = sonoseg_core::formats::mask::read_class_mask("fuzz.png", bytes);
+});
