@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod cli;
+mod data;
 mod import;
 mod report;
 mod resume;

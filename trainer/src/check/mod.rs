@@ -20,10 +20,17 @@ use scan::Scanned;
 /// Lines of the table; a data set of thousands has them in the JSON file.
 const SHOWN: usize = 50;
 
+/// Frames of the data set that are compared with those of other groups, and most frames of one procedure: comparing all
+/// of a large data set would take hours.
+const COMPARED: usize = 6000;
+const MOST_COMPARED: usize = 40;
+
 pub(crate) fn run(verb: &Check) -> Result<()> {
     let folders = procedure_folders(&verb.data)?;
     let progress = bar(0, "checking");
-    let mut scanned: Vec<Scanned> = folders.par_iter().map(|folder| Scanned::read(folder, &progress)).collect();
+    let compared = (COMPARED / folders.len().max(1)).clamp(2, MOST_COMPARED);
+    let scan = |folder| Scanned::read(folder, compared, &progress);
+    let mut scanned: Vec<Scanned> = folders.par_iter().map(|folder| scan(folder)).collect();
     progress.finish_and_clear();
     let mut whole = Problems::default();
     if scanned.is_empty() {

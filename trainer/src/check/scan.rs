@@ -16,9 +16,6 @@ use super::problem::Problems;
 use crate::files;
 use crate::folder::{Meta, Numbered, read_rows};
 
-/// Frames of a procedure that are compared with those of other groups.
-const COMPARED: usize = 40;
-
 /// Millimetres that a pixel of an ultrasound image can be wide.
 const PLAUSIBLE_MM: std::ops::RangeInclusive<f64> = 0.001..=5.0;
 
@@ -66,8 +63,8 @@ impl Scanned {
         self.frames.iter().map(|frame| (frame.height, frame.width)).collect()
     }
 
-    /// Look at a procedure's folder.
-    pub(super) fn read(folder: &Path, progress: &ProgressBar) -> Self {
+    /// Look at a procedure's folder. About `compared` of its frames are prepared for comparing with other groups.
+    pub(super) fn read(folder: &Path, compared: usize, progress: &ProgressBar) -> Self {
         let id = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut scan = Scan { folder, id: &id, problems: Problems::default() };
         let meta = scan.meta();
@@ -87,7 +84,7 @@ impl Scanned {
             scan.problems.error("mask-without-frame", scan.file(path), what, "add the frame or remove the mask");
         }
         progress.inc_length(frames.len() as u64);
-        let every = frames.len().div_ceil(COMPARED).max(1);
+        let every = frames.len().div_ceil(compared).max(1);
         let in_order: Vec<(&usize, &PathBuf)> = frames.iter().collect();
         let read: Vec<(Option<FrameFacts>, Vec<Found>)> = in_order
             .into_par_iter()
