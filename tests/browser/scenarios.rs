@@ -61,7 +61,10 @@ fn overlay_is_on_the_needle(page: &Page, count: usize) {
         }
     }
     page.screenshot("overlay");
-    assert!(4 * near >= 3 * count, "the overlay is on the needle in {near} of {count} frames; tip errors {errors:?} px");
+    assert!(
+        4 * near >= 3 * count,
+        "the overlay is on the needle in {near} of {count} frames; tip errors {errors:?} px"
+    );
 }
 
 #[test]

@@ -249,6 +249,14 @@ fn what_is_no_run_or_has_no_weights_is_answered_with_a_sentence() {
     let printed = fails(3, &["report", text(&run)]);
     assert!(printed.contains(held) && printed.contains("--split all"), "{printed}");
     fs::rename(&hidden, data.join("procedures").join(held)).unwrap();
+    // A frame that nobody labelled is left out, and said to be.
+    let labels = data.join("procedures").join(held).join("labels.csv");
+    let kept: Vec<String> = read(&labels).lines().take(4).map(str::to_owned).collect();
+    fs::write(&labels, kept.join("\n") + "\n").unwrap();
+    let printed = succeeds(&["report", text(&run), "--device", "flex"]);
+    assert!(printed.contains("3 frames") && printed.contains("left out: 1 frame without"), "{printed}");
+    assert!(read(run.join("report.md")).contains("Left out: 1 frame without a needle label"));
+
     for name in ["best", "best-loss", "last"] {
         let _ = fs::remove_file(run.join(name).with_extension("safetensors"));
     }

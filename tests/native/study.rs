@@ -61,7 +61,10 @@ fn a_study_is_planned_done_once_and_goes_on_after_a_kill() {
     let stages: Vec<&str> = plan.lines().filter(|line| line.starts_with('#')).collect();
     assert_eq!((stages.len(), plan.matches("sonoseg train").count()), (2, 3), "{plan}");
     let last = succeeds(&[&words, ["--plan", "--stage", "1"].as_slice()].concat());
-    assert!(last.contains("--init") && last.contains("&& sonoseg evaluate") && !last.contains("from-scratch"), "{last}");
+    assert!(
+        last.contains("--init") && last.contains("&& sonoseg evaluate") && !last.contains("from-scratch"),
+        "{last}"
+    );
     assert!(!out.exists(), "a plan does nothing");
 
     // Killed as soon as the last run has begun.
@@ -89,9 +92,14 @@ fn a_study_is_planned_done_once_and_goes_on_after_a_kill() {
     assert_eq!(time_of(&finished), before, "what is done is not done again");
 
     let report = fs::read_to_string(out.join("report.md")).unwrap();
-    for words in
-        ["Not for clinical use", "Far too small", "UNETR after MAE", "fine-tuned > from-scratch", "figure-3.svg", "60.00"]
-    {
+    for words in [
+        "Not for clinical use",
+        "Far too small",
+        "UNETR after MAE",
+        "fine-tuned > from-scratch",
+        "figure-3.svg",
+        "60.00",
+    ] {
         assert!(report.contains(words), "{words} is not in {report}");
     }
     for file in ["report.html", "table.csv", "figure-4.svg", "figure-7.png", "reconstructions-pretrained.png"] {

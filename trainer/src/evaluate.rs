@@ -14,6 +14,7 @@ use crate::device;
 use crate::failure::Usage;
 use crate::files;
 use crate::folder::Folder;
+use crate::report::document::count;
 use crate::terminal::say;
 use measure::{Evaluation, Figures, Method};
 
@@ -65,7 +66,7 @@ pub(crate) fn print_table(evaluation: &Evaluation) {
         frames.len()
     ));
     if *unlabelled > 0 {
-        say(format!("{unlabelled} frames without a label were left out"));
+        say(format!("left out: {} without a label", count(*unlabelled, "frame")));
     }
     say("set       method     IoU  recall  precision  tip px  tip mm  angle  missed  false alarms");
     for (set, figures) in &model {

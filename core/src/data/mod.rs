@@ -2,8 +2,8 @@
 
 pub mod duplicates;
 pub mod image;
-pub mod likeness;
 pub mod labels;
+pub mod likeness;
 pub mod loader;
 pub mod prepare;
 pub mod resize;

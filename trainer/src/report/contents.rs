@@ -8,7 +8,7 @@ use serde_json::Value;
 use sonoseg_core::metrics::bootstrap::RESAMPLES;
 
 use super::curves;
-use super::document::{Block, Document, Table, duration, number};
+use super::document::{Block, Document, Table, count, duration, number};
 use super::figures;
 use super::origins::{Origin, leaves};
 use super::run_folder::RunFolder;
@@ -99,15 +99,15 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
         size = evaluation.size,
     )));
     if evaluation.unlabelled > 0 {
-        blocks.push(Block::Text(format!("{} frames without a label were left out.", evaluation.unlabelled)));
+        blocks.push(Block::Text(format!("Left out: {} without a label.", count(evaluation.unlabelled, "frame"))));
     }
     match groups.len() {
         0 | 1 => blocks.push(Block::Note(
             "Only one procedure was held out: there are no intervals, and the figures say little about other procedures."
                 .into(),
         )),
-        count if count < FEW => blocks.push(Block::Note(format!(
-            "Only {count} procedures were held out: the intervals mean little, and so does a difference between two runs."
+        few if few < FEW => blocks.push(Block::Note(format!(
+            "Only {few} procedures were held out: the intervals mean little, and so does a difference between two runs."
         ))),
         _ => {}
     }
@@ -199,11 +199,6 @@ pub(super) fn next_commands(run: &RunFolder) -> Vec<String> {
         format!("sonoseg export {weights} --out {model} --dtype f16"),
         format!("cargo xtask app                                     # then open {model} on the page (Ctrl+Shift+O)"),
     ]
-}
-
-/// A number with its noun.
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A path as a shell reads it.

@@ -89,6 +89,11 @@ pub(crate) fn number(value: f64, digits: usize) -> String {
     }
 }
 
+/// A number with its noun.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Seconds as people say them.
 pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
@@ -106,6 +111,7 @@ mod tests {
     #[test]
     fn numbers_and_durations_are_for_people() {
         assert_eq!([number(0.12345, 3), number(f64::NAN, 3), number(f64::INFINITY, 1)], ["0.123", "–", "∞"]);
+        assert_eq!([count(1, "epoch"), count(2, "epoch")], ["1 epoch", "2 epochs"]);
         assert_eq!([duration(9.6), duration(61.0), duration(7_260.0)], ["10 s", "1 min 1 s", "2 h 1 min"]);
     }
 

@@ -64,7 +64,8 @@ pub(crate) struct Panel {
 }
 
 const WIDTH: i32 = 1000;
-const HEIGHT: i32 = 340;
+/// Height of a plot without its title and legend.
+const BODY: i32 = 280;
 /// A legend entry: its stroke, the gap after it, and the width of a letter.
 const SWATCH: i32 = 18;
 const GAP: i32 = 6;
@@ -79,19 +80,24 @@ pub(crate) fn draw(title: &str, panels: &[Panel]) -> Result<Option<String>> {
         return Ok(None);
     }
     let rows: Vec<&[(&Panel, Axis)]> = panels.chunks(2).collect();
-    let size = (WIDTH as u32, (HEIGHT * rows.len() as i32) as u32);
+    let width = |row: &[(&Panel, Axis)]| WIDTH / row.len() as i32;
+    let height = |row: &[(&Panel, Axis)]| {
+        let tops = row.iter().map(|(panel, _)| Legend::new(&panel.series, width(row)).bottom);
+        BODY + tops.max().unwrap_or_default()
+    };
+    let size = (WIDTH as u32, rows.iter().map(|row| height(row)).sum::<i32>() as u32);
     let longest = panels.iter().flat_map(|(panel, _)| panel.drawable()).map(|(x, _)| x).fold(0.0, f64::max);
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         root.fill(&PAPER.0).map_err(failed)?;
-        for (row, panels) in rows.iter().enumerate() {
-            let width = WIDTH / panels.len() as i32;
-            for (column, (panel, axis)) in panels.iter().enumerate() {
-                let corner = (width * column as i32, HEIGHT * row as i32);
-                let area = root.clone().shrink(corner, (width, HEIGHT));
+        let mut top = 0;
+        for row in &rows {
+            for (column, (panel, axis)) in row.iter().enumerate() {
+                let area = root.clone().shrink((width(row) * column as i32, top), (width(row), height(row)));
                 draw_panel(&area, panel, axis.clone(), Axis::counting(longest.ceil()))?;
             }
+            top += height(row);
         }
         root.present().map_err(failed)?;
     }
@@ -122,9 +128,10 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 fn draw_panel(area: &Area<'_>, panel: &Panel, y: Axis, x: Axis) -> Result<()> {
     let title = if y.is_logarithmic() { format!("{} (logarithmic)", panel.title) } else { panel.title.clone() };
     area.draw_text(&title, &text(15.0, INK, FontStyle::Bold), (16, 22)).map_err(failed)?;
-    let below = if panel.series.len() > 1 { draw_legend(area, &panel.series, 44)? } else { 44 };
+    let legend = Legend::new(&panel.series, area.dim_in_pixel().0 as i32);
+    draw_legend(area, &legend)?;
     let mut chart = ChartBuilder::on(area)
-        .margin_top(below)
+        .margin_top(legend.bottom)
         .margin_right(22)
         .margin_left(8)
         .margin_bottom(8)
@@ -170,15 +177,36 @@ fn draw_panel(area: &Area<'_>, panel: &Panel, y: Axis, x: Axis) -> Result<()> {
     Ok(())
 }
 
-/// Names beside strokes of their colours, in as many lines as they need; where the plot may begin.
-fn draw_legend(area: &Area<'_>, series: &[Series], top: i32) -> Result<i32> {
-    let (width, _) = area.dim_in_pixel();
-    let (mut x, mut y) = (16, top);
-    for series in series.iter().filter(|series| series.points.iter().any(|&(_, value)| drawable(value))) {
-        let needed = SWATCH + GAP + LETTER * series.name.chars().count() as i32;
-        if x > 16 && x + needed > width as i32 - 16 {
-            (x, y) = (16, y + 18);
+/// Names beside strokes of their colours, in as many lines as they need.
+struct Legend<'a> {
+    /// Series with the left end of their strokes.
+    entries: Vec<(&'a Series, (i32, i32))>,
+    /// Where the plot may begin.
+    bottom: i32,
+}
+
+impl<'a> Legend<'a> {
+    fn new(series: &'a [Series], width: i32) -> Self {
+        // One line needs no name beside the title.
+        if series.len() < 2 {
+            return Self { entries: Vec::new(), bottom: 44 };
         }
+        let (mut x, mut y) = (16, 44);
+        let mut entries = Vec::new();
+        for one in series.iter().filter(|one| one.points.iter().any(|&(_, value)| drawable(value))) {
+            let needed = SWATCH + GAP + LETTER * one.name.chars().count() as i32;
+            if x > 16 && x + needed > width - 16 {
+                (x, y) = (16, y + 18);
+            }
+            entries.push((one, (x, y)));
+            x += needed + 2 * SWATCH;
+        }
+        Self { entries, bottom: y + 20 }
+    }
+}
+
+fn draw_legend(area: &Area<'_>, legend: &Legend<'_>) -> Result<()> {
+    for &(series, (x, y)) in &legend.entries {
         let (colour, _) = hue(series.hue);
         match series.stroke {
             Stroke::Rings => {
@@ -191,9 +219,8 @@ fn draw_legend(area: &Area<'_>, series: &[Series], top: i32) -> Result<i32> {
             }
         }
         area.draw_text(&series.name, &text(12.0, INK, FontStyle::Normal), (x + SWATCH + GAP, y)).map_err(failed)?;
-        x += needed + 2 * SWATCH;
     }
-    Ok(y + 20)
+    Ok(())
 }
 
 fn hue(number: usize) -> Hue {
@@ -270,6 +297,25 @@ mod tests {
             }
         }
         assert!(draw("t", &[panel("a", &[(1.0, nan)], Stroke::Line)]).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_long_legend_makes_room_for_itself() {
+        let name = |i| format!("a run with a name that is rather long, number {i}");
+        let many = |count| {
+            let series = (0..count).map(|i| Series {
+                name: name(i),
+                hue: i,
+                stroke: Stroke::Line,
+                points: vec![(0.0, 1.0), (1.0, 2.0)],
+            });
+            let panel = Panel { title: "t".into(), values: Values::Share, series: series.collect() };
+            let svg = draw("t", &[panel.clone(), panel]).unwrap().unwrap();
+            let height = svg.split("height=\"").nth(1).unwrap().split('"').next().unwrap().parse::<i32>().unwrap();
+            assert_eq!(svg.matches("number ").count(), if count > 1 { 2 * count } else { 0 });
+            height
+        };
+        assert_eq!([many(1), many(2), many(60)], [BODY + 44, BODY + 64 + 18, BODY + 64 + 59 * 18]);
     }
 
     #[test]
