@@ -185,8 +185,8 @@ fn colours_nn_unet_and_names_are_understood() {
     assert_eq!(stored(out.join("procedures/scan_1/masks/000000.png")), [230, 159, 0]);
 
     // nnU-Net: channels, names of classes, pictures without labels.
-    for case in ["case_01", "case_02"] {
-        write(&shop.path(&format!("nn/imagesTr/{case}_0000.png")), &grey(case.len() as u64, 30, 40));
+    for (seed, case) in [(5, "case_01"), (6, "case_02")] {
+        write(&shop.path(&format!("nn/imagesTr/{case}_0000.png")), &grey(seed, 30, 40));
         write(&shop.path(&format!("nn/labelsTr/{case}.png")), &encode_png_grey(30, 40, &vec![1; 1200]).unwrap());
     }
     write(&shop.path("nn/imagesTr/case_01_0001.png"), &grey(8, 30, 40));
@@ -298,9 +298,9 @@ fn every_problem_of_a_broken_data_set_is_named() {
     put("none/meta.json", b"{}");
     fs::create_dir(data.join("procedures/none/frames")).unwrap();
     put("lost/meta.json", b"{}");
-    // Leakage: b shows a frame of a, one much like another, and a frame of one that is on no side.
+    // Leakage: b shows a frame of a and a frame of one that is on no side, names one much like another.
     put("b/frames/000000.png", &grey(10, 24, 32));
-    put("b/frames/000001.png", &grey(11, 48, 64));
+    put("names/frames/000009.png", &grey(11, 48, 64));
     put("b/frames/000002.png", &grey(70, 24, 32));
     write(
         &data.join("splits.json"),

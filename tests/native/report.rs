@@ -255,7 +255,7 @@ fn what_is_no_run_or_has_no_weights_is_answered_with_a_sentence() {
     fs::write(&labels, kept.join("\n") + "\n").unwrap();
     let printed = succeeds(&["report", text(&run), "--device", "flex"]);
     assert!(printed.contains("3 frames") && printed.contains("left out: 1 frame without"), "{printed}");
-    assert!(read(run.join("report.md")).contains("Left out: 1 frame without a needle label"));
+    assert!(read(run.join("report.md")).contains("Left out: 1 frame without a label"));
 
     for name in ["best", "best-loss", "last"] {
         let _ = fs::remove_file(run.join(name).with_extension("safetensors"));

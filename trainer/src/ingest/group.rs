@@ -43,7 +43,9 @@ impl std::str::FromStr for GroupBy {
             "parent" => Self::Parent,
             "prefix" => Self::Prefix,
             pattern => Self::Pattern(Regex::new(pattern).map_err(|e| {
-                format!("--group-by takes auto, file, parent, prefix or a regular expression, and this is none: {e}")
+                let lines = e.to_string();
+                let reason = lines.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                format!("--group-by takes auto, file, parent, prefix or a regular expression, and `{pattern}` is none: {reason}")
             })?),
         })
     }

@@ -161,12 +161,12 @@ fn table(done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
         let overlap = &run.metrics["model"]["all"]["overlap"];
         let read = |key: &str| percent(overlap[key].as_f64().unwrap_or(f64::NAN));
         let interval = &run.metrics["model"]["all"]["overlap_intervals"]["iou"];
-        let bound = |index: usize| percent(interval[index].as_f64().unwrap_or(f64::NAN));
+        let bound = |end: &str| percent(interval[end].as_f64().unwrap_or(f64::NAN));
         let published = run.planned.run.published.map(|three| three.map(|value| number(value, 2)));
         let mut row = vec![
             run.planned.run.label.clone(),
             read("iou"),
-            format!("{} to {}", bound(0), bound(1)),
+            format!("{} to {}", bound("low"), bound("high")),
             read("recall"),
             read("precision"),
             percent(run.pooled(common).iou()),
@@ -196,7 +196,7 @@ fn orderings(done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
             None => "undefined",
         };
         table.rows.push(vec![
-            format!("{} > {}", better.planned.run.name, worse.planned.run.name),
+            format!("{} above {}", better.planned.run.name, worse.planned.run.name),
             held.into(),
             format!("{} and {}", number(100.0 * a, 2), number(100.0 * b, 2)),
         ]);
