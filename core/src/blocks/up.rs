@@ -71,18 +71,15 @@ mod tests {
     fn repeated_pixels_are_nearest_interpolation_with_its_gradient() {
         let device = Device::flex().autodiff();
         let x = Tensor::<1>::from_floats([1.0, -2.0, 3.0, 0.5, 7.0, -9.0, 4.0, 8.0, -1.0, 2.0, 6.0, 5.0], &device);
-        let results = [
-            |x: Tensor<4>| repeat_pixels(x),
-            |x: Tensor<4>| resize(x, [4, 6], Interpolation::Nearest),
-        ]
-        .map(|double| {
-            let x = x.clone().reshape([1, 2, 2, 3]).detach().require_grad();
-            let y = double(x.clone());
-            assert_eq!(y.dims(), [1, 2, 4, 6]);
-            let gradients = y.clone().powf_scalar(3.0).sum().backward();
-            let numbers = |tensor: Tensor<4>| tensor.into_data().try_into_vec::<f32>().unwrap();
-            (numbers(y.inner()), numbers(x.grad(&gradients).unwrap()))
-        });
+        let results =
+            [|x: Tensor<4>| repeat_pixels(x), |x: Tensor<4>| resize(x, [4, 6], Interpolation::Nearest)].map(|double| {
+                let x = x.clone().reshape([1, 2, 2, 3]).detach().require_grad();
+                let y = double(x.clone());
+                assert_eq!(y.dims(), [1, 2, 4, 6]);
+                let gradients = y.clone().powf_scalar(3.0).sum().backward();
+                let numbers = |tensor: Tensor<4>| tensor.into_data().try_into_vec::<f32>().unwrap();
+                (numbers(y.inner()), numbers(x.grad(&gradients).unwrap()))
+            });
         assert_eq!(results[0], results[1]);
     }
 }

@@ -50,7 +50,12 @@ impl Pairs {
 
     /// From the sums of squares of the contingency table and of its margins, and the number of pixels.
     fn new(cells: i128, rows: i128, columns: i128, pixels: i128) -> Self {
-        Self { tp: cells - pixels, fp: rows - cells, fn_: columns - cells, tn: pixels * pixels - rows - columns + cells }
+        Self {
+            tp: cells - pixels,
+            fp: rows - cells,
+            fn_: columns - cells,
+            tn: pixels * pixels - rows - columns + cells,
+        }
     }
 
     /// Share of the pairs on which both labellings agree; 1 when there is no pair.
@@ -121,7 +126,7 @@ mod tests {
 
     #[test]
     fn huge_masks_do_not_overflow() {
-        // Products of pairs reach 1e24 here; a scaled-down mask has nearly the same index.
+        // Products of pairs reach 1e34 here; a scaled-down mask has nearly the same index.
         let [large, small] = [1000, 1].map(|k| counts(400 * k, 100 * k, 100 * k, 400_000 * k).adjusted_rand());
         close(large, small, 1e-5);
     }
@@ -155,7 +160,7 @@ mod tests {
         {
             let wrong = error / 200.0 * pixels;
             let right = dice * wrong / (1.0 - dice);
-            let [wrong, right] = [wrong, right].map(|count| count.round() as u64);
+            let [wrong, right] = [wrong, right].map(|count: f64| count.round() as u64);
             let counts = counts(right, wrong, wrong, pixels as u64 - right - 2 * wrong);
             close(counts.dice(), dice, 1e-6);
             close(counts.pixel_error(), error, 1e-5);
