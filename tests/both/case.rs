@@ -7,6 +7,7 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use sonoseg_core::checkpoint::{State, StateNames, read_state, write_state};
+use sonoseg_core::rng::splitmix64;
 
 /// Numbers with their shape; integers are held exactly, since all of them lie within f64.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ impl Case {
         let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
         let metadata = header.metadata().as_ref().unwrap();
         let json = |key: &str| serde_json::from_str::<Value>(&metadata[key]).unwrap();
-        let tensors: BTreeMap<String, Numbers> = SafeTensors::deserialize(bytes)
+        let mut tensors: BTreeMap<String, Numbers> = SafeTensors::deserialize(bytes)
             .unwrap()
             .iter()
             .map(|(name, view)| {
@@ -57,6 +58,15 @@ impl Case {
                 (name.to_owned(), Numbers { shape: view.shape().to_vec(), values, exact })
             })
             .collect();
+        if let Some(hashed) = metadata.get("hashed") {
+            let list: Vec<(String, Vec<usize>, u64, f64, f64)> = serde_json::from_str(hashed).unwrap();
+            for (name, shape, seed, scale, offset) in list {
+                let name = if name.starts_with("in.") { name } else { format!("param.{name}") };
+                let values =
+                    (0..shape.iter().product()).map(|i: usize| hashed_number(seed, i, scale, offset)).collect();
+                tensors.insert(name, Numbers { shape, values, exact: false });
+            }
+        }
         let expected = |name: &&String| name.starts_with("out.") || name.starts_with("grad.");
         Self {
             kind: metadata["case"].clone(),
@@ -186,6 +196,20 @@ impl Case {
             Err(self.problems.join("\n    "))
         }
     }
+}
+
+/// Number `index` of a tensor that a case does not store but makes from a seed.
+fn hashed_number(seed: u64, index: usize, scale: f64, offset: f64) -> f64 {
+    let bits = splitmix64((seed << 32) + index as u64) >> 40;
+    let u = bits as f64 / f64::from(1 << 23) - 1.0;
+    f64::from((offset + scale * u) as f32)
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn hashed_numbers_are_those_of_the_format() {
+    let found: Vec<f64> = (0..4).map(|i| hashed_number(1, i, 1.0, 0.0)).collect();
+    assert_eq!(found, [0.5326035022735596, -0.7479380369186401, 0.40186238288879395, 0.2657524347305298]);
 }
 
 /// The rule of the format: integers equal; `|a - b| <= tol (|b| + rms(b)) + floor`; NaN meets NaN, infinity itself.

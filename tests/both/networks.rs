@@ -1,12 +1,13 @@
 //! Cases of whole networks and their blocks.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, activation};
 use sonoseg_core::blocks::masking::Masking;
 use sonoseg_core::blocks::transformer::Block;
-use sonoseg_core::losses::overlap::{DiceFocalConfig, dice_focal};
+use sonoseg_core::losses::overlap::{DiceFocalConfig, binary_cross_entropy, dice_focal};
 use sonoseg_core::losses::pixels::{masked_mse, patch_target};
 use sonoseg_core::models::mae::{MaeConfig, from_public_names, to_public_names};
+use sonoseg_core::models::unet::{UnetConfig, UnetVariant};
 use sonoseg_core::models::unetr::UnetrConfig;
 use sonoseg_core::models::vit::VitConfig;
 
@@ -82,6 +83,29 @@ pub(crate) async fn unetr(case: &mut Case) {
     case.compare_gradient("x", &x, &gradients).await;
     case.compare_gradients(&network, &gradients).await;
     assert!(network.num_params() > 0, "a network without parameters proves nothing");
+}
+
+pub(crate) async fn unet(case: &mut Case) {
+    assert_eq!(case.config["upsample"], "nearest");
+    assert_eq!(case.config["concat"], serde_json::json!(["up", "skip"]));
+    let config = UnetConfig {
+        image_size: case.size("height"),
+        in_channels: case.size("in_chans"),
+        base: case.size("base"),
+        out_channels: case.size("out_channels"),
+        dropout: case.number("dropout"),
+        variant: UnetVariant::Plain,
+    };
+    let network = case.fill(config.init(&case.device));
+    let x = case.tensor::<4>("in.x").require_grad();
+    let logits = network.forward(x.clone());
+    let loss = binary_cross_entropy(logits.clone(), case.tensor("in.target"));
+    let gradients = loss.clone().backward();
+    case.compare_tensor("out.logits", logits.clone().inner()).await;
+    case.compare_tensor("out.prob", activation::sigmoid(logits).inner()).await;
+    case.compare_tensor("out.loss", loss.inner()).await;
+    case.compare_gradient("x", &x, &gradients).await;
+    case.compare_gradients(&network, &gradients).await;
 }
 
 pub(crate) async fn mae_forward(case: &mut Case) {

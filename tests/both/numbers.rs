@@ -6,11 +6,12 @@ use burn::tensor::{Tensor, TensorData};
 use sonoseg_core::blocks::positions::{resize_table, sincos_table};
 use sonoseg_core::data::resize;
 use sonoseg_core::metrics::overlap::{Counts, mean_defined};
-use sonoseg_core::train::adamw::{AdamW, AdamWConfig};
+use sonoseg_core::metrics::rand_index::Pairs;
+use sonoseg_core::train::adamw::{AdamW, AdamWConfig, Decay};
 use sonoseg_core::train::layers::{LayerRules, ParameterRule};
 use sonoseg_core::train::schedule::Schedule;
 
-use crate::case::Case;
+use crate::case::{Case, Numbers};
 
 fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
@@ -68,15 +69,31 @@ pub(crate) fn metrics_overlap(case: &mut Case) {
     case.compare("out.mean_iou_ignore", &[mean_defined(each(Counts::iou_ignore))]);
 }
 
+pub(crate) fn adjusted_rand(case: &mut Case) {
+    let [a, b, counts] = ["in.a", "in.b", "in.counts"].map(|name| case.numbers(name).clone());
+    let labels = |row: &[f64]| -> Vec<i64> { row.iter().map(|&label| label as i64).collect() };
+    let rows = |numbers: &Numbers| -> Vec<Vec<i64>> { numbers.values.chunks(numbers.shape[1]).map(labels).collect() };
+    let pairs: Vec<Pairs> = rows(&a).iter().zip(&rows(&b)).map(|(a, b)| Pairs::of_labels(a, b)).collect();
+    let masks: Vec<Pairs> = rows(&counts)
+        .iter()
+        .map(|row| [0, 1, 2, 3].map(|i| row[i] as u64))
+        .map(|[tp, fp, fn_, tn]| Pairs::of_counts(&Counts { tp, fp, fn_, tn }))
+        .collect();
+    for (name, pairs) in [("", pairs), ("_counts", masks)] {
+        case.compare(&format!("out.ari{name}"), &pairs.iter().map(Pairs::adjusted_rand).collect::<Vec<_>>());
+        case.compare(&format!("out.rand{name}"), &pairs.iter().map(Pairs::rand).collect::<Vec<_>>());
+    }
+}
+
 /// Parameters without a network round them; the shape is flattened, which AdamW does not see.
 #[derive(Module, Debug)]
 struct Parameters {
     list: Vec<Param<Tensor<1>>>,
 }
 
-pub(crate) async fn optim_adamw(case: &mut Case) {
+pub(crate) async fn optim_adam(case: &mut Case, decay: Decay) {
     let betas = [0, 1].map(|i| case.config["betas"][i].as_f64().unwrap());
-    let config = AdamWConfig { betas, epsilon: case.number("eps"), clip_norm: None, ..Default::default() };
+    let config = AdamWConfig { betas, epsilon: case.number("eps"), decay, clip_norm: None, ..Default::default() };
     let groups = case.config["groups"].as_array().unwrap().clone();
     let mut named: Vec<(String, ParameterRule)> = Vec::new();
     for group in &groups {
@@ -84,6 +101,7 @@ pub(crate) async fn optim_adamw(case: &mut Case) {
             layer: 0,
             rate_scale: group["lr_scale"].as_f64().unwrap_or(1.0),
             weight_decay: group["weight_decay"].as_f64().unwrap(),
+            trained: true,
         };
         named.extend(group["params"].as_array().unwrap().iter().map(|n| (n.as_str().unwrap().to_owned(), rule)));
     }

@@ -1,6 +1,7 @@
 //! Every network, layer, loss, metric, rule and optimiser against numbers from PyTorch, timm, torchvision and MONAI.
 
 use burn::tensor::Device;
+use sonoseg_core::train::adamw::Decay;
 
 use crate::case::Case;
 use crate::{layers, networks, numbers};
@@ -15,11 +16,14 @@ async fn check(bytes: &[u8], device: &Device) -> Option<Result<String, String>> 
         "metrics_overlap" => numbers::metrics_overlap(&mut case),
         "layer_decay_scales" => numbers::layer_decay_scales(&mut case),
         "lr_schedules" => numbers::lr_schedules(&mut case),
-        "optim_adamw" => numbers::optim_adamw(&mut case).await,
+        "adjusted_rand" => numbers::adjusted_rand(&mut case),
+        "optim_adamw" => numbers::optim_adam(&mut case, Decay::Decoupled).await,
+        "optim_adam_l2" => numbers::optim_adam(&mut case, Decay::L2).await,
         "vit_block" => networks::vit_block(&mut case).await,
         "vit_encoder_taps" => networks::vit_encoder_taps(&mut case).await,
         "mae_forward" => networks::mae_forward(&mut case).await,
         "sf_unetr" | "video_unetr" => networks::unetr(&mut case).await,
+        "unet2d" => networks::unet(&mut case).await,
         "conv2d" => layers::conv2d(&mut case).await,
         "conv_transpose2d" => layers::conv_transpose2d(&mut case).await,
         "group_norm" => layers::group_norm(&mut case).await,

@@ -1,4 +1,4 @@
-//! Upsampling by learned 2x2 transposed convolutions.
+//! Upsampling to twice the size: by learned 2x2 transposed convolutions, and by repetition.
 
 use burn::module::Module;
 use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
@@ -28,6 +28,17 @@ pub fn apply_double_size(layer: &ConvTranspose2d, x: Tensor<4>) -> Tensor<4> {
     interleave(y.reshape([batch, output * 4, height, width]), layer.bias.as_ref().map(|bias| bias.val()))
 }
 
+/// Every pixel four times: PyTorch's `nearest` with a factor of 2.
+///
+/// # Shapes
+/// - `x`: `[batch, channels, height, width]`
+/// - output: `[batch, channels, 2 * height, 2 * width]`
+pub fn repeat_pixels(x: Tensor<4>) -> Tensor<4> {
+    let [batch, channels, height, width] = x.dims();
+    let repeated = x.reshape([batch * channels, height, 1, width, 1]).expand([batch * channels, height, 2, width, 2]);
+    repeated.reshape([batch, channels, 2 * height, 2 * width])
+}
+
 /// Transposed convolution, then a [`ConvBlock`]: "UP" in systems.md, A-NET.
 #[derive(Module, Debug)]
 pub struct UpBlock {
@@ -48,5 +59,27 @@ impl UpBlock {
     /// - output: `[batch, output, 2 * height, 2 * width]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.cb.forward(apply_double_size(&self.up, x))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocks::interpolate::{Interpolation, resize};
+
+    #[test]
+    fn repeated_pixels_are_nearest_interpolation_with_its_gradient() {
+        let device = Device::flex().autodiff();
+        let x = Tensor::<1>::from_floats([1.0, -2.0, 3.0, 0.5, 7.0, -9.0, 4.0, 8.0, -1.0, 2.0, 6.0, 5.0], &device);
+        let results =
+            [|x: Tensor<4>| repeat_pixels(x), |x: Tensor<4>| resize(x, [4, 6], Interpolation::Nearest)].map(|double| {
+                let x = x.clone().reshape([1, 2, 2, 3]).detach().require_grad();
+                let y = double(x.clone());
+                assert_eq!(y.dims(), [1, 2, 4, 6]);
+                let gradients = y.clone().powf_scalar(3.0).sum().backward();
+                let numbers = |tensor: Tensor<4>| tensor.into_data().try_into_vec::<f32>().unwrap();
+                (numbers(y.inner()), numbers(x.grad(&gradients).unwrap()))
+            });
+        assert_eq!(results[0], results[1]);
     }
 }

@@ -76,7 +76,7 @@ pub fn layer_norm<const D: usize>(norm: &LayerNorm, epsilon: f64, x: Tensor<D>) 
     norm.forward(x)
 }
 
-/// A convolution 3x3 with padding 1, stride 1 and no bias.
+/// A convolution 3x3 with padding 1 and stride 1; its bias, if it has one, is added.
 ///
 /// # Shapes
 /// - `x`: `[batch, input, height, width]`
@@ -91,7 +91,11 @@ pub fn conv3x3(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
             [input, kernel_height, kernel_width],
             "channels and kernel of a convolution 3x3"
         );
-        return flex::run(x, |x| Dispatch::conv3x3(x, weight.into_dispatch()));
+        let y: Tensor<4> = flex::run(x, |x| Dispatch::conv3x3(x, weight.into_dispatch()));
+        return match &conv.bias {
+            Some(bias) => y + bias.val().reshape([1, -1, 1, 1]),
+            None => y,
+        };
     }
     conv.forward(x)
 }

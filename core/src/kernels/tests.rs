@@ -95,12 +95,16 @@ fn layer_norm_agrees() {
 
 #[test]
 fn convolution_agrees() {
-    for (input, output, [height, width]) in [(3, 5, [9, 7]), (17, 8, [40, 33]), (2, 1, [1, 1])] {
+    let cases = [(3, 5, [9, 7], false), (17, 8, [40, 33], false), (2, 1, [1, 1], true), (3, 5, [9, 7], true)];
+    for (input, output, [height, width], bias) in cases {
         let conv = Conv2dConfig::new([input, output], [3, 3])
             .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
-            .with_bias(false)
+            .with_bias(bias)
             .init(&device());
-        let others = |gradients: &Gradients| vec![numbers(conv.weight.val().grad(gradients).unwrap())];
+        let others = |gradients: &Gradients| {
+            let bias = conv.bias.iter().map(|bias| numbers(bias.val().grad(gradients).unwrap()));
+            [numbers(conv.weight.val().grad(gradients).unwrap())].into_iter().chain(bias).collect()
+        };
         let ours = |x| conv3x3(&conv, x);
         agree(&random([2, input, height, width], 1), ours, |x| conv.forward(x), others);
         agree(&random([2, input, width, height], 2).swap_dims(2, 3), ours, |x| conv.forward(x), others);

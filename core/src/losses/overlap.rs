@@ -60,6 +60,17 @@ pub fn focal(logits: Tensor<4>, target: Tensor<4>, gamma: f64, alpha: Option<f64
     }
 }
 
+/// Binary cross-entropy, mean over all elements: the loss of paper 002.
+///
+/// # Shapes
+/// - `logits`, `target`: `[batch, channels, height, width]`
+/// - output: `[1]`
+pub fn binary_cross_entropy(logits: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+    assert_eq!(target.dims(), logits.dims(), "the cross-entropy compares maps of one size");
+    // As in `focal`, but for targets between 0 and 1 too: -log sigmoid(x) + (1 - y) x.
+    (activation::log_sigmoid(logits.clone()).neg() + logits * (target.neg() + 1.0)).mean()
+}
+
 /// [`dice`] and [`focal`] summed with their weights: the loss of paper 000.
 ///
 /// # Shapes
@@ -89,7 +100,8 @@ mod tests {
         close(dice(logits.clone(), target.clone(), 1e-5), 0.513_970_2);
         close(focal(logits.clone(), target.clone(), 2.0, None), 0.792_038_4);
         let config = DiceFocalConfig { smooth: 1e-5, ..Default::default() };
-        close(dice_focal(logits.clone(), target, &config), 1.306_008_6);
+        close(dice_focal(logits.clone(), target.clone(), &config), 1.306_008_6);
+        close(binary_cross_entropy(logits.clone(), target), 1.115_713_5);
         close(dice(logits, map([0.0; 4]), 1e-5), 0.999_994_5);
         close(dice(map([-40.0; 4]), map([0.0; 4]), 1.0), 0.0);
     }

@@ -368,7 +368,7 @@ mod tests {
         let loss_of = |prediction| scalar(masked_mse(images.clone(), prediction, &held_out, 8, false).inner());
         let baseline = loss_of(patch_target(images.clone(), 8, false).mean_dim(2).expand([8, 16, 192]));
         let mut adam = AdamW::new(AdamWConfig { betas: [0.9, 0.95], ..Default::default() });
-        let rule = ParameterRule { layer: 0, rate_scale: 1.0, weight_decay: 0.05 };
+        let rule = ParameterRule { layer: 0, rate_scale: 1.0, weight_decay: 0.05, trained: true };
         let mut losses = Vec::new();
         for step in 0..800_u64 {
             let masking = masking(&config, 8, step);

@@ -1,4 +1,4 @@
-//! AdamW as PyTorch computes it, with a rate and a decay for each parameter.
+//! AdamW and Adam as PyTorch computes them, with a rate and a decay for each parameter.
 //!
 //! Our own, because Burn's optimiser can only be saved by synchronous reads, which a browser cannot do, and because
 //! rates by layer are rules on names here. No reads at all happen in a step.
@@ -22,14 +22,26 @@ pub struct AdamWConfig {
     pub learning_rate: f64,
     /// Decay of the mean and of the squared mean of the gradients.
     pub betas: [f64; 2],
-    /// Added to the root of the squared mean.
+    /// Added to the root of the squared mean. Keras's default is 1e-7.
     pub epsilon: f64,
-    /// Decoupled weight decay.
+    /// Weight decay.
     pub weight_decay: f64,
+    /// What the weight decay acts on.
+    pub decay: Decay,
     /// Factor on the rate from one encoder block to the one below it; 1 = none.
     pub layer_decay: f64,
     /// Largest norm of all gradients together; larger ones are scaled down to it. None in the paper.
     pub clip_norm: Option<f64>,
+}
+
+/// What weight decay acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decay {
+    /// On the parameter itself, past the moments: AdamW.
+    Decoupled,
+    /// On the gradient, before the moments, like a penalty on the squares of the parameters: Adam.
+    L2,
 }
 
 impl Default for AdamWConfig {
@@ -39,6 +51,7 @@ impl Default for AdamWConfig {
             betas: [0.9, 0.999],
             epsilon: 1e-8,
             weight_decay: 0.05,
+            decay: Decay::Decoupled,
             layer_decay: 0.75,
             clip_norm: None,
         }
@@ -61,7 +74,7 @@ impl AdamW {
     }
 
     /// One update with learning rate `rate`; `rule` gives each parameter's own rate and decay, by name and number of
-    /// axes. Parameters without a gradient stay as they are.
+    /// axes. Parameters without a gradient, and those that are not trained, stay as they are.
     pub fn step<M: Module>(
         &mut self,
         model: M,
@@ -70,6 +83,7 @@ impl AdamW {
         rule: impl Fn(&str, usize) -> ParameterRule,
     ) -> M {
         self.steps += 1;
+        model.visit(&mut Frozen { grads: &mut grads, rule: &rule, names: StateNames::default() });
         if let Some(limit) = self.config.clip_norm {
             grads = clip(&model, grads, limit);
         }
@@ -174,6 +188,29 @@ impl AdamW {
     }
 }
 
+/// Takes away the gradients of what is not trained, before their norm is taken.
+struct Frozen<'a> {
+    grads: &'a mut GradientsParams,
+    rule: &'a dyn Fn(&str, usize) -> ParameterRule,
+    names: StateNames,
+}
+
+impl ModuleVisitor for Frozen<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.names.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.names.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !(self.rule)(&self.names.name(), D).trained {
+            self.grads.remove::<D>(param.id);
+        }
+    }
+}
+
 struct Update<'a> {
     adam: &'a mut AdamW,
     grads: &'a mut GradientsParams,
@@ -200,15 +237,21 @@ impl ModuleMapper for Update<'_> {
 
         let (id, tensor, mapper) = param.consume();
         let tracked = tensor.is_require_grad();
+        let tensor = tensor.inner();
+        let (keep, grad) = match config.decay {
+            Decay::Decoupled => (1.0 - rate * rule.weight_decay, grad),
+            Decay::L2 if rule.weight_decay == 0.0 => (1.0, grad),
+            Decay::L2 => (1.0, grad + tensor.clone() * rule.weight_decay),
+        };
         let step = AdamWStep {
             betas: *betas,
-            keep: 1.0 - rate * rule.weight_decay,
+            keep,
             rate: rate / (1.0 - betas[0].powi(*steps)),
             root: (1.0 - betas[1].powi(*steps)).sqrt().recip(),
             epsilon: config.epsilon,
         };
         let moments = mean.remove::<D>(id).zip(square.remove::<D>(id)).map(|(mean, square)| [mean, square]);
-        let [mut updated, new_mean, new_square] = adamw_step(tensor.inner(), grad, moments, step);
+        let [mut updated, new_mean, new_square] = adamw_step(tensor, grad, moments, step);
         mean.register(id, new_mean);
         square.register(id, new_square);
         if tracked {
@@ -221,7 +264,7 @@ impl ModuleMapper for Update<'_> {
 /// Scale all gradients so that their common norm is at most `limit`; nothing is read back.
 fn clip<M: Module>(model: &M, mut grads: GradientsParams, limit: f64) -> GradientsParams {
     struct Squares<'a>(&'a GradientsParams, Option<Tensor<1>>);
-    impl burn::module::ModuleVisitor for Squares<'_> {
+    impl ModuleVisitor for Squares<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(grad) = self.0.get::<D>(param.id) {
                 let sum = grad.square().sum();
@@ -233,7 +276,7 @@ fn clip<M: Module>(model: &M, mut grads: GradientsParams, limit: f64) -> Gradien
         }
     }
     struct Scale<'a>(&'a mut GradientsParams, Tensor<1>);
-    impl burn::module::ModuleVisitor for Scale<'_> {
+    impl ModuleVisitor for Scale<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(grad) = self.0.remove::<D>(param.id) {
                 self.0.register(param.id, grad * self.1.clone().reshape([1; D]));

@@ -7,8 +7,10 @@ pub struct ParameterRule {
     pub layer: usize,
     /// Factor on the learning rate.
     pub rate_scale: f64,
-    /// Decoupled weight decay.
+    /// Weight decay, of the kind that the optimiser is set to.
     pub weight_decay: f64,
+    /// False for a parameter that stays as it is: no update, no moments, no decay, no share in the gradients' norm.
+    pub trained: bool,
 }
 
 /// The rule of MAE's fine-tuning: the rate falls by `decay` per layer from the output to the input of the encoder.
@@ -45,6 +47,7 @@ impl LayerRules {
             layer,
             rate_scale: self.decay.powi((self.depth + 1 - layer.min(self.depth + 1)) as i32),
             weight_decay: if spared { 0.0 } else { self.weight_decay },
+            trained: true,
         }
     }
 }

@@ -12,11 +12,14 @@ use crate::rng::{Rng, splitmix64};
 use crate::tasks::{Scores, Task};
 
 pub mod adamw;
+pub mod layer_set;
 pub mod layers;
 pub mod resume;
 pub mod schedule;
 
 use adamw::{AdamW, AdamWConfig};
+use layer_set::LayerSet;
+use layers::ParameterRule;
 use schedule::Schedule;
 
 /// How long and in what portions to learn.
@@ -37,6 +40,8 @@ pub struct TrainConfig {
     pub updates_per_epoch: Option<usize>,
     /// What the learning rate of the optimiser is for.
     pub rate_for: RateFor,
+    /// What learns.
+    pub layers: LayerSet,
     /// How the learning rate changes.
     pub schedule: Schedule,
     /// The optimiser.
@@ -53,6 +58,7 @@ impl Default for TrainConfig {
             patience: 5,
             updates_per_epoch: None,
             rate_for: RateFor::Update,
+            layers: LayerSet::All,
             schedule: Schedule::Linear,
             optimiser: AdamWConfig::default(),
         }
@@ -233,6 +239,7 @@ pub async fn train<T: Task>(
     mut observe: impl AsyncFnMut(Event<'_, T::Model>) -> Result<Flow, ObserverError>,
 ) -> Result<Progress<T::Model>, TrainError> {
     let rules = task.layer_rules(config.optimiser.layer_decay, config.optimiser.weight_decay);
+    let rule = |name: &str, axes| ParameterRule { trained: config.layers.trains(name), ..rules.of(name, axes) };
     let accumulate = config.accumulate.max(1);
     let batches = training_plans(train, config.batch, seed, 0).len();
     let portion = accumulate.min(batches);
@@ -255,8 +262,7 @@ pub async fn train<T: Task>(
                 return Err(TrainError::Diverged { epoch, step, loss });
             }
             let rate = config.peak_rate() * config.schedule.factor(progress.position.updates as f64, total as f64);
-            progress.model =
-                progress.optimiser.step(progress.model, gradients, rate, |name, axes| rules.of(name, axes));
+            progress.model = progress.optimiser.step(progress.model, gradients, rate, rule);
             progress.position.step += 1;
             progress.position.updates += 1;
             progress.position.loss_sum += loss;

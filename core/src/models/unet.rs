@@ -1,0 +1,355 @@
+//! U-Net without normalisation: five contracting blocks, four expanding ones (paper 002; systems.md, C-NET).
+//!
+//! Every block is two convolutions 3x3 with ReLU. Downwards between blocks the greatest of 2x2 pixels, upwards every
+//! pixel four times, then the map of the contracting side behind it, channel by channel.
+//!
+//! | block | reads | channels | size |
+//! |---|---|---|---|
+//! | enc1 | image | `b` | 1 |
+//! | enc2, enc3, enc4 | the block above | `2b`, `4b`, `8b` | 1/2, 1/4, 1/8 |
+//! | enc5, then dropout | enc4 | `16b` | 1/16 |
+//! | dec6, dec7, dec8 | the block below and enc4, enc3, enc2 | `8b`, `4b`, `2b` | 1/8, 1/4, 1/2 |
+//! | dec9, out | dec8 and enc1 | `b`, then the masks | 1 |
+
+use burn::module::{Module, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::pool::MaxPool2dConfig;
+use burn::nn::{Dropout, DropoutConfig, Initializer, PaddingConfig2d};
+use burn::tensor::{Device, Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use crate::blocks::up::repeat_pixels;
+use crate::kernels::conv3x3;
+
+/// Height and width of images must be a multiple of this: they are halved four times.
+pub const SIZE_STEP: usize = 16;
+
+/// Sizes of a U-Net.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UnetConfig {
+    /// Height and width of the images that it is for; the network itself takes any multiple of [`SIZE_STEP`].
+    pub image_size: usize,
+    /// Channels of an image.
+    pub in_channels: usize,
+    /// Channels at full size, `b` above.
+    pub base: usize,
+    /// Masks.
+    pub out_channels: usize,
+    /// Share of the bottleneck's numbers that training leaves out at random; the paper does not say how many.
+    pub dropout: f64,
+    /// How maps get larger.
+    pub variant: UnetVariant,
+}
+
+/// What follows the doubling of a map's size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnetVariant {
+    /// Nothing: the paper's blocks have two convolutions each.
+    #[default]
+    Plain,
+    /// A convolution 2x2 with ReLU to half the channels, as the public Keras code of the time has it.
+    UpConv2x2,
+}
+
+impl Default for UnetConfig {
+    /// The paper's sizes.
+    fn default() -> Self {
+        Self { image_size: 256, in_channels: 1, base: 64, out_channels: 1, dropout: 0.5, variant: UnetVariant::Plain }
+    }
+}
+
+impl UnetConfig {
+    /// What makes these sizes impossible, if anything.
+    pub fn problem(&self) -> Option<String> {
+        if self.image_size == 0 || !self.image_size.is_multiple_of(SIZE_STEP) {
+            return Some(format!("image_size must be a multiple of {SIZE_STEP}, not {}", self.image_size));
+        }
+        for (name, value) in
+            [("in_channels", self.in_channels), ("base", self.base), ("out_channels", self.out_channels)]
+        {
+            if value == 0 {
+                return Some(format!("{name} must be at least 1"));
+            }
+        }
+        (!(0.0..1.0).contains(&self.dropout)).then(|| format!("dropout must lie in 0..1, not {}", self.dropout))
+    }
+
+    /// A network with initial values. Panics on impossible sizes (see [`UnetConfig::problem`]).
+    pub fn init(&self, device: &Device) -> Unet {
+        assert!(self.problem().is_none(), "{}", self.problem().unwrap_or_default());
+        let b = self.base;
+        let down = |input, output| UnetBlock::new(None, [input, output], device);
+        let up = |input, output| match self.variant {
+            UnetVariant::Plain => UnetBlock::new(None, [input + output, output], device),
+            UnetVariant::UpConv2x2 => UnetBlock::new(Some([input, output]), [2 * output, output], device),
+        };
+        Unet {
+            enc1: down(self.in_channels, b),
+            enc2: down(b, 2 * b),
+            enc3: down(2 * b, 4 * b),
+            enc4: down(4 * b, 8 * b),
+            enc5: down(8 * b, 16 * b),
+            dropout: DropoutConfig::new(self.dropout).init(),
+            dec6: up(16 * b, 8 * b),
+            dec7: up(8 * b, 4 * b),
+            dec8: up(4 * b, 2 * b),
+            dec9: up(2 * b, b),
+            out: convolution([b, self.out_channels], 1, PaddingConfig2d::Valid, device),
+        }
+    }
+}
+
+/// The paper's network; its blocks B1 to B9 carry their numbers.
+#[derive(Module, Debug)]
+pub struct Unet {
+    /// B1, full size.
+    pub enc1: UnetBlock,
+    /// B2.
+    pub enc2: UnetBlock,
+    /// B3.
+    pub enc3: UnetBlock,
+    /// B4.
+    pub enc4: UnetBlock,
+    /// B5, the bottleneck.
+    pub enc5: UnetBlock,
+    /// On the bottleneck, while learning only.
+    pub dropout: Dropout,
+    /// B6.
+    pub dec6: UnetBlock,
+    /// B7.
+    pub dec7: UnetBlock,
+    /// B8.
+    pub dec8: UnetBlock,
+    /// B9, full size.
+    pub dec9: UnetBlock,
+    /// To the masks; part of B9.
+    pub out: Conv2d,
+}
+
+impl Unet {
+    /// # Shapes
+    /// - `images`: `[batch, in_channels, height, width]`, both sizes multiples of [`SIZE_STEP`]
+    /// - output: logits `[batch, out_channels, height, width]`
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
+        let [_, _, height, width] = images.dims();
+        assert!(
+            height.is_multiple_of(SIZE_STEP) && width.is_multiple_of(SIZE_STEP),
+            "images of {height}x{width} cannot be halved four times"
+        );
+        let skip1 = self.enc1.forward(images);
+        let skip2 = self.enc2.forward(halve(skip1.clone()));
+        let skip3 = self.enc3.forward(halve(skip2.clone()));
+        let skip4 = self.enc4.forward(halve(skip3.clone()));
+        let x = self.dropout.forward(self.enc5.forward(halve(skip4.clone())));
+        let x = self.dec6.forward_up(x, skip4);
+        let x = self.dec7.forward_up(x, skip3);
+        let x = self.dec8.forward_up(x, skip2);
+        let x = self.dec9.forward_up(x, skip1);
+        self.out.forward(x)
+    }
+}
+
+/// Two convolutions 3x3 with ReLU, in the variant [`UnetVariant::UpConv2x2`] behind one of 2x2.
+#[derive(Module, Debug)]
+pub struct UnetBlock {
+    /// After the doubling, in an expanding block of the variant.
+    pub up: Option<Conv2d>,
+    /// The first one.
+    pub conva: Conv2d,
+    /// The second one.
+    pub convb: Conv2d,
+}
+
+impl UnetBlock {
+    fn new(up: Option<[usize; 2]>, [input, output]: [usize; 2], device: &Device) -> Self {
+        let three = |channels| convolution(channels, 3, PaddingConfig2d::Explicit(1, 1, 1, 1), device);
+        // An even kernel cannot be centred: Keras adds the one row and column of zeros at the bottom and at the right.
+        let two = |channels| convolution(channels, 2, PaddingConfig2d::Explicit(0, 0, 1, 1), device);
+        Self { up: up.map(two), conva: three([input, output]), convb: three([output, output]) }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = activation::relu(conv3x3(&self.conva, x));
+        activation::relu(conv3x3(&self.convb, x))
+    }
+
+    /// # Shapes
+    /// - `x`: `[batch, deeper, height, width]`
+    /// - `skip`: `[batch, output, 2 * height, 2 * width]`
+    /// - output: `[batch, output, 2 * height, 2 * width]`
+    fn forward_up(&self, x: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
+        let x = repeat_pixels(x);
+        let x = match &self.up {
+            Some(up) => activation::relu(up.forward(x)),
+            None => x,
+        };
+        self.forward(Tensor::cat(vec![x, skip], 1))
+    }
+}
+
+/// A convolution with He's normal distribution for the weights and zeros for the biases.
+fn convolution(channels: [usize; 2], kernel: usize, padding: PaddingConfig2d, device: &Device) -> Conv2d {
+    let he = Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false };
+    let layer = Conv2dConfig::new(channels, [kernel, kernel]).with_padding(padding).with_initializer(he);
+    let zeros: Param<Tensor<1>> = Initializer::Zeros.init([channels[1]], device);
+    Conv2d { bias: Some(zeros), ..layer.with_bias(false).init(device) }
+}
+
+/// The greatest of every 2x2 pixels.
+fn halve(x: Tensor<4>) -> Tensor<4> {
+    MaxPool2dConfig::new([2, 2]).init().forward(x)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::checkpoint::{StateNames, read_state, write_state};
+    use crate::rng::Rng;
+    use burn::module::ModuleVisitor;
+    use burn::tensor::{Gradients, TensorData};
+
+    /// A network with He's distribution from a stream of its own: Burn's is shared with tests that run meanwhile.
+    pub(crate) fn seeded(config: &UnetConfig, device: &Device) -> Unet {
+        let unet = config.init(device);
+        let mut state = pollster::block_on(read_state(&unet)).unwrap();
+        let mut rng = Rng::stream(8, "unet", [0, 0]);
+        for (shape, numbers) in state.values_mut().filter(|(shape, _)| shape.len() == 4) {
+            let deviation = (2.0 / shape[1..].iter().product::<usize>() as f64).sqrt();
+            numbers.fill_with(|| (deviation * rng.normal()) as f32);
+        }
+        write_state("seeded", state, unet).unwrap()
+    }
+
+    fn tiny(variant: UnetVariant) -> UnetConfig {
+        UnetConfig { image_size: 32, in_channels: 2, base: 4, out_channels: 3, dropout: 0.5, variant }
+    }
+
+    fn values(tensor: Tensor<4>) -> Vec<f32> {
+        tensor.into_data().try_into_vec().unwrap()
+    }
+
+    fn waves(device: &Device) -> Tensor<4> {
+        let pixels: Vec<f32> = (0..2 * 2 * 32 * 32).map(|i| (i as f32 * 0.37).sin()).collect();
+        Tensor::from_data(TensorData::new(pixels, [2, 2, 32, 32]), device)
+    }
+
+    #[test]
+    fn parameter_counts_of_the_paper_and_of_the_variant() {
+        // Nothing is drawn: parameters come into being when they are first used.
+        let count = |config: UnetConfig| config.init(&Device::flex()).num_params();
+        let variant = UnetConfig { variant: UnetVariant::UpConv2x2, ..UnetConfig::default() };
+        assert_eq!(count(UnetConfig::default()), 31_377_793);
+        assert_eq!(count(variant), 31_030_593);
+        assert_eq!(count(UnetConfig { in_channels: 3, ..UnetConfig::default() }), 31_377_793 + 1152);
+        let unet = UnetConfig::default().init(&Device::flex());
+        let blocks =
+            [unet.enc1, unet.enc2, unet.enc3, unet.enc4, unet.enc5, unet.dec6, unet.dec7, unet.dec8, unet.dec9]
+                .map(|block| block.num_params());
+        let expected = [37_568, 221_440, 885_248, 3_539_968, 14_157_824, 9_438_208, 2_359_808, 590_080, 147_649 - 65];
+        assert_eq!(blocks, expected);
+        assert_eq!(unet.out.num_params(), 65);
+    }
+
+    #[test]
+    fn names_are_the_documented_ones() {
+        let state = pollster::block_on(read_state(&tiny(UnetVariant::UpConv2x2).init(&Device::flex()))).unwrap();
+        assert_eq!(state.len(), 2 * (9 * 2 + 4 + 1));
+        for (name, shape) in [
+            ("enc1.conva.weight", vec![4, 2, 3, 3]),
+            ("enc5.convb.bias", vec![64]),
+            ("dec6.up.weight", vec![32, 64, 2, 2]),
+            ("dec9.conva.weight", vec![4, 8, 3, 3]),
+            ("out.weight", vec![3, 4, 1, 1]),
+        ] {
+            assert_eq!(state[name].0, shape, "{name}");
+        }
+    }
+
+    #[test]
+    fn initial_weights_are_hes_and_biases_zero() {
+        let config = UnetConfig { base: 16, ..UnetConfig::default() };
+        let state = pollster::block_on(read_state(&config.init(&Device::flex()))).unwrap();
+        for (name, (shape, numbers)) in state {
+            if name.ends_with("bias") {
+                assert!(numbers.iter().all(|&bias| bias == 0.0), "{name}");
+            } else if numbers.len() > 30_000 {
+                let fan_in: usize = shape[1..].iter().product();
+                let squares: f64 = numbers.iter().map(|&w| f64::from(w).powi(2)).sum();
+                let relative = squares / numbers.len() as f64 * fan_in as f64 / 2.0;
+                assert!((relative - 1.0).abs() < 0.06, "{name}: {relative} times the variance 2 / {fan_in}");
+            }
+        }
+    }
+
+    /// Names of the parameters that no gradient reaches.
+    struct Unreached<'a>(StateNames, &'a Gradients, Vec<String>);
+
+    impl ModuleVisitor for Unreached<'_> {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.0.enter(name, container);
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.0.exit();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let sum = param.val().grad(self.1).map(|gradient| gradient.abs().sum().into_scalar::<f32>());
+            if sum.is_none_or(|sum| sum == 0.0) {
+                self.2.push(self.0.name());
+            }
+        }
+    }
+
+    #[test]
+    fn the_output_has_the_inputs_size_and_gradients_reach_every_parameter() {
+        let device = Device::flex().autodiff();
+        for variant in [UnetVariant::Plain, UnetVariant::UpConv2x2] {
+            let unet = seeded(&UnetConfig { dropout: 0.0, ..tiny(variant) }, &device);
+            let logits = unet.forward(waves(&device));
+            assert_eq!(logits.dims(), [2, 3, 32, 32]);
+            let gradients = logits.square().mean().backward();
+            let mut unreached = Unreached(StateNames::default(), &gradients, vec![]);
+            unet.visit(&mut unreached);
+            assert!(unreached.2.is_empty(), "{variant:?}: {:?}", unreached.2);
+        }
+    }
+
+    #[test]
+    fn dropout_is_for_learning_only() {
+        let device = Device::flex();
+        let learning = device.clone().autodiff();
+        let unet = seeded(&tiny(UnetVariant::Plain), &learning);
+        let learn = || values(unet.forward(waves(&learning)).inner());
+        let plain = || values(unet.valid().forward(waves(&device)));
+        assert_ne!(learn(), learn());
+        assert_ne!(plain(), learn());
+        assert_eq!(plain(), plain());
+    }
+
+    #[test]
+    fn the_convolution_2x2_looks_down_and_to_the_right() {
+        let device = Device::flex();
+        let block = UnetBlock::new(Some([1, 1]), [2, 1], &device);
+        let up = block.up.unwrap();
+        let taps = Tensor::<1>::from_floats([1.0, 10.0, 100.0, 1000.0], &device).reshape([1, 1, 2, 2]);
+        let up = Conv2d { weight: Param::from_tensor(taps), ..up };
+        let x = Tensor::<1>::from_floats([1.0, 2.0, 3.0, 4.0], &device).reshape([1, 1, 2, 2]);
+        assert_eq!(values(up.forward(x)), [4321.0, 402.0, 43.0, 4.0]);
+    }
+
+    #[test]
+    fn impossible_sizes_are_named() {
+        let problem = |change: fn(&mut UnetConfig)| {
+            let mut config = tiny(UnetVariant::Plain);
+            change(&mut config);
+            config.problem().unwrap()
+        };
+        assert!(problem(|c| c.image_size = 40).contains("image_size"));
+        assert!(problem(|c| c.image_size = 0).contains("image_size"));
+        assert!(problem(|c| c.base = 0).contains("base"));
+        assert!(problem(|c| c.dropout = 1.0).contains("dropout"));
+        assert!(problem(|c| c.dropout = f64::NAN).contains("dropout"));
+        assert_eq!(UnetConfig::default().problem(), None);
+    }
+}
