@@ -86,7 +86,8 @@ impl Source {
     /// The lines that do something outside tests, numbered from 1. Tests stand at the bottom of a file or in `tests.rs`.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let whole = if self.path.ends_with("/tests.rs") { 0 } else { self.text.len() };
-        let end = self.text.find("#[cfg(test)]\nmod tests").unwrap_or(whole).min(whole);
+        let tests = ["mod tests", "pub(crate) mod tests"].map(|word| self.text.find(&format!("#[cfg(test)]\n{word}")));
+        let end = tests.into_iter().flatten().fold(whole, usize::min);
         let lines = self.text[..end].lines().enumerate().map(|(index, line)| (index + 1, line));
         lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
