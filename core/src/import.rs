@@ -13,6 +13,8 @@ mod layout;
 mod resnet;
 mod vit;
 
+use layout::Naming;
+
 pub use file::{ImportHeader, read_encoder, read_import};
 pub use layout::Layout;
 pub use resnet::{ResnetBlock, ResnetSizes};
@@ -110,7 +112,7 @@ pub fn import(name: &str, bytes: &[u8], layout: Layout, options: &ImportOptions)
 }
 
 fn import_tensors(tensors: Tensors, layout: Layout, options: &ImportOptions) -> Result<Imported, String> {
-    let reader = Reader { prefix: layout.prefix(&tensors), layout, tensors };
+    let reader = Reader { naming: layout.naming(&tensors), layout, tensors };
     let (sizes, weights, problem) = match layout {
         Layout::MaeEncoder | Layout::TimmVit | Layout::HfVitMae => vit::encoder(&reader, options),
         Layout::MaeFull => vit::auto_encoder(&reader, options),
@@ -128,19 +130,14 @@ fn import_tensors(tensors: Tensors, layout: Layout, options: &ImportOptions) -> 
 /// A file while it is being understood.
 struct Reader {
     layout: Layout,
-    prefix: &'static str,
+    naming: Naming,
     tensors: Tensors,
 }
 
 impl Reader {
-    /// The names in the file that our weight is made of.
-    fn theirs(&self, ours: &str) -> Vec<String> {
-        self.layout.theirs(self.prefix, ours)
-    }
-
     /// Shape of the tensor that stands for one of our weights, or for the first part of it.
     fn shape(&self, ours: &str) -> Option<&[usize]> {
-        self.tensors.get(self.theirs(ours).first()?).map(|(shape, _)| shape.as_slice())
+        self.tensors.get(self.naming.theirs(ours).first()?).map(|(shape, _)| shape.as_slice())
     }
 
     /// Length of a vector.
@@ -150,7 +147,7 @@ impl Reader {
 
     /// One more than the highest number behind `start`. Never more than the file has tensors, whatever it claims.
     fn count(&self, start: &str) -> usize {
-        let start = format!("{}{}", self.prefix, self.layout.theirs_of_stem(start));
+        let start = self.naming.start(start);
         let number = |name: &String| name.strip_prefix(&start)?.split('.').next()?.parse::<usize>().ok();
         self.tensors.keys().filter_map(number).filter(|&number| number < self.tensors.len()).max().map_or(0, |n| n + 1)
     }
@@ -171,7 +168,7 @@ impl Reader {
         let (mut loaded, mut missing) = (Vec::new(), Vec::new());
         let (mut absent, mut misshapen, mut broken) = (Vec::new(), Vec::new(), Vec::new());
         for (ours, shape) in weights {
-            let theirs = self.theirs(ours);
+            let theirs = self.naming.theirs(ours);
             if theirs.iter().all(|their| !self.tensors.contains_key(their))
                 && let Some(initial) = self.layout.initial(ours, &self.tensors)
             {
@@ -251,7 +248,7 @@ fn unusual_positions(imported: &Imported) -> Option<String> {
     let apart = found.iter().zip(&table).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     // Half precision keeps values up to 1 to 5e-4.
     (apart > 1e-3).then(|| {
-        format!("its position table differs from MAE's sine-cosine table by up to {apart:.3}, so it was trained on")
+        format!("its position table differs from MAE's sine-cosine table by up to {apart:.3}, so it was trained on or is no MAE's")
     })
 }
 

@@ -20,13 +20,16 @@ pub(crate) fn run(verb: &Import) -> Result<()> {
     let bytes = files::read(&verb.file)?;
     let Import { heads, decoder_heads, image_size, .. } = *verb;
     let options = ImportOptions { heads, decoder_heads, image_size };
+    let sha256 = format!("{:x}", Sha256::digest(&bytes));
     let imported = import(&verb.file.display().to_string(), &bytes, verb.layout, &options)?;
+    // Public files are large, and from here on only the weights count.
+    drop(bytes);
     let storage = match verb.dtype {
         Dtype::F32 => Storage::F32,
         Dtype::F16 => Storage::F16,
     };
     let source = verb.file.file_name().unwrap_or_default().to_string_lossy();
-    let written = imported.to_bytes(&source, &format!("{:x}", Sha256::digest(&bytes)), storage)?;
+    let written = imported.to_bytes(&source, &sha256, storage)?;
     files::write(&verb.out, &written)?;
 
     say(format!("{} holds {}", verb.file.display(), imported.sizes));

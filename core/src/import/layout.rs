@@ -20,20 +20,23 @@ pub enum Layout {
     TorchvisionResnet,
 }
 
+/// Our stem, and the stems that stand for it in a file. `#` is the number of a block. Several stems are parts of one
+/// weight, in this order along the first axis.
+type Stem = (&'static str, &'static [&'static str]);
+
 /// What sets a layout apart from our names.
 struct Rules {
     /// What the names of the network may begin with; the first that fits the file counts.
     prefixes: &'static [&'static str],
-    /// Our stem, and the stems that stand for it in the file. `#` is the number of a block. Other stems are the same.
-    /// Several stems are parts of one weight, in this order along the first axis.
-    stems: &'static [(&'static str, &'static [&'static str])],
+    /// Ways of naming; the first that fits the file counts. Stems that are not listed are the same as ours.
+    stems: &'static [&'static [Stem]],
     /// Tensors to leave out: a whole name, or with `*` its beginning or end.
     ignored: &'static [&'static str],
     /// Weight that may be missing where the file has the second one instead, and its initial value.
     replaced: &'static [(&'static str, &'static str, f32)],
 }
 
-const PLAIN: Rules = Rules { prefixes: &[""], stems: &[], ignored: &[], replaced: &[] };
+const PLAIN: Rules = Rules { prefixes: &[], stems: &[], ignored: &[], replaced: &[] };
 
 const MAE_ENCODER: Rules = Rules { ignored: &["mask_token", "decoder_*"], ..PLAIN };
 
@@ -44,31 +47,45 @@ const TIMM_VIT: Rules = Rules {
     ..PLAIN
 };
 
-const HF_VIT_MAE: Rules = Rules {
-    prefixes: &["vit.", ""],
-    stems: &[
-        ("cls_token", &["embeddings.cls_token"]),
-        ("pos_embed", &["embeddings.position_embeddings"]),
-        ("patch_embed.proj", &["embeddings.patch_embeddings.projection"]),
-        ("blocks.#", &["encoder.layer.#"]),
-        ("blocks.#.norm1", &["encoder.layer.#.layernorm_before"]),
-        (
-            "blocks.#.attn.qkv",
-            &[
-                "encoder.layer.#.attention.attention.query",
-                "encoder.layer.#.attention.attention.key",
-                "encoder.layer.#.attention.attention.value",
-            ],
-        ),
-        ("blocks.#.attn.proj", &["encoder.layer.#.attention.output.dense"]),
-        ("blocks.#.norm2", &["encoder.layer.#.layernorm_after"]),
-        ("blocks.#.mlp.fc1", &["encoder.layer.#.intermediate.dense"]),
-        ("blocks.#.mlp.fc2", &["encoder.layer.#.output.dense"]),
-        ("norm", &["layernorm"]),
-    ],
-    ignored: &["decoder.*"],
-    ..PLAIN
-};
+const HF_VIT_MAE: Rules =
+    Rules { prefixes: &["vit."], stems: &[HF_FILES, HF_MODULES], ignored: &["decoder.*"], ..PLAIN };
+
+/// The names in published files, which `save_pretrained` still writes.
+const HF_FILES: &[Stem] = &[
+    ("cls_token", &["embeddings.cls_token"]),
+    ("pos_embed", &["embeddings.position_embeddings"]),
+    ("patch_embed.proj", &["embeddings.patch_embeddings.projection"]),
+    ("blocks.#", &["encoder.layer.#"]),
+    ("blocks.#.norm1", &["encoder.layer.#.layernorm_before"]),
+    (
+        "blocks.#.attn.qkv",
+        &[
+            "encoder.layer.#.attention.attention.query",
+            "encoder.layer.#.attention.attention.key",
+            "encoder.layer.#.attention.attention.value",
+        ],
+    ),
+    ("blocks.#.attn.proj", &["encoder.layer.#.attention.output.dense"]),
+    ("blocks.#.norm2", &["encoder.layer.#.layernorm_after"]),
+    ("blocks.#.mlp.fc1", &["encoder.layer.#.intermediate.dense"]),
+    ("blocks.#.mlp.fc2", &["encoder.layer.#.output.dense"]),
+    ("norm", &["layernorm"]),
+];
+
+/// The names of the modules since transformers 5, which `torch.save(model.state_dict(), ..)` writes.
+const HF_MODULES: &[Stem] = &[
+    ("cls_token", &["embeddings.cls_token"]),
+    ("pos_embed", &["embeddings.position_embeddings"]),
+    ("patch_embed.proj", &["embeddings.patch_embeddings.projection"]),
+    ("blocks.#", &["layers.#"]),
+    ("blocks.#.norm1", &["layers.#.layernorm_before"]),
+    ("blocks.#.attn.qkv", &["layers.#.attention.q_proj", "layers.#.attention.k_proj", "layers.#.attention.v_proj"]),
+    ("blocks.#.attn.proj", &["layers.#.attention.o_proj"]),
+    ("blocks.#.norm2", &["layers.#.layernorm_after"]),
+    ("blocks.#.mlp.fc1", &["layers.#.mlp.fc1"]),
+    ("blocks.#.mlp.fc2", &["layers.#.mlp.fc2"]),
+    ("norm", &["layernorm"]),
+];
 
 const TORCHVISION_RESNET: Rules = Rules { ignored: &["fc.*", "*.num_batches_tracked"], ..PLAIN };
 
@@ -127,33 +144,14 @@ impl Layout {
         }
     }
 
-    /// What the network's names begin with in this file.
-    pub(super) fn prefix(self, tensors: &Tensors) -> &'static str {
-        let fits = |prefix: &&str| !prefix.is_empty() && tensors.keys().any(|name| name.starts_with(*prefix));
-        self.rules().prefixes.iter().find(|prefix| fits(prefix)).unwrap_or(&"")
-    }
-
-    /// The names in the file that our weight `ours` is made of.
-    pub(super) fn theirs(self, prefix: &str, ours: &str) -> Vec<String> {
-        let (stem, end) = match ours.rsplit_once('.') {
-            Some((stem, end @ ("weight" | "bias"))) => (stem, format!(".{end}")),
-            _ => (ours, String::new()),
-        };
-        // One number at most: that of the block.
-        let number = stem.split('.').find(|part| part.parse::<usize>().is_ok());
-        let pattern: Vec<&str> = stem.split('.').map(|part| if Some(part) == number { "#" } else { part }).collect();
-        let pattern = pattern.join(".");
-        let named = self.rules().stems.iter().find(|(stem, _)| *stem == pattern);
-        let stems: Vec<String> = match named {
-            Some((_, stems)) => stems.iter().map(|stem| stem.replace('#', number.unwrap_or_default())).collect(),
-            None => vec![stem.to_owned()],
-        };
-        stems.into_iter().map(|stem| format!("{prefix}{stem}{end}")).collect()
-    }
-
-    /// What stands in front of the number of a block: for `blocks.` that is `encoder.layer.` in Hugging Face's files.
-    pub(super) fn theirs_of_stem(self, start: &str) -> String {
-        self.theirs("", &format!("{start}#")).concat().replace('#', "")
+    /// How this file names our weights.
+    pub(super) fn naming(self, tensors: &Tensors) -> Naming {
+        let begins = |start: &str| tensors.keys().any(|name| name.starts_with(start));
+        let Rules { prefixes, stems, .. } = self.rules();
+        let prefix = prefixes.iter().find(|prefix| begins(prefix)).unwrap_or(&"");
+        let mut ways = stems.iter().map(|stems| Naming { prefix, stems });
+        let first = ways.clone().next().unwrap_or(Naming { prefix, stems: &[] });
+        ways.find(|naming| begins(&naming.start("blocks."))).unwrap_or(first)
     }
 
     /// True for a tensor that a rule leaves out.
@@ -173,22 +171,56 @@ impl Layout {
     }
 }
 
+/// The way that one file names its tensors.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Naming {
+    prefix: &'static str,
+    stems: &'static [Stem],
+}
+
+impl Naming {
+    /// The names in the file that our weight `ours` is made of.
+    pub(super) fn theirs(&self, ours: &str) -> Vec<String> {
+        let (stem, end) = match ours.rsplit_once('.') {
+            Some((stem, end @ ("weight" | "bias"))) => (stem, format!(".{end}")),
+            _ => (ours, String::new()),
+        };
+        // One number at most: that of the block.
+        let number = stem.split('.').find(|part| part.parse::<usize>().is_ok());
+        let pattern: Vec<&str> = stem.split('.').map(|part| if Some(part) == number { "#" } else { part }).collect();
+        let pattern = pattern.join(".");
+        let stems: Vec<String> = match self.stems.iter().find(|(stem, _)| *stem == pattern) {
+            Some((_, stems)) => stems.iter().map(|stem| stem.replace('#', number.unwrap_or_default())).collect(),
+            None => vec![stem.to_owned()],
+        };
+        stems.into_iter().map(|stem| format!("{}{stem}{end}", self.prefix)).collect()
+    }
+
+    /// What stands in front of the number of a block: for `blocks.` that is `encoder.layer.` in Hugging Face's files.
+    pub(super) fn start(&self, ours: &str) -> String {
+        self.theirs(&format!("{ours}#")).concat().replace('#', "")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_of_hugging_face() {
-        let theirs = |ours| Layout::HfVitMae.theirs("vit.", ours);
-        assert_eq!(theirs("cls_token"), ["vit.embeddings.cls_token"]);
-        assert_eq!(theirs("norm.bias"), ["vit.layernorm.bias"]);
-        assert_eq!(theirs("blocks.11.mlp.fc2.weight"), ["vit.encoder.layer.11.output.dense.weight"]);
-        let qkv = theirs("blocks.0.attn.qkv.bias");
+        let files = Naming { prefix: "vit.", stems: HF_FILES };
+        assert_eq!(files.theirs("cls_token"), ["vit.embeddings.cls_token"]);
+        assert_eq!(files.theirs("norm.bias"), ["vit.layernorm.bias"]);
+        assert_eq!(files.theirs("blocks.11.mlp.fc2.weight"), ["vit.encoder.layer.11.output.dense.weight"]);
+        let qkv = files.theirs("blocks.0.attn.qkv.bias");
         let last: Vec<&str> = qkv.iter().filter_map(|name| name.split('.').nth_back(1)).collect();
         assert_eq!(last, ["query", "key", "value"]);
-        assert_eq!(Layout::HfVitMae.theirs_of_stem("blocks."), "encoder.layer.");
-        assert_eq!(Layout::MaeFull.theirs_of_stem("decoder_blocks."), "decoder_blocks.");
-        assert_eq!(Layout::TorchvisionResnet.theirs("", "layer1.0.conv1.weight"), ["layer1.0.conv1.weight"]);
+        assert_eq!(files.start("blocks."), "vit.encoder.layer.");
+        let modules = Naming { prefix: "", stems: HF_MODULES };
+        assert_eq!(modules.theirs("blocks.3.attn.qkv.weight")[1], "layers.3.attention.k_proj.weight");
+        let plain = Layout::MaeFull.naming(&Tensors::new());
+        assert_eq!(plain.start("decoder_blocks."), "decoder_blocks.");
+        assert_eq!(plain.theirs("layer1.0.downsample.0.weight"), ["layer1.0.downsample.0.weight"]);
     }
 
     #[test]

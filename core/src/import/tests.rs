@@ -44,12 +44,14 @@ fn an_encoder_is_understood_from_its_tensors_alone_and_fills_the_network() {
     crate::checkpoint::write_state("test", imported.state, config.init(&Device::flex())).unwrap();
 }
 
-#[test]
-fn queries_keys_and_values_of_hugging_face_are_put_together_in_this_order() {
-    let (_, ours) = encoder();
+/// The same weights as Hugging Face names them: in files, or where `block` is one of its modules' names.
+fn hugging_face(ours: &Tensors, block: &str) -> Tensors {
+    // A name of the block is enough to tell the ways of naming apart.
+    let sample = Tensors::from([(format!("vit.{block}"), (vec![], Numbers::Real(vec![0.0])))]);
+    let naming = Layout::HfVitMae.naming(&sample);
     let mut theirs = Tensors::new();
-    for (name, (shape, numbers)) in &ours {
-        let parts = Layout::HfVitMae.theirs("vit.", name);
+    for (name, (shape, numbers)) in ours {
+        let parts = naming.theirs(name);
         let Numbers::Real(numbers) = numbers else { unreachable!() };
         let mut part_shape = shape.clone();
         part_shape[0] /= parts.len();
@@ -58,12 +60,23 @@ fn queries_keys_and_values_of_hugging_face_are_put_together_in_this_order() {
         }
     }
     theirs.insert("decoder.mask_token".into(), (vec![1], Numbers::Real(vec![0.0])));
-    let imported = read(&theirs, Layout::HfVitMae).unwrap();
-    assert_eq!(imported.state, read(&ours, Layout::MaeEncoder).unwrap().state);
-    assert_eq!((imported.loaded.len(), imported.ignored.len()), (30 + 8, 1));
-    theirs.remove("vit.encoder.layer.1.attention.attention.key.bias");
-    let reason = read(&theirs, Layout::HfVitMae).unwrap_err();
-    assert!(reason.contains("missing: vit.encoder.layer.1.attention.attention.key.bias"), "{reason}");
+    theirs
+}
+
+#[test]
+fn queries_keys_and_values_of_hugging_face_are_put_together_in_this_order() {
+    let (_, ours) = encoder();
+    let expected = read(&ours, Layout::MaeEncoder).unwrap().state;
+    for (block, key) in [("encoder.layer.0", "attention.attention.key"), ("layers.0", "attention.k_proj")] {
+        let mut theirs = hugging_face(&ours, block);
+        let imported = read(&theirs, Layout::HfVitMae).unwrap();
+        assert_eq!(imported.state, expected);
+        assert_eq!((imported.loaded.len(), imported.ignored.len()), (30 + 8, 1));
+        let key = format!("vit.{block}.{key}.bias");
+        theirs.remove(&key).unwrap();
+        let reason = read(&theirs, Layout::HfVitMae).unwrap_err();
+        assert!(reason.contains(&format!("missing: {key}")), "{reason}");
+    }
 }
 
 #[test]
