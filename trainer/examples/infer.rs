@@ -19,7 +19,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use sonoseg_core::checkpoint::{decode_tensors, write_state};
 use sonoseg_core::models::unetr::{Preset, Unetr, UnetrConfig};
 
+#[path = "../src/allocator.rs"]
+mod allocator;
+
 fn main() -> Result<()> {
+    allocator::keep_freed_memory();
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["config", preset] => {

@@ -23,7 +23,11 @@ use sonoseg_core::models::unetr::{Preset, UnetrConfig};
 use sonoseg_core::train::adamw::{AdamW, AdamWConfig};
 use sonoseg_core::train::layers::LayerRules;
 
+#[path = "../src/allocator.rs"]
+mod allocator;
+
 fn main() -> Result<()> {
+    allocator::keep_freed_memory();
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["config", preset] => {

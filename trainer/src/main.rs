@@ -1,5 +1,6 @@
 //! `sonoseg`: simulate, ingest, check, train, evaluate, predict and export on a computer of your own.
 
+mod allocator;
 mod args;
 mod check;
 mod compare;
@@ -27,6 +28,7 @@ use args::{Args, Verb};
 use clap::Parser;
 
 fn main() -> ExitCode {
+    allocator::keep_freed_memory();
     let result = match Args::parse().verb {
         Verb::Simulate(verb) => simulate::run(&verb),
         Verb::Ingest(verb) => ingest::run(&verb),
