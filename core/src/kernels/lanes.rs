@@ -42,6 +42,13 @@ pub(super) struct Matrix<'a> {
     pub(super) column: usize,
 }
 
+impl Matrix<'_> {
+    /// The transposed matrix.
+    pub(super) fn turned(self) -> Self {
+        Self { row: self.column, column: self.row, ..self }
+    }
+}
+
 /// `out = a * b` of `rows` x `depth` and `depth` x `width`, where `b` and `out` have rows without gaps and `width` is a
 /// multiple of [`LANES`].
 pub(super) fn product(a: Matrix<'_>, b: &[f32], [rows, depth, width]: [usize; 3], out: &mut [f32]) {
