@@ -5,6 +5,8 @@ use burn::nn::Initializer;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor};
 
+use crate::kernels::matmul;
+
 /// Linear embedding of square patches. The weight is stored as the convolution that public checkpoints hold.
 #[derive(Module, Debug)]
 pub struct PatchEmbed {
@@ -41,7 +43,7 @@ impl PatchEmbed {
             .reshape([batch, channels, rows, patch, columns, patch])
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch * rows * columns, channels * patch * patch]);
-        let tokens = patches.matmul(weight.reshape([width, channels * patch * patch]).transpose());
+        let tokens = matmul(patches, weight.reshape([width, channels * patch * patch]).transpose());
         let tokens = match &self.proj.bias {
             Some(bias) => tokens + bias.val().unsqueeze(),
             None => tokens,

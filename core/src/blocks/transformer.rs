@@ -5,7 +5,7 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Device, Tensor};
 
 use super::linear::linear;
-use crate::kernels::{attention, gelu, layer_norm};
+use crate::kernels::{self, attention, gelu, layer_norm};
 
 /// `x + attention(norm1(x))`, then `x + mlp(norm2(x))`.
 #[derive(Module, Debug)]
@@ -66,7 +66,7 @@ impl Attention {
     /// # Shapes
     /// - `x`: `[batch, tokens, width]`, to the same
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.proj.forward(attention(self.qkv.forward(x), self.heads))
+        kernels::linear(&self.proj, attention(kernels::linear(&self.qkv, x), self.heads))
     }
 }
 
@@ -83,6 +83,6 @@ impl Mlp {
     /// # Shapes
     /// - `x`: `[batch, tokens, width]`, to the same
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.fc2.forward(gelu(self.fc1.forward(x)))
+        kernels::linear(&self.fc2, gelu(kernels::linear(&self.fc1, x)))
     }
 }

@@ -5,7 +5,7 @@ use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::conv::ConvBlock;
-use crate::kernels::interleave;
+use crate::kernels::{interleave, matmul};
 
 /// A transposed convolution with kernel and stride 2.
 pub fn double_size([input, output]: [usize; 2], device: &Device) -> ConvTranspose2d {
@@ -24,7 +24,7 @@ pub fn apply_double_size(layer: &ConvTranspose2d, x: Tensor<4>) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     assert_eq!(channels, input, "the transposed convolution reads {input} channels");
     let weight = weight.reshape([input, output * 4]).transpose().unsqueeze();
-    let y: Tensor<3> = weight.matmul(x.reshape([batch, input, height * width]));
+    let y: Tensor<3> = matmul(weight, x.reshape([batch, input, height * width]));
     interleave(y.reshape([batch, output * 4, height, width]), layer.bias.as_ref().map(|bias| bias.val()))
 }
 

@@ -6,11 +6,12 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Shape, Tensor, TensorData};
 
 use super::conv3x3::{self, Size};
+use super::lanes::Matrix;
 use super::norm::{self, Groups, Moments};
-use super::{AdamWStep, adamw, attention, double, gelu};
+use super::{AdamWStep, adamw, attention, double, gelu, matmul};
 
 /// A tensor of the CPU backend.
 type Flat = FloatTensor<Flex>;
@@ -46,6 +47,10 @@ pub(super) trait Kernels: Backend {
 
     /// See [`super::interleave`].
     fn interleave(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The product of `a` `[.., rows, depth]` and `b` `[.., depth, width]` with `row` `[width]` added to every row. There is
+    /// at most one dimension in front, and where the two differ in it, one of them has a single matrix for all.
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>, row: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 /// What has no gradient.
@@ -179,6 +184,10 @@ impl Kernels for Flex {
     fn interleave(x: Flat, bias: Flat) -> Flat {
         interleave(x, bias).0
     }
+
+    fn product(a: Flat, b: Flat, row: Flat) -> Flat {
+        product(a, b, row).0
+    }
 }
 
 impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
@@ -276,6 +285,80 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
             },
         )
     }
+
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>, row: FloatTensor<Self>) -> FloatTensor<Self> {
+        track::<C, _, _>(
+            [a, b, row],
+            |[a, b, row]| product(a, b, row),
+            |(a, b), grad, [of_a, of_b, of_row]| {
+                let grad = ordered(grad);
+                let ([count, rows, width], [_, _, depth]) = (matrices(&grad), matrices(&a));
+                let of_a = of_a.then(|| {
+                    products(a.shape(), count, [rows, width, depth], |index| {
+                        [matrix(&grad, index), matrix(&b, index).turned()]
+                    })
+                });
+                let of_b = of_b.then(|| {
+                    products(b.shape(), count, [depth, rows, width], |index| {
+                        [matrix(&a, index).turned(), matrix(&grad, index)]
+                    })
+                });
+                let of_row = of_row.then(|| {
+                    let mut sums = vec![0.0_f64; width];
+                    for row in numbers(&grad).chunks_exact(width) {
+                        for (sum, &grad) in sums.iter_mut().zip(row) {
+                            *sum += f64::from(grad);
+                        }
+                    }
+                    tensor(sums.into_iter().map(|sum| sum as f32).collect(), [width])
+                });
+                [of_a, of_b, of_row]
+            },
+        )
+    }
+}
+
+/// Number of matrices, rows, columns.
+fn matrices(x: &Flat) -> [usize; 3] {
+    match *x.shape() {
+        [rows, columns] => [1, rows, columns],
+        [matrices, rows, columns] => [matrices, rows, columns],
+        ref shape => panic!("no matrices: {shape:?}"),
+    }
+}
+
+/// The `index`th matrix; the only one when there is only one.
+fn matrix(x: &Flat, index: usize) -> Matrix<'_> {
+    let strides: Vec<usize> = x.layout().strides().iter().map(|&stride| stride.unsigned_abs()).collect();
+    let [matrices, _, _] = matrices(x);
+    let first = if matrices > 1 { index * strides[0] } else { 0 };
+    let [row, column] = [2, 1].map(|back| strides[strides.len() - back]);
+    Matrix { numbers: &x.storage()[x.layout().start_offset() + first..], row, column }
+}
+
+/// A tensor of products of `sizes`: of `count` pairs of matrices, all added up when `shape` has room for one only.
+fn products<'a>(shape: Shape, count: usize, sizes: [usize; 3], pair: impl Fn(usize) -> [Matrix<'a>; 2]) -> Flat {
+    let mut out = vec![0.0; shape.num_elements()];
+    for index in 0..count {
+        let [a, b] = pair(index);
+        let first = index * sizes[0] * sizes[2] % out.len();
+        matmul::add(a, b, sizes, &mut out[first..][..sizes[0] * sizes[2]]);
+    }
+    Flat::from_data(TensorData::new(out, shape))
+}
+
+fn product(a: Flat, b: Flat, row: Flat) -> (Flat, (Flat, Flat)) {
+    let [a, b] = [a, b].map(|x| if x.layout().has_positive_strides() { x } else { x.to_contiguous() });
+    let row = ordered(row);
+    let ([of_a, rows, depth], [of_b, below, width]) = (matrices(&a), matrices(&b));
+    assert!(depth == below && (of_a == of_b || of_a.min(of_b) == 1), "{:?} times {:?}", a.shape(), b.shape());
+    let count = of_a.max(of_b);
+    let mut out = numbers(&row).repeat(count * rows);
+    for (index, out) in out.chunks_exact_mut(rows * width).enumerate() {
+        matmul::add(matrix(&a, index), matrix(&b, index), [rows, depth, width], out);
+    }
+    let shape = if a.shape().len() == 2 { vec![rows, width] } else { vec![count, rows, width] };
+    (Flat::from_data(TensorData::new(out, shape)), (a, b))
 }
 
 fn joint_attention(qkv: Flat, heads: usize, keep: bool) -> (Flat, (Flat, attention::Size, Vec<Vec<f32>>)) {

@@ -42,6 +42,13 @@ pub(super) struct Matrix<'a> {
     pub(super) column: usize,
 }
 
+impl Matrix<'_> {
+    /// The transposed matrix.
+    pub(super) fn turned(self) -> Self {
+        Self { row: self.column, column: self.row, ..self }
+    }
+}
+
 /// `out = a * b` of `rows` x `depth` and `depth` x `width`, where `b` and `out` have rows without gaps and `width` is a
 /// multiple of [`LANES`].
 pub(super) fn product(a: Matrix<'_>, b: &[f32], [rows, depth, width]: [usize; 3], out: &mut [f32]) {
@@ -69,20 +76,37 @@ pub(super) fn product(a: Matrix<'_>, b: &[f32], [rows, depth, width]: [usize; 3]
 #[inline(always)]
 fn block_product<const N: usize>(panel: &[f32], b: &[f32], width: usize, at: usize, out: &mut [f32]) {
     let mut sums = [[Lanes::ZERO; N]; ROWS];
-    for (panel, b) in panel.chunks_exact(ROWS).zip(b.chunks_exact(width)) {
-        let b = &b[at..at + N * LANES];
+    add_products(&mut sums, panel, b.chunks_exact(width).map(|b| &b[at..]));
+    for (out, sums) in out.chunks_exact_mut(width).zip(&sums) {
+        store(sums, &mut out[at..]);
+    }
+}
+
+/// Add to `sums` the products of the columns of a block, [`ROWS`] numbers each, with the first `N` vectors of the rows
+/// `b`. This is where matrix products and convolutions spend their time.
+#[inline(always)]
+pub(super) fn add_products<'a, const N: usize>(
+    sums: &mut [[Lanes; N]; ROWS],
+    columns: &[f32],
+    b: impl Iterator<Item = &'a [f32]>,
+) {
+    for (column, b) in columns.chunks_exact(ROWS).zip(b) {
+        let b = &b[..N * LANES];
         let b: [Lanes; N] = std::array::from_fn(|v| load(b, v * LANES));
-        for (sums, &a) in sums.iter_mut().zip(panel) {
+        for (sums, &a) in sums.iter_mut().zip(column) {
             let a = Lanes::splat(a);
             for (sum, b) in sums.iter_mut().zip(b) {
                 *sum = b.mul_add(a, *sum);
             }
         }
     }
-    for (out, sums) in out.chunks_exact_mut(width).zip(&sums) {
-        for (v, sum) in sums.iter().enumerate() {
-            out[at + v * LANES..][..LANES].copy_from_slice(sum.as_array());
-        }
+}
+
+/// Write `sums` to the beginning of `out`.
+#[inline(always)]
+pub(super) fn store(sums: &[Lanes], out: &mut [f32]) {
+    for (sum, out) in sums.iter().zip(out.chunks_exact_mut(LANES)) {
+        out.copy_from_slice(sum.as_array());
     }
 }
 

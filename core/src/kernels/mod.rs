@@ -7,7 +7,7 @@
 #[cfg(feature = "flex")]
 use burn::backend::Dispatch;
 use burn::nn::conv::Conv2d;
-use burn::nn::{GroupNorm, LayerNorm};
+use burn::nn::{GroupNorm, LayerNorm, Linear};
 use burn::tensor::Tensor;
 
 mod composed;
@@ -26,6 +26,8 @@ mod flex;
 mod gelu;
 #[cfg(feature = "flex")]
 mod lanes;
+#[cfg(feature = "flex")]
+mod matmul;
 #[cfg(feature = "flex")]
 mod norm;
 #[cfg(feature = "flex")]
@@ -98,6 +100,55 @@ pub fn conv3x3(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
         };
     }
     conv.forward(x)
+}
+
+/// Burn's matrix products are as fast as can be natively, and four times slower than ours in wasm.
+#[cfg(feature = "flex")]
+const SLOW_PRODUCTS: bool = cfg!(target_arch = "wasm32");
+
+/// `layer` applied to every row.
+///
+/// # Shapes
+/// - `x`: `[batch, rows, input]`
+/// - output: `[batch, rows, output]`
+pub fn linear(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
+    #[cfg(feature = "flex")]
+    if SLOW_PRODUCTS && flex::serves(&x) {
+        return quick_linear(layer, x);
+    }
+    layer.forward(x)
+}
+
+/// The matrix product of `a` and `b`.
+///
+/// # Shapes
+/// - `a`: `[rows, depth]`, or `[batch, rows, depth]` where a batch of one serves all
+/// - `b`: `[depth, width]`, or `[batch, depth, width]` likewise
+/// - output: `[rows, width]` or `[batch, rows, width]`
+pub fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+    const { assert!(D == 2 || D == 3) }
+    #[cfg(feature = "flex")]
+    if SLOW_PRODUCTS && flex::serves(&a) {
+        return quick_matmul(a, b);
+    }
+    a.matmul(b)
+}
+
+#[cfg(feature = "flex")]
+fn quick_linear(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
+    let [batch, rows, input] = x.dims();
+    let weight = layer.weight.val();
+    let [_, output] = weight.dims();
+    let bias = layer.bias.as_ref().map_or_else(|| Tensor::zeros([output], &x.device()), |bias| bias.val());
+    let rows_of_all = x.reshape([batch * rows, input]);
+    let y: Tensor<2> = flex::run(rows_of_all, |x| Dispatch::product(x, weight.into_dispatch(), bias.into_dispatch()));
+    y.reshape([batch, rows, output])
+}
+
+#[cfg(feature = "flex")]
+fn quick_matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+    let row = Tensor::<1>::zeros([b.dims()[D - 1]], &a.device());
+    flex::run(a, |a| Dispatch::product(a, b.into_dispatch(), row.into_dispatch()))
 }
 
 /// Self-attention of `heads` heads from the joint projection to queries, keys and values.

@@ -1,7 +1,7 @@
 //! The kernels against Burn's own operations: values and every gradient, on shapes that leave remainders everywhere.
 
 use burn::nn::conv::Conv2dConfig;
-use burn::nn::{GroupNormConfig, LayerNormConfig, PaddingConfig2d};
+use burn::nn::{GroupNormConfig, LayerNormConfig, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Distribution, Gradients, Tensor};
 
 use super::*;
@@ -108,6 +108,34 @@ fn convolution_agrees() {
         let ours = |x| conv3x3(&conv, x);
         agree(&random([2, input, height, width], 1), ours, |x| conv.forward(x), others);
         agree(&random([2, input, width, height], 2).swap_dims(2, 3), ours, |x| conv.forward(x), others);
+    }
+}
+
+#[test]
+fn linear_layers_agree() {
+    for ([batch, rows, input, output], bias) in [([2, 3, 5, 7], true), ([1, 1, 1, 1], false), ([2, 19, 40, 70], true)] {
+        let layer = LinearConfig::new(input, output).with_bias(bias).init(&device());
+        let others = |gradients: &Gradients| {
+            let bias = layer.bias.iter().map(|bias| numbers(bias.val().grad(gradients).unwrap()));
+            [numbers(layer.weight.val().grad(gradients).unwrap())].into_iter().chain(bias).collect()
+        };
+        let ours = |x| quick_linear(&layer, x);
+        agree(&random([batch, rows, input], 1), ours, |x| layer.forward(x), others);
+        agree(&random([batch, input, rows], 2).swap_dims(1, 2), ours, |x| layer.forward(x), others);
+    }
+}
+
+#[test]
+fn matrix_products_agree() {
+    for [batch, other, rows, depth, width] in [[1, 3, 9, 5, 7], [3, 1, 33, 600, 34], [2, 2, 300, 3, 65]] {
+        let b = random([other, depth, width], 2).require_grad();
+        let others = |gradients: &Gradients| vec![numbers(b.grad(gradients).unwrap())];
+        let a = random([batch, rows, depth], 1);
+        agree(&a, |a| quick_matmul(a, b.clone()), |a| a.matmul(b.clone()), others);
+        let turned = random([batch, depth, rows], 1).swap_dims(1, 2).flip([2]);
+        agree(&turned, |a| quick_matmul(a, b.clone()), |a| a.matmul(b.clone()), others);
+        let turned = random([width, depth], 3).transpose();
+        agree(&random([rows, depth], 1), |a| quick_matmul(a, turned.clone()), |a| a.matmul(turned.clone()), |_| vec![]);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::blocks::linear::linear;
 use crate::blocks::masking::{DeviceMasking, Masking, pick};
 use crate::blocks::positions::sincos;
 use crate::blocks::transformer::Block;
+use crate::kernels;
 
 /// Sizes of a masked auto-encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,7 +157,7 @@ impl Mae {
     /// - output: `[batch, patches, patch_size * patch_size * channels]`
     pub fn decode(&self, latent: Tensor<3>, masking: &DeviceMasking) -> Tensor<3> {
         let MaeDecoder { embed, mask_token, pos_embed, blocks, norm, pred } = &self.decoder;
-        let tokens = embed.forward(latent);
+        let tokens = kernels::linear(embed, latent);
         let [batch, given, width] = tokens.dims();
         let [_, patches] = masking.restore.dims();
         let class = tokens.clone().narrow(1, 0, 1);
@@ -164,7 +165,7 @@ impl Mae {
         let shuffled = Tensor::cat(vec![tokens.narrow(1, 1, given - 1), hidden], 1);
         let tokens = Tensor::cat(vec![class, pick(shuffled, masking.restore.clone())], 1) + pos_embed.val().detach();
         let tokens = norm.forward(blocks.iter().fold(tokens, |tokens, block| block.forward(tokens)));
-        pred.forward(tokens.narrow(1, 1, patches))
+        kernels::linear(pred, tokens.narrow(1, 1, patches))
     }
 }
 
