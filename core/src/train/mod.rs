@@ -19,7 +19,7 @@ pub mod schedule;
 
 use adamw::{AdamW, AdamWConfig};
 use layer_set::LayerSet;
-use layers::ParameterRule;
+use layers::{ParameterRule, freeze};
 use schedule::Schedule;
 
 /// How long and in what portions to learn.
@@ -240,6 +240,7 @@ pub async fn train<T: Task>(
 ) -> Result<Progress<T::Model>, TrainError> {
     let rules = task.layer_rules(config.optimiser.layer_decay, config.optimiser.weight_decay);
     let rule = |name: &str, axes| ParameterRule { trained: config.layers.trains(name), ..rules.of(name, axes) };
+    progress.model = freeze(progress.model, rule);
     let accumulate = config.accumulate.max(1);
     let batches = training_plans(train, config.batch, seed, 0).len();
     let portion = accumulate.min(batches);
