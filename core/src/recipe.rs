@@ -241,6 +241,9 @@ impl Recipe {
         if self.train.batch == 0 || self.train.epochs == 0 || self.data.stride == 0 {
             return Some("train.batch, train.epochs and data.stride must be at least 1".into());
         }
+        if self.train.samples_per_epoch.is_some_and(|total| total < self.train.batch) {
+            return Some("train.samples_per_epoch must be at least train.batch".into());
+        }
         if !(self.train.optimiser.learning_rate > 0.0 && self.train.optimiser.learning_rate <= 1.0) {
             return Some("train.optimiser.learning_rate must lie in (0, 1]".into());
         }
