@@ -8,6 +8,7 @@ use crate::data::image::{Image, Mask};
 use crate::data::prepare::Preparation;
 use crate::data::resize;
 use crate::models::mae::MaeConfig;
+use crate::models::unet::Unet;
 use crate::models::{Network, NetworkConfig};
 use crate::needle::{Detection, FitConfig, fit};
 use crate::recipe::Recipe;
@@ -183,6 +184,14 @@ impl Predictor {
         checkpoint::encode(&self.header, &checkpoint::read_state(&self.network).await?, storage)
     }
 
+    /// The network, where it is a U-Net.
+    pub fn unet(&self) -> Option<&Unet> {
+        match &self.network {
+            Network::Unet(network) => Some(network),
+            Network::Unetr(_) => None,
+        }
+    }
+
     /// How the network is used.
     pub fn header(&self) -> &ModelHeader {
         &self.header
@@ -213,11 +222,18 @@ impl Predictor {
         Prepared { numbers: self.header.preparation.normalise(&squares, channels), channels, size }
     }
 
+    /// Network input on the device.
+    ///
+    /// # Shapes
+    /// - output: `[1, channels, size, size]`
+    pub fn input(&self, prepared: &Prepared) -> Tensor<4> {
+        let Prepared { ref numbers, channels, size } = *prepared;
+        Tensor::from_data(TensorData::new(numbers.clone(), [1, channels, size, size]), &self.device)
+    }
+
     /// Run the network. Gives the probabilities of the window's middle frame, row-major `[size, size]`.
     pub async fn forward(&self, prepared: &Prepared) -> Result<Vec<f32>, PredictError> {
-        let Prepared { channels, size, .. } = *prepared;
-        let data = TensorData::new(prepared.numbers.clone(), [1, channels, size, size]);
-        let logits = self.network.forward(Tensor::from_data(data, &self.device));
+        let logits = self.network.forward(self.input(prepared));
         let middle = logits.narrow(1, self.header.frames.middle_mask(), 1);
         let failed = |e: &dyn std::fmt::Debug| PredictError(format!("{e:?}"));
         let data = activation::sigmoid(middle).into_data_async().await.map_err(|e| failed(&e))?;

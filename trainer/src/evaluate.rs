@@ -17,7 +17,7 @@ use crate::files;
 use crate::folder::Folder;
 use crate::report::document::count;
 use crate::terminal::say;
-use measure::{Evaluation, Figures, Method};
+use measure::{ALL, Evaluation, Figures, Method};
 
 pub(crate) fn run(verb: &Evaluate) -> Result<()> {
     let chosen = device::choose(verb.device)?;
@@ -89,10 +89,10 @@ pub(crate) fn print_table(evaluation: &Evaluation) {
             ));
         }
     }
-    for (set, figures) in model.iter().filter(|(_, figures)| figures.without_needles()) {
+    if let Some(figures) = model.get(ALL).filter(|figures| figures.without_needles()) {
         let OverlapSummary { mean_dice_one, mean_pixel_error, mean_adjusted_rand, .. } = figures.overlap;
         say(format!(
-            "{set:<9} means over images: Dice {mean_dice_one:.3}, pixel error {mean_pixel_error:.2} %, adjusted Rand \
+            "means over images: Dice {mean_dice_one:.3}, pixel error {mean_pixel_error:.2} %, adjusted Rand \
              {mean_adjusted_rand:.3}"
         ));
     }

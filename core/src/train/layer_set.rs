@@ -162,7 +162,7 @@ mod tests {
     use crate::models::unet::tests::seeded;
     use crate::models::unet::{Unet, UnetConfig, UnetVariant};
     use crate::train::adamw::{AdamW, AdamWConfig};
-    use crate::train::layers::ParameterRule;
+    use crate::train::layers::{ParameterRule, freeze};
     use burn::module::{Module, ModuleVisitor, Param};
     use burn::optim::GradientsParams;
     use burn::tensor::{Device, Tensor, TensorData};
@@ -237,18 +237,17 @@ mod tests {
         assert!(LayerSet::All.trains(name) && !set("shallow-8").trains(name));
     }
 
+    fn rule(set: LayerSet, name: &str) -> ParameterRule {
+        ParameterRule { layer: 0, rate_scale: 1.0, weight_decay: 0.5, trained: set.trains(name) }
+    }
+
     /// The network after `updates` of `set`, and the moments.
     fn learn(unet: Unet, images: &Tensor<4>, set: LayerSet, updates: usize) -> (State, [State; 2]) {
         let mut adam = AdamW::new(AdamWConfig { clip_norm: Some(1.0), ..Default::default() });
         let unet = (0..updates).fold(unet, |unet, _| {
             let gradients = unet.forward(images.clone()).square().mean().backward();
             let gradients = GradientsParams::from_grads(gradients, &unet);
-            adam.step(unet, gradients, 1e-2, |name, _| ParameterRule {
-                layer: 0,
-                rate_scale: 1.0,
-                weight_decay: 0.5,
-                trained: set.trains(name),
-            })
+            adam.step(unet, gradients, 1e-2, |name, _| rule(set, name))
         });
         (state(&unet), pollster::block_on(adam.moments(&unet)).unwrap())
     }
@@ -265,7 +264,12 @@ mod tests {
         let (start, images) = case(&Device::flex().autodiff());
         let before = state(&start);
         for set in LayerSet::gradual().into_iter().chain([LayerSet::Contracting, LayerSet::Expanding]) {
-            let (after, [mean, square]) = learn(start.clone(), &images, set, 2);
+            let frozen = freeze(start.clone(), |name, _| rule(set, name));
+            let gradients = frozen.forward(images.clone()).square().mean().backward();
+            let computed = GradientsParams::from_grads(gradients, &frozen).len();
+            assert_eq!(computed, before.keys().filter(|name| set.trains(name)).count(), "{set}: gradients computed");
+            let (after, [mean, square]) = learn(frozen, &images, set, 2);
+            assert_eq!(after, learn(start.clone(), &images, set, 2).0, "{set}: freezing changes no number");
             for (name, (_, numbers)) in &after {
                 let trained = set.trains(name);
                 assert_eq!(before[name].1 != *numbers, trained, "{set}: {name}");

@@ -112,7 +112,7 @@ impl Run {
 }
 
 impl Planned {
-    /// The model that is measured.
+    /// The model that is measured, and that other runs start from.
     pub(crate) fn model(&self) -> PathBuf {
         match self.run.weights {
             Weights::Best => self.folder.clone(),
@@ -187,7 +187,7 @@ impl Study {
                 Some(name) => match planned.iter().find(|other| other.run.name == *name) {
                     Some(other) => {
                         stage = other.stage + 1;
-                        Some(other.folder.clone())
+                        Some(other.model())
                     }
                     None => Some(input(place, name).map_err(|reason| invalid(format!("run {}: {reason}", run.name)))?),
                 },
