@@ -165,7 +165,7 @@ fn a_unet_is_trained_measured_looked_into_and_fine_tuned_in_part() {
     let said = fails(3, &[&words, ["--set", "network.width=8"].as_slice()].concat());
     assert!(said.contains("do not fit"), "{said}");
     fs::remove_dir_all(&never).unwrap();
-    let said = fails(3, &[&words[..7], ["--set", "data.folds=9"].as_slice()].concat());
+    let said = fails(3, &[&words[..6], ["--set", "data.folds=9"].as_slice()].concat());
     assert!(said.contains("9 folds"), "{said}");
 }
 

@@ -236,14 +236,13 @@ pub(crate) fn shell(words: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn table4() -> (PathBuf, Study) {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/studies/needle-table4.toml");
-        let study = Study::open(&file).unwrap();
-        (file, study)
+    fn plan(scale: &str, input: &str) -> Result<Vec<Planned>> {
+        plan_of("needle-table4", scale, input)
     }
 
-    fn plan(scale: &str, input: &str) -> Result<Vec<Planned>> {
-        let (file, study) = table4();
+    fn plan_of(name: &str, scale: &str, input: &str) -> Result<Vec<Planned>> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../recipes/studies/{name}.toml"));
+        let study = Study::open(&file)?;
         let inputs = BTreeMap::from([(input.to_owned(), PathBuf::from("given"))]);
         let (data, out) = (Path::new("my data"), Path::new("out"));
         study.plan(&Place { file: &file, data, out, scale, device: "flex", inputs: &inputs })
@@ -255,15 +254,39 @@ mod tests {
             let planned = plan(scale, input).unwrap();
             let count = |task| planned.iter().filter(|run| run.task == task).count();
             assert_eq!((count(TaskName::Mae), count(TaskName::Segment)), (pretraining, 8), "{scale}");
-            for words in planned.iter().map(|run| &run.commands[0]) {
-                let settings: Vec<String> =
-                    words.windows(2).filter(|pair| pair[0] == "--set").map(|pair| pair[1].clone()).collect();
-                Recipe::parse(&words[1], &files::read_text(Path::new(&words[1])).unwrap(), &settings).unwrap();
-            }
+            planned.iter().for_each(|run| drop(recipe_of(run)));
         }
         let message = plan("paper", "natural").unwrap_err().to_string();
         assert!(message.contains("--input general=PATH"), "{message}");
         assert!(plan("huge", "natural").unwrap_err().to_string().contains("paper"));
+    }
+
+    fn recipe_of(run: &Planned) -> Recipe {
+        let words = &run.commands[0];
+        let settings: Vec<String> =
+            words.windows(2).filter(|pair| pair[0] == "--set").map(|pair| pair[1].clone()).collect();
+        Recipe::parse(&words[1], &files::read_text(Path::new(&words[1])).unwrap(), &settings).unwrap()
+    }
+
+    #[test]
+    fn what_varies_makes_a_run_for_every_combination() {
+        for scale in ["tiny", "paper", "xray"] {
+            let planned = plan_of("unet-layers", scale, "natural").unwrap();
+            assert_eq!(planned.len(), 1 + 5 * 19, "{scale}: 17 steps and 2 parts in 5 folds, and where they begin");
+            let begin = planned[0].model().display().to_string();
+            assert!(begin.ends_with("runs/natural/last.safetensors"));
+            let mut cells = BTreeSet::new();
+            for run in &planned[1..] {
+                let recipe = recipe_of(run);
+                assert_eq!((recipe.data.fold.to_string(), recipe.train.layers.to_string()), {
+                    let cell = &run.run.cell;
+                    (cell["fold"].clone(), cell["layers"].clone())
+                });
+                assert!(run.stage == 1 && run.commands[0].contains(&begin), "{}", run.run.name);
+                cells.insert(run.run.cell.clone());
+            }
+            assert_eq!(cells.len(), 5 * 19, "{scale}: every combination once");
+        }
     }
 
     #[test]
