@@ -327,7 +327,8 @@ mod tests {
             one.series.push(Series { name: "spread".into(), hue: 0, stroke: Stroke::Bars, points: points.to_vec() });
             draw_over("blocks", "t", &[one]).unwrap().unwrap()
         };
-        let none = bars(&[(1.0, 0.4), (1.0, f64::NAN)]);
+        // The same range of values, so that both have the same grid.
+        let none = bars(&[(1.0, 0.4), (1.0, f64::NAN), (2.0, 0.8), (2.0, f64::NAN)]);
         let two = bars(&[(1.0, 0.4), (1.0, 0.6), (2.0, 0.6), (2.0, 0.8)]);
         assert_eq!(two.matches("<polyline").count(), none.matches("<polyline").count() + 6);
         assert!(two.contains("blocks") && !two.contains("spread") && !two.contains("epoch"));
