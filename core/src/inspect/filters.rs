@@ -105,7 +105,7 @@ pub async fn maximise(
         let mean: Tensor<4> = own.sum_dim(2).sum_dim(3) / (rows * columns) as f64;
         let scale = mean.clone().detach().abs() + 1e-6;
         let distance = (x.clone() - START.0).square().mean_dim(1).mean_dim(2).mean_dim(3);
-        let value = mean / scale - distance * config.l2 - variation(x.clone()) * config.total_variation;
+        let value = mean / scale - distance * config.l2 - variation(&x) * config.total_variation;
         let gradients = value.sum().backward();
         let Some(gradient) = x.grad(&gradients) else { break };
         let length = gradient.clone().square().mean_dim(1).mean_dim(2).mean_dim(3).sqrt() + 1e-12;
@@ -123,7 +123,7 @@ pub async fn maximise(
 /// # Shapes
 /// - `images`: `[batch, channels, height, width]`
 /// - output: `[batch, 1, 1, 1]`
-fn variation(images: Tensor<4>) -> Tensor<4> {
+fn variation(images: &Tensor<4>) -> Tensor<4> {
     let [_, _, height, width] = images.dims();
     let along = |axis: usize, length: usize| {
         let difference = images.clone().narrow(axis, 1, length - 1) - images.clone().narrow(axis, 0, length - 1);
