@@ -106,7 +106,7 @@ mod tests {
         let place = 3 * 8 + 6;
         assert!((pixels[place] - 1.0).abs() < 1e-6 && classes[place] == 1, "{pixels:?}");
         assert_eq!(classes.iter().filter(|&&class| class > 0).count(), 1);
-        assert!(TURN.classes(&[1; 64], 8).iter().any(|&class| class == 0), "outside is background");
+        assert!(TURN.classes(&[1; 64], 8).contains(&0), "outside is background");
     }
 
     #[test]
