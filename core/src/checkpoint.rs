@@ -77,9 +77,12 @@ impl StateNames {
         self.containers.pop();
     }
 
-    /// Dotted name; a norm's `gamma` and `beta` are called `weight` and `bias` in PyTorch.
+    /// Dotted name; a norm's `gamma` and `beta` are called `weight` and `bias` in PyTorch. A choice of networks adds no
+    /// name of its own.
     pub fn name(&self) -> String {
-        let mut name = self.path.join(".");
+        let places = self.path.iter().zip(&self.containers);
+        let named = places.filter(|(_, container)| !container.starts_with("Enum:")).map(|(name, _)| name.as_str());
+        let mut name = named.collect::<Vec<_>>().join(".");
         if self.containers.last().is_some_and(|container| container.ends_with("Norm")) {
             for (ours, theirs) in [("gamma", "weight"), ("beta", "bias")] {
                 if let Some(prefix) = name.strip_suffix(ours) {

@@ -8,7 +8,8 @@ use crate::data::image::{Image, Mask};
 use crate::data::prepare::Preparation;
 use crate::data::resize;
 use crate::models::mae::MaeConfig;
-use crate::models::unetr::{Unetr, UnetrConfig};
+use crate::models::unet::Unet;
+use crate::models::{Network, NetworkConfig};
 use crate::needle::{Detection, FitConfig, fit};
 use crate::recipe::Recipe;
 use crate::tasks::segment::Frames;
@@ -19,10 +20,10 @@ use crate::tasks::segment::Frames;
 pub struct ModelHeader {
     /// Version of this header.
     pub format: u32,
-    /// Kind of network; `unetr` is the only one so far.
+    /// Kind of network: `unetr` or `unet`.
     pub architecture: String,
     /// Sizes of the network.
-    pub network: UnetrConfig,
+    pub network: NetworkConfig,
     /// Frames in, masks out.
     pub frames: Frames,
     /// Image to network input.
@@ -41,10 +42,11 @@ impl ModelHeader {
 
     /// The header of a model that `recipe` trains.
     pub fn of(recipe: &Recipe) -> Self {
+        let network = recipe.network.config(recipe.preparation.size);
         Self {
             format: Self::FORMAT,
-            architecture: "unetr".into(),
-            network: recipe.network.config(recipe.preparation.size),
+            architecture: network.architecture().into(),
+            network,
             frames: recipe.network.frames,
             preparation: recipe.preparation.clone(),
             needle: recipe.needle.clone(),
@@ -93,8 +95,8 @@ pub struct ModelSummary {
     pub name: String,
     /// Kind of network.
     pub architecture: String,
-    /// Named size that it started from.
-    pub preset: String,
+    /// Its size: the preset of a UNETR, the width of a U-Net.
+    pub size: String,
     /// Trainable numbers.
     pub parameters: usize,
     /// What it learned from.
@@ -113,15 +115,16 @@ pub struct PredictError(pub String);
 /// A network with everything that turns images into needles.
 #[derive(Debug)]
 pub struct Predictor {
-    network: Unetr,
+    network: Network,
     header: ModelHeader,
     device: Device,
 }
 
-/// Network input on the CPU, `[3, size, size]`.
+/// Network input on the CPU, `[channels, size, size]`.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     numbers: Vec<f32>,
+    channels: usize,
     size: usize,
 }
 
@@ -146,8 +149,10 @@ impl Predictor {
                 "pre-trained weights, which mark nothing yet: fine-tune them with `sonoseg train --init`".into(),
             ));
         }
-        if architecture != "unetr" {
-            return Err(foreign(format!("holds a network `{architecture}`, and sonoseg predicts with `unetr`")));
+        if !["unetr", "unet"].contains(&architecture.as_str()) {
+            return Err(foreign(format!(
+                "holds a network `{architecture}`, and sonoseg predicts with `unetr` and `unet`"
+            )));
         }
         let (header, state): (ModelHeader, State) = checkpoint::decode(name, bytes)?;
         if header.format != ModelHeader::FORMAT {
@@ -159,7 +164,10 @@ impl Predictor {
         if let Some(problem) = header.network.problem() {
             return Err(foreign(format!("its header describes an impossible network: {problem}")));
         }
-        if header.network.encoder.image_size != header.preparation.size {
+        if header.network.architecture() != header.architecture {
+            return Err(foreign(format!("says `{architecture}` and describes another network")));
+        }
+        if header.network.image_size() != header.preparation.size {
             return Err(foreign("its header gives the network another input size than the preparation".into()));
         }
         let network = checkpoint::write_state(name, state, header.network.init(device))?;
@@ -167,13 +175,21 @@ impl Predictor {
     }
 
     /// Use a network that is in memory already.
-    pub fn new(network: Unetr, header: ModelHeader, device: &Device) -> Self {
+    pub fn new(network: Network, header: ModelHeader, device: &Device) -> Self {
         Self { network, header, device: device.clone() }
     }
 
     /// The model file of this predictor.
     pub async fn to_bytes(&self, storage: Storage) -> Result<Vec<u8>, CheckpointError> {
         checkpoint::encode(&self.header, &checkpoint::read_state(&self.network).await?, storage)
+    }
+
+    /// The network, where it is a U-Net.
+    pub fn unet(&self) -> Option<&Unet> {
+        match &self.network {
+            Network::Unet(network) => Some(network),
+            Network::Unetr(_) => None,
+        }
     }
 
     /// How the network is used.
@@ -188,11 +204,10 @@ impl Predictor {
 
     /// For showing to people.
     pub fn summary(&self) -> ModelSummary {
-        let preset = format!("{:?}", self.header.recipe.network.preset).to_lowercase();
         ModelSummary {
             name: self.header.recipe.name.clone(),
             architecture: self.header.architecture.clone(),
-            preset,
+            size: self.header.recipe.network.size(),
             parameters: burn::module::Module::num_params(&self.network),
             trained_on: self.header.trained_on.clone(),
             input_size: self.header.preparation.size,
@@ -203,15 +218,22 @@ impl Predictor {
     /// Resize and normalise the frames of a window on the CPU.
     pub fn prepare(&self, frames: &[&Image]) -> Prepared {
         let squares: Vec<Vec<f32>> = frames.iter().map(|frame| self.header.preparation.square(frame)).collect();
-        let size = self.header.preparation.size;
-        Prepared { numbers: self.header.preparation.normalise(&squares), size }
+        let (size, channels) = (self.header.preparation.size, self.header.network.channels());
+        Prepared { numbers: self.header.preparation.normalise(&squares, channels), channels, size }
+    }
+
+    /// Network input on the device.
+    ///
+    /// # Shapes
+    /// - output: `[1, channels, size, size]`
+    pub fn input(&self, prepared: &Prepared) -> Tensor<4> {
+        let Prepared { ref numbers, channels, size } = *prepared;
+        Tensor::from_data(TensorData::new(numbers.clone(), [1, channels, size, size]), &self.device)
     }
 
     /// Run the network. Gives the probabilities of the window's middle frame, row-major `[size, size]`.
     pub async fn forward(&self, prepared: &Prepared) -> Result<Vec<f32>, PredictError> {
-        let size = prepared.size;
-        let data = TensorData::new(prepared.numbers.clone(), [1, 3, size, size]);
-        let logits = self.network.forward(Tensor::from_data(data, &self.device));
+        let logits = self.network.forward(self.input(prepared));
         let middle = logits.narrow(1, self.header.frames.middle_mask(), 1);
         let failed = |e: &dyn std::fmt::Debug| PredictError(format!("{e:?}"));
         let data = activation::sigmoid(middle).into_data_async().await.map_err(|e| failed(&e))?;

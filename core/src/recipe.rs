@@ -6,11 +6,15 @@ use crate::augment::AugmentConfig;
 use crate::data::prepare::Preparation;
 use crate::losses::overlap::DiceFocalConfig;
 use crate::models::mae::MaeConfig;
-use crate::models::unetr::{Preset, UnetrConfig};
 use crate::needle::FitConfig;
 use crate::tasks::mae::{MaeTarget, MaskedAutoEncoding};
 use crate::tasks::segment::{Frames, Segment};
 use crate::train::TrainConfig;
+use crate::train::layer_set::LayerSet;
+
+mod network;
+
+pub use network::{Architecture, NetworkRecipe};
 
 /// What can be wrong with a recipe.
 #[derive(Debug, thiserror::Error)]
@@ -23,55 +27,6 @@ pub enum RecipeError {
         /// What is wrong, with the line and the nearest known key.
         reason: String,
     },
-}
-
-/// The network of a recipe.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkRecipe {
-    /// Named size; the fields below override it.
-    pub preset: Preset,
-    /// Frames in, masks out.
-    #[serde(default = "single")]
-    pub frames: Frames,
-    /// Encoder width.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub width: Option<usize>,
-    /// Encoder blocks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub depth: Option<usize>,
-    /// Attention heads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub heads: Option<usize>,
-    /// Blocks that the decoder reads, counted from 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub taps: Option<[usize; 3]>,
-    /// Decoder channels at full size.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub feature_size: Option<usize>,
-    /// Groups of every group normalisation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub groups: Option<usize>,
-}
-
-fn single() -> Frames {
-    Frames::Single
-}
-
-impl NetworkRecipe {
-    /// The sizes of the network, for images of `image_size` pixels.
-    pub fn config(&self, image_size: usize) -> UnetrConfig {
-        let mut config = UnetrConfig::preset(self.preset, self.frames.masks());
-        config.encoder.image_size = image_size;
-        let set = |field: &mut usize, value: Option<usize>| *field = value.unwrap_or(*field);
-        set(&mut config.encoder.width, self.width);
-        set(&mut config.encoder.depth, self.depth);
-        set(&mut config.encoder.heads, self.heads);
-        set(&mut config.feature_size, self.feature_size);
-        set(&mut config.groups, self.groups);
-        config.taps = self.taps.unwrap_or(config.taps);
-        config
-    }
 }
 
 /// What a run learns.
@@ -124,14 +79,38 @@ pub struct DataRecipe {
     pub val_share: f64,
     /// Train on every n-th sample of a procedure: neighbouring frames are near twins.
     pub stride: usize,
-    /// The class of the masks that is to be found, by name or number; none = every class, or what the data choose.
+    /// The class of the masks that is to be found, by name or number, or `any`; such a network finds no needles. None =
+    /// needles, or every class of the masks, or what the data choose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
+    /// Folds of a cross-validation by group, in place of `val_share` and of any split of the data; 0 = none.
+    pub folds: usize,
+    /// Which of the folds is held out, counted from 0.
+    pub fold: usize,
+    /// Learn from the held-out fold, too, as a paper does that splits what it has augmented already. The figures then
+    /// say nothing about other patients.
+    pub leaky_folds: bool,
+}
+
+impl DataRecipe {
+    /// The class that stands for all classes of the masks together.
+    pub const ANY_CLASS: &str = "any";
+
+    fn problem(&self) -> Option<String> {
+        let Self { folds, fold, leaky_folds, .. } = *self;
+        if folds == 1 {
+            return Some("data.folds = 1 leaves nothing to learn from: write at least 2, or 0 for none".into());
+        }
+        if folds > 0 && fold >= folds {
+            return Some(format!("data.fold counts from 0: of {folds} folds the last one is {}", folds - 1));
+        }
+        (folds == 0 && (fold > 0 || leaky_folds)).then(|| "data.fold and data.leaky_folds need data.folds".into())
+    }
 }
 
 impl Default for DataRecipe {
     fn default() -> Self {
-        Self { val_share: 0.2, stride: 1, class: None }
+        Self { val_share: 0.2, stride: 1, class: None, folds: 0, fold: 0, leaky_folds: false }
     }
 }
 
@@ -209,8 +188,8 @@ impl Recipe {
 
     /// The masked auto-encoding that the recipe asks for. Its encoder is the one of the recipe's network.
     pub fn masked_auto_encoding(&self) -> MaskedAutoEncoding {
-        let encoder = self.network.config(self.preparation.size).encoder;
-        let mut network = MaeConfig { encoder, ..MaeConfig::preset(self.network.preset) };
+        let encoder = self.network.unetr(self.preparation.size).encoder;
+        let mut network = MaeConfig { encoder, ..MaeConfig::preset(self.network.named_size()) };
         network.mask_ratio = self.mae.mask_ratio;
         network.decoder_width = self.mae.decoder_width.unwrap_or(network.decoder_width);
         network.decoder_depth = self.mae.decoder_depth.unwrap_or(network.decoder_depth);
@@ -236,10 +215,22 @@ impl Recipe {
     }
 
     fn problem(&self) -> Option<String> {
-        if let Some(problem) = self.network.config(self.preparation.size).problem() {
+        if let Some(problem) = self.network.problem(self.preparation.size) {
             return Some(format!("network: {problem}"));
         }
+        if let Some(problem) = self.data.problem() {
+            return Some(problem);
+        }
+        let layers = self.train.layers;
+        if layers != LayerSet::All && self.network.architecture != Architecture::Unet {
+            return Some(format!(
+                "train.layers: the blocks of `{layers}` are those of a U-Net; this network learns `all`"
+            ));
+        }
         if self.task == TaskName::Mae {
+            if self.network.architecture != Architecture::Unetr {
+                return Some("task = \"mae\" pre-trains the encoder of a UNETR, and the network is none".into());
+            }
             if let Some(problem) = self.masked_auto_encoding().network.problem() {
                 return Some(format!("mae: {problem}"));
             }
@@ -250,11 +241,13 @@ impl Recipe {
         if self.train.batch == 0 || self.train.epochs == 0 || self.data.stride == 0 {
             return Some("train.batch, train.epochs and data.stride must be at least 1".into());
         }
+        if self.train.samples_per_epoch.is_some_and(|total| total < self.train.batch) {
+            return Some("train.samples_per_epoch must be at least train.batch".into());
+        }
         if !(self.train.optimiser.learning_rate > 0.0 && self.train.optimiser.learning_rate <= 1.0) {
             return Some("train.optimiser.learning_rate must lie in (0, 1]".into());
         }
-        let [low, high] = self.augment.crop_scale;
-        (!(low > 0.0 && low <= high && high <= 1.0)).then(|| "augment.crop_scale must rise within (0, 1]".into())
+        self.augment.problem().map(|problem| format!("augment.{problem}"))
     }
 }
 
@@ -287,6 +280,8 @@ fn explain(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::NetworkConfig;
+    use crate::models::unet::UnetVariant;
 
     const SHORT: &str = "name = \"t\"\n[network]\npreset = \"tiny\"\n";
 
@@ -304,5 +299,35 @@ mod tests {
         assert!(message.contains("t.toml") && message.contains("did you mean `epochs`?"), "{message}");
         let message = Recipe::parse("t.toml", SHORT, &["network.heads=5".into()]).unwrap_err().to_string();
         assert!(message.contains("heads 5 does not divide width 128"), "{message}");
+    }
+
+    #[test]
+    fn a_unet_has_its_own_keys_and_the_sets_of_layers() {
+        const UNET: &str = "name = \"u\"\n[network]\narchitecture = \"unet\"\n[preparation]\nsize = 64\n";
+        let parse = |text: &str, settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
+            Recipe::parse("u.toml", text, &settings)
+        };
+        let recipe = parse(UNET, &["network.width=8", "network.up=upconv2x2", "train.layers=shallow-3"]).unwrap();
+        assert_eq!(Recipe::parse("u.toml", &recipe.to_toml(), &[]).unwrap(), recipe);
+        let NetworkConfig::Unet(config) = recipe.network.config(64) else { panic!("{recipe:?}") };
+        assert_eq!((config.base, config.in_channels, config.variant), (8, 1, UnetVariant::UpConv2x2));
+        for (text, setting, said) in [
+            (UNET, "network.preset=tiny", "a unet has no preset"),
+            (UNET, "preparation.size=40", "multiple of 16"),
+            (UNET, "train.layers=shallow-0", "shallow-K"),
+            (UNET, "train.layers=encoder", "is no set of layers"),
+            (UNET, "task=mae", "UNETR"),
+            (UNET, "data.fold=1", "need data.folds"),
+            (UNET, "data.folds=1", "at least 2"),
+            (SHORT, "network.dropout=0.5", "a unetr has no dropout"),
+            (SHORT, "train.layers=deep-2", "those of a U-Net"),
+            ("name = \"t\"\n[network]\n", "seed=1", "preset is missing"),
+        ] {
+            let message = parse(text, &[setting]).unwrap_err().to_string();
+            assert!(message.contains(said), "{setting}: {message}");
+        }
+        let message = parse(UNET, &["data.folds=5", "data.fold=5"]).unwrap_err().to_string();
+        assert!(message.contains("the last one is 4"), "{message}");
     }
 }

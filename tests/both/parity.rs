@@ -71,10 +71,11 @@ pub(crate) mod browser {
     wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
     /// The cases that go through every kind of operation that the app uses, on WebGPU and with gradients.
-    const CASES: [(&str, &[u8]); 8] = [
+    const CASES: [(&str, &[u8]); 9] = [
         ("vit_block__b2_n5_d64_h4", include_bytes!("../reference/vit_block__b2_n5_d64_h4.safetensors")),
         ("vit_block__b1_n17_d32_h2_small", include_bytes!("../reference/vit_block__b1_n17_d32_h2_small.safetensors")),
         ("sf_unetr__f6_depth4", include_bytes!("../reference/sf_unetr__f6_depth4.safetensors")),
+        ("unet2d__base3", include_bytes!("../reference/unet2d__base3.safetensors")),
         ("mae_forward__normpix", include_bytes!("../reference/mae_forward__normpix.safetensors")),
         ("mae_forward__rawpix", include_bytes!("../reference/mae_forward__rawpix.safetensors")),
         ("dice_focal_loss__closed", include_bytes!("../reference/dice_focal_loss__closed.safetensors")),

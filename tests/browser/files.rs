@@ -1,5 +1,6 @@
 //! Files to open, made on the spot: sound ones from simulated frames, and broken ones.
 
+use crate::trained::unet;
 use sonoseg_core::data::image::{Image, ScaleRegion};
 use sonoseg_core::data::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
 use sonoseg_core::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
@@ -57,6 +58,11 @@ impl Files {
         bytes.extend(header);
         bytes.extend([0; 4]);
         self.write("resnet.safetensors", &bytes)
+    }
+
+    /// A U-Net that has learned a little.
+    pub(crate) fn unet(&self) -> PathBuf {
+        self.write("native-unet.safetensors", &unet())
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {

@@ -6,3 +6,4 @@ mod chromium;
 mod files;
 mod scenarios;
 mod server;
+mod trained;

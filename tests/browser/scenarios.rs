@@ -114,6 +114,20 @@ fn a_dicom_clip_and_a_video_open() {
 }
 
 #[test]
+fn a_unet_that_was_trained_natively_opens_and_answers() {
+    let files = Files::new();
+    let page = Page::open("unet", Graphics::Off, "?device=cpu");
+    ready(&page, "cpu");
+    page.pause();
+    page.choose_files("#open-model", &[&files.unet()]);
+    page.wait(60, "answer of the U-Net", |state| {
+        predicted(state).filter(|()| page.text().contains("native-unet") && page.text().contains("unet 4"))
+    });
+    page.screenshot("answer");
+    page.close();
+}
+
+#[test]
 fn without_webgpu_the_cpu_does_it_and_the_page_says_so() {
     let page = Page::open("no-webgpu", Graphics::NoWebGpu, "");
     ready(&page, "cpu");

@@ -5,6 +5,7 @@
 mod cli;
 mod data;
 mod import;
+mod layers;
 mod report;
 mod resume;
 mod shop;

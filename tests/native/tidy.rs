@@ -68,7 +68,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("data", &["needle", "rng"]),
     ("metrics", &["data", "needle", "rng"]),
     ("formats", &["data", "needle", "rng"]),
-    ("inspect", &["data", "losses"]),
+    ("inspect", &["data", "losses", "models", "rng"]),
     ("augment", &["data", "needle", "rng"]),
     ("tasks", &["models", "losses", "metrics", "augment", "data", "needle", "blocks", "inspect", "rng", "train"]),
     ("train", &["tasks", "checkpoint", "data", "kernels", "rng"]),

@@ -45,6 +45,8 @@ pub(crate) enum Verb {
     Export(Export),
     /// Turn a public checkpoint into weights to start from, with an account of all its tensors.
     Import(Import),
+    /// Draw what the filters of a U-Net's layer answer to.
+    Inspect(Inspect),
     /// List the devices that networks can run on.
     Devices,
 }
@@ -368,6 +370,42 @@ pub(crate) struct Export {
     /// How to store numbers.
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     pub(crate) dtype: Dtype,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inspect {
+    /// A model file with a U-Net, or a run folder (its best weights).
+    pub(crate) model: PathBuf,
+    /// The layer, for example `enc1.convb` or `dec9.conva`.
+    #[arg(long)]
+    pub(crate) layer: String,
+    /// Folder for the pictures.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// The first so many filters of the layer.
+    #[arg(long, default_value_t = 8, value_parser = counting)]
+    pub(crate) filters: usize,
+    /// Steps of the search for the image that a filter answers most to.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) steps: usize,
+    /// Height and width of the images that are sought, a multiple of 16; the network's input size unless given.
+    #[arg(long, value_parser = sixteens)]
+    pub(crate) size: Option<usize>,
+    /// Also draw what all filters of the layer answer to this picture.
+    #[arg(long)]
+    pub(crate) image: Option<PathBuf>,
+    /// Where to run.
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub(crate) device: DeviceName,
+}
+
+fn counting(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&number| number > 0).ok_or_else(|| "write a number from 1 on".into())
+}
+
+fn sixteens(text: &str) -> Result<usize, String> {
+    let size = text.parse().ok().filter(|&size: &usize| size > 0 && size.is_multiple_of(16));
+    size.ok_or_else(|| "write a multiple of 16".into())
 }
 
 #[derive(Debug, clap::Args)]

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::split::Split;
+use sonoseg_core::metrics::overlap::OverlapSummary;
 
 use crate::args::{Evaluate, Part};
 use crate::device;
@@ -16,7 +17,7 @@ use crate::files;
 use crate::folder::Folder;
 use crate::report::document::count;
 use crate::terminal::say;
-use measure::{Evaluation, Figures, Method};
+use measure::{ALL, Evaluation, Figures, Method};
 
 pub(crate) fn run(verb: &Evaluate) -> Result<()> {
     let chosen = device::choose(verb.device)?;
@@ -37,11 +38,13 @@ pub(crate) fn groups(model: &Path, data: &Folder, part: Part) -> Result<BTreeSet
     if part == Part::All {
         return Ok(data.groups());
     }
-    if !model.is_dir() {
-        let message = "--split train and --split val need a run folder: a model file does not know its split";
+    // The model files of a run lie beside its split.
+    let run = if model.is_dir() { model } else { model.parent().unwrap_or(Path::new("")) };
+    let path = run.join("splits.json");
+    if !path.exists() {
+        let message = "--split train and --split val need a run: a model file alone does not know its split";
         return Err(Usage(message.into()).into());
     }
-    let path = model.join("splits.json");
     let split: Split = serde_json::from_str(&files::read_text(&path)?)
         .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
     let chosen = if part == Part::Train { split.train } else { split.val };
@@ -85,6 +88,13 @@ pub(crate) fn print_table(evaluation: &Evaluation) {
                 format!("{}/{}", tally.false_positive, tally.false_positive + tally.empty),
             ));
         }
+    }
+    if let Some(figures) = model.get(ALL).filter(|figures| figures.without_needles()) {
+        let OverlapSummary { mean_dice_one, mean_pixel_error, mean_adjusted_rand, .. } = figures.overlap;
+        say(format!(
+            "means over images: Dice {mean_dice_one:.3}, pixel error {mean_pixel_error:.2} %, adjusted Rand \
+             {mean_adjusted_rand:.3}"
+        ));
     }
     say(
         "IoU, recall, precision: pooled over all frames. tip px: median over visible needles, a missed one counts as infinitely far.",

@@ -13,6 +13,7 @@ mod files;
 mod folder;
 mod import;
 mod ingest;
+mod inspect;
 mod overlay;
 mod predict;
 mod report;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Verb::Predict(verb) => predict::run(&verb),
         Verb::Export(verb) => export::run(&verb),
         Verb::Import(verb) => import::run(&verb),
+        Verb::Inspect(verb) => inspect::run(&verb),
         Verb::Devices => device::list(),
     };
     match result {

@@ -46,6 +46,16 @@ pub fn training_plans(samples: &[usize], batch: usize, seed: u64, epoch: u64) ->
         .collect()
 }
 
+/// The training batches of an epoch of about `total` samples: as many passes over the data as that takes, each in an order
+/// and with random changes of its own. Without a total, one pass.
+pub fn epoch_plans(samples: &[usize], batch: usize, total: Option<usize>, seed: u64, epoch: u64) -> Vec<BatchPlan> {
+    let pass = |number: u64| training_plans(samples, batch, seed, number);
+    let Some(total) = total else { return pass(epoch) };
+    let batches = (total / batch).max(1);
+    let passes = batches.div_ceil(pass(0).len().max(1)) as u64;
+    (0..passes).flat_map(|number| pass(epoch * passes + number)).take(batches).collect()
+}
+
 /// All samples in order, unchanged.
 pub fn measuring_plans(samples: &[usize], batch: usize) -> Vec<BatchPlan> {
     let plan = |chunk: &[usize]| BatchPlan { epoch: 0, samples: chunk.to_vec(), augmented: false };
@@ -109,6 +119,11 @@ mod tests {
         assert_eq!(seen.len(), 20);
         assert_ne!(plans, training_plans(&samples, 5, 1, 1));
         assert_eq!(plans, training_plans(&samples, 5, 1, 0));
+        // 4 batches of a pass, and 6 in an epoch of 33 samples: the second pass changes its samples anew.
+        let long = epoch_plans(&samples, 5, Some(33), 1, 2);
+        assert_eq!((long.len(), long[3].epoch, long[4].epoch), (6, 4, 5));
+        assert_eq!(epoch_plans(&samples, 5, Some(33), 1, 3)[0].epoch, 6, "no pass occurs twice");
+        assert_eq!(epoch_plans(&samples, 5, None, 1, 2), training_plans(&samples, 5, 1, 2));
         assert_eq!(measuring_plans(&samples, 10).iter().map(|p| p.samples.len()).collect::<Vec<_>>(), [10, 10, 3]);
     }
 }

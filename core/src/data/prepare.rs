@@ -34,14 +34,15 @@ impl Preparation {
         bilinear_antialiased(&grey.pixels[..plane], [image.height, image.width], [self.size, self.size])
     }
 
-    /// Three grey squares as normalised network input; one frame is given three times.
+    /// Grey squares as normalised network input; one frame is given as often as the network has channels.
     ///
     /// # Shapes
-    /// - `squares`: one or three, each row-major `[size, size]`
-    /// - output: row-major `[3, size, size]`
-    pub fn normalise(&self, squares: &[Vec<f32>]) -> Vec<f32> {
-        assert!(matches!(squares.len(), 1 | 3), "a network reads 1 or 3 frames, not {}", squares.len());
-        (0..3)
+    /// - `squares`: one or `channels`, each row-major `[size, size]`
+    /// - output: row-major `[channels, size, size]`
+    pub fn normalise(&self, squares: &[Vec<f32>], channels: usize) -> Vec<f32> {
+        assert!((1..=3).contains(&channels), "a network reads 1 to 3 channels, not {channels}");
+        assert!([1, channels].contains(&squares.len()), "{} frames do not make {channels} channels", squares.len());
+        (0..channels)
             .flat_map(|channel| {
                 let (mean, std) = (self.mean[channel] as f32, self.std[channel] as f32);
                 squares[channel.min(squares.len() - 1)].iter().map(move |pixel| (pixel - mean) / std)
@@ -71,10 +72,12 @@ mod tests {
     fn a_grey_frame_is_normalised_per_channel() {
         let preparation = Preparation { size: 2, ..Default::default() };
         let square = preparation.square(&Image::grey(4, 4, vec![0.5; 16]));
-        let input = preparation.normalise(&[square]);
+        let input = preparation.normalise(&[square], 3);
         assert_eq!(input.len(), 12);
         assert!((f64::from(input[0]) - (0.5 - 0.485) / 0.229).abs() < 1e-6);
         assert!((f64::from(input[8]) - (0.5 - 0.406) / 0.225).abs() < 1e-6);
         assert!(preparation.denormalise(&input).iter().all(|pixel| (pixel - 0.5).abs() < 1e-6));
+        let plain = Preparation { size: 2, mean: [0.0; 3], std: [1.0; 3] };
+        assert_eq!(plain.normalise(&[vec![0.25; 4]], 1), [0.25; 4], "one channel for a network that reads grey");
     }
 }

@@ -1,3 +1,4 @@
 //! Pictures that show what a network has learned.
 
+pub mod filters;
 pub mod reconstruct;

@@ -123,7 +123,7 @@ mod tests {
     fn slope(normalised: bool) -> (PanelConfig, Vec<f32>, Vec<f32>) {
         let preparation = Preparation { size: SIZE, ..Default::default() };
         let square: Vec<f32> = (0..SIZE * SIZE).map(|i| i as f32 / 16.0).collect();
-        let input = preparation.normalise(&[square]);
+        let input = preparation.normalise(&[square], 3);
         let images = Tensor::from_data(TensorData::new(input.clone(), [1, 3, SIZE, SIZE]), &Device::flex());
         let target = patch_target(images, 2, normalised).into_data().try_into_vec().unwrap();
         (PanelConfig { preparation, patch_size: 2, normalised }, input, target)

@@ -10,9 +10,9 @@ pub struct DiceFocalConfig {
     /// Added to numerator and denominator of Dice. With 1 an empty prediction on an empty mask costs nothing;
     /// MONAI's 1e-5 makes every needle-free frame cost 1 without any gradient (systems.md, A-TRAIN).
     pub smooth: f64,
-    /// Focusing exponent of the focal loss.
+    /// Focusing exponent of the focal loss; 0 makes it the binary cross-entropy, the loss of paper 002.
     pub gamma: f64,
-    /// Weight of the Dice term.
+    /// Weight of the Dice term; 0 leaves it out.
     pub dice_weight: f64,
     /// Weight of the focal term.
     pub focal_weight: f64,
@@ -71,14 +71,22 @@ pub fn binary_cross_entropy(logits: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
     (activation::log_sigmoid(logits.clone()).neg() + logits * (target.neg() + 1.0)).mean()
 }
 
-/// [`dice`] and [`focal`] summed with their weights: the loss of paper 000.
+/// [`dice`] and [`focal`] summed with their weights: the loss of paper 000, and of paper 002 with the weight 0 for Dice
+/// and a focal loss that does not focus.
 ///
 /// # Shapes
 /// - `logits`, `target`: `[batch, channels, height, width]`
 /// - output: `[1]`
 pub fn dice_focal(logits: Tensor<4>, target: Tensor<4>, config: &DiceFocalConfig) -> Tensor<1> {
-    dice(logits.clone(), target.clone(), config.smooth) * config.dice_weight
-        + focal(logits, target, config.gamma, None) * config.focal_weight
+    let pixels = if config.gamma == 0.0 {
+        binary_cross_entropy(logits.clone(), target.clone())
+    } else {
+        focal(logits.clone(), target.clone(), config.gamma, None)
+    };
+    if config.dice_weight == 0.0 {
+        return pixels * config.focal_weight;
+    }
+    dice(logits, target, config.smooth) * config.dice_weight + pixels * config.focal_weight
 }
 
 #[cfg(test)]
@@ -101,7 +109,10 @@ mod tests {
         close(focal(logits.clone(), target.clone(), 2.0, None), 0.792_038_4);
         let config = DiceFocalConfig { smooth: 1e-5, ..Default::default() };
         close(dice_focal(logits.clone(), target.clone(), &config), 1.306_008_6);
-        close(binary_cross_entropy(logits.clone(), target), 1.115_713_5);
+        close(binary_cross_entropy(logits.clone(), target.clone()), 1.115_713_5);
+        close(focal(logits.clone(), target.clone(), 0.0, None), 1.115_713_5);
+        let config = DiceFocalConfig { dice_weight: 0.0, gamma: 0.0, ..Default::default() };
+        close(dice_focal(logits.clone(), target, &config), 1.115_713_5);
         close(dice(logits, map([0.0; 4]), 1e-5), 0.999_994_5);
         close(dice(map([-40.0; 4]), map([0.0; 4]), 1.0), 0.0);
     }

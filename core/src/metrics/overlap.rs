@@ -168,6 +168,12 @@ pub struct OverlapSummary {
     pub mean_iou_ignore: f64,
     /// Mean over all frames; an empty prediction on an empty target counts 1.
     pub mean_iou_one: f64,
+    /// Mean Dice coefficient over all frames; an empty prediction on an empty target counts 1.
+    pub mean_dice_one: f64,
+    /// Mean percentage of wrong pixels over all frames.
+    pub mean_pixel_error: f64,
+    /// Mean adjusted Rand index over all frames.
+    pub mean_adjusted_rand: f64,
     /// Frames evaluated.
     pub frames: u64,
     /// Frames without target.
@@ -192,6 +198,9 @@ impl OverlapSummary {
             pixel_error: counts.pixel_error(),
             mean_iou_ignore: mean_defined(frames.iter().map(Counts::iou_ignore)),
             mean_iou_one: mean_defined(frames.iter().map(Counts::iou_one)),
+            mean_dice_one: mean_defined(frames.iter().map(Counts::dice_one)),
+            mean_pixel_error: mean_defined(frames.iter().map(Counts::pixel_error)),
+            mean_adjusted_rand: mean_defined(frames.iter().map(Counts::adjusted_rand)),
             frames: frames.len() as u64,
             empty_frames: empty().count() as u64,
             false_positive_frames: empty().filter(|frame| frame.fp > 0).count() as u64,
@@ -261,7 +270,9 @@ mod tests {
         let summary = OverlapSummary::new(&[nothing, spurious, half]);
         assert_eq!((summary.iou, summary.mean_iou_ignore, summary.mean_iou_one), (1.0 / 6.0, 0.5, 0.5));
         assert_eq!((summary.empty_frames, summary.false_positive_frames, summary.false_positive_pixels), (2, 1, 4));
-        assert!(OverlapSummary::new(&[]).iou.is_nan());
+        assert_eq!(summary.mean_dice_one, (1.0 + 0.0 + 2.0 / 3.0) / 3.0);
+        assert_eq!(summary.mean_pixel_error, (0.0 + 400.0 / 9.0 + 100.0 / 9.0) / 3.0);
+        assert!(OverlapSummary::new(&[]).iou.is_nan() && OverlapSummary::new(&[]).mean_adjusted_rand.is_nan());
     }
 
     #[test]

@@ -1,6 +1,106 @@
-//! Networks: one paper, one file; nothing about training.
+//! Networks: one paper, one file; nothing about training. Here: the choice between those that mark pixels.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 pub mod mae;
 pub mod unet;
 pub mod unetr;
 pub mod vit;
+
+use unet::{Unet, UnetConfig};
+use unetr::{Unetr, UnetrConfig};
+
+/// Sizes of a network that marks pixels. In files the fields tell which one it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum NetworkConfig {
+    /// UNETR.
+    Unetr(UnetrConfig),
+    /// U-Net.
+    Unet(UnetConfig),
+}
+
+impl NetworkConfig {
+    /// The kind of network, as model files name it.
+    pub fn architecture(&self) -> &'static str {
+        match self {
+            Self::Unetr(_) => "unetr",
+            Self::Unet(_) => "unet",
+        }
+    }
+
+    /// Height and width of its images.
+    pub fn image_size(&self) -> usize {
+        match self {
+            Self::Unetr(config) => config.encoder.image_size,
+            Self::Unet(config) => config.image_size,
+        }
+    }
+
+    /// Channels of its images.
+    pub fn channels(&self) -> usize {
+        match self {
+            Self::Unetr(config) => config.encoder.channels,
+            Self::Unet(config) => config.in_channels,
+        }
+    }
+
+    /// What makes these sizes impossible, if anything.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Self::Unetr(config) => config.problem(),
+            Self::Unet(config) => config.problem(),
+        }
+    }
+
+    /// A network with initial values. Panics on impossible sizes (see [`NetworkConfig::problem`]).
+    pub fn init(&self, device: &Device) -> Network {
+        match self {
+            Self::Unetr(config) => Network::Unetr(config.init(device)),
+            Self::Unet(config) => Network::Unet(config.init(device)),
+        }
+    }
+}
+
+/// A network that marks pixels. Its parameters have the names that the chosen network gives them.
+#[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a program, and it is never moved in a loop")]
+pub enum Network {
+    /// UNETR.
+    Unetr(Unetr),
+    /// U-Net.
+    Unet(Unet),
+}
+
+impl Network {
+    /// # Shapes
+    /// - `images`: `[batch, channels, height, width]`
+    /// - output: logits `[batch, masks, height, width]`
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Unetr(network) => network.forward(images),
+            Self::Unet(network) => network.forward(images),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{read_state, write_state};
+
+    #[test]
+    fn a_chosen_network_has_its_own_names_and_takes_its_own_weights() {
+        let config = UnetConfig { image_size: 16, base: 2, ..UnetConfig::default() };
+        let device = Device::flex();
+        let own = pollster::block_on(read_state(&config.init(&device))).unwrap();
+        let chosen = NetworkConfig::Unet(config);
+        let network = write_state("unet", own.clone(), chosen.init(&device)).unwrap();
+        assert_eq!(pollster::block_on(read_state(&network)).unwrap(), own);
+        assert_eq!((chosen.architecture(), chosen.channels(), chosen.image_size()), ("unet", 1, 16));
+        let json = serde_json::to_string(&chosen).unwrap();
+        assert_eq!(serde_json::from_str::<NetworkConfig>(&json).unwrap(), chosen);
+    }
+}

@@ -68,7 +68,7 @@ impl Task for MaskedAutoEncoding {
             }
             None => Augmentation::none(extent).square(frame, size, None),
         };
-        Ok(vec![View::without_target(self.preparation.normalise(&[square]), [3, size, size])])
+        Ok(vec![View::without_target(self.preparation.normalise(&[square], 3), [3, size, size])])
     }
 
     fn loss(&self, model: &Mae, batch: &Batch, rng: &mut Rng) -> Tensor<1> {

@@ -1,4 +1,4 @@
-//! Segmentation: find the needle, or any class, in one frame or in three (paper 000; systems.md, A-TRAIN).
+//! Segmentation: find the needle, or any class, in one frame or in three (papers 000 and 002; systems.md, A-TRAIN).
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::data::resize;
 use crate::data::sample::{Sample, Target};
 use crate::losses::overlap::{DiceFocalConfig, dice_focal};
 use crate::metrics::overlap::Counts;
-use crate::models::unetr::{Unetr, UnetrConfig};
+use crate::models::{Network, NetworkConfig};
 use crate::needle::draw_capsule;
 use crate::rng::Rng;
 use crate::train::layers::LayerRules;
@@ -57,7 +57,7 @@ impl Frames {
 #[derive(Clone, Debug)]
 pub struct Segment {
     /// The network.
-    pub network: UnetrConfig,
+    pub network: NetworkConfig,
     /// Frames in, masks out.
     pub frames: Frames,
     /// Image to network input.
@@ -79,6 +79,9 @@ impl Segment {
             Target::Needle(None) => return vec![0.0; size * size],
             Target::Needle(Some(needle)) => {
                 let mut needle = change.crop.needle(needle).scaled(crop, [size, size]);
+                if let Some(warp) = &change.warp {
+                    needle = warp.needle(&needle, size);
+                }
                 if change.flip {
                     needle = needle.flipped(size);
                 }
@@ -94,6 +97,9 @@ impl Segment {
                     })
                     .collect();
                 let mut square = resize::nearest(&cropped, crop, [size, size]);
+                if let Some(warp) = &change.warp {
+                    square = warp.classes(&square, size);
+                }
                 if change.flip {
                     square.chunks_exact_mut(size).for_each(<[u8]>::reverse);
                 }
@@ -105,9 +111,9 @@ impl Segment {
 }
 
 impl Task for Segment {
-    type Model = Unetr;
+    type Model = Network;
 
-    fn init(&self, device: &Device) -> Unetr {
+    fn init(&self, device: &Device) -> Network {
         self.network.init(device)
     }
 
@@ -125,7 +131,7 @@ impl Task for Segment {
         if sample.frames.iter().any(|frame| [frame.height, frame.width] != extent) {
             return Err(problem("its frames differ in size".into()));
         }
-        let size = self.preparation.size;
+        let (size, channels) = (self.preparation.size, self.network.channels());
         let mut noise = None;
         let change = match rng {
             Some(rng) => {
@@ -144,18 +150,18 @@ impl Task for Segment {
         let target =
             wanted.flat_map(|i| self.target(&sample.frames[i], &sample.targets[i], &change)).collect::<Vec<f32>>();
         Ok(vec![View {
-            input: self.preparation.normalise(&squares),
-            input_shape: [3, size, size],
+            input: self.preparation.normalise(&squares, channels),
+            input_shape: [channels, size, size],
             target,
             target_shape: [self.frames.masks(), size, size],
         }])
     }
 
-    fn loss(&self, model: &Unetr, batch: &Batch, _: &mut Rng) -> Tensor<1> {
+    fn loss(&self, model: &Network, batch: &Batch, _: &mut Rng) -> Tensor<1> {
         dice_focal(model.forward(batch.input.clone()), batch.target.clone(), &self.loss)
     }
 
-    async fn score(&self, model: &Unetr, batch: &Batch, _: &mut Rng) -> Result<Scores, String> {
+    async fn score(&self, model: &Network, batch: &Batch, _: &mut Rng) -> Result<Scores, String> {
         let views = batch.input.dims()[0];
         let logits = model.forward(batch.input.clone());
         let loss = dice_focal(logits.clone(), batch.target.clone(), &self.loss);
@@ -169,12 +175,11 @@ impl Task for Segment {
     }
 
     fn layer_rules(&self, layer_decay: f64, weight_decay: f64) -> LayerRules {
-        LayerRules {
-            depth: self.network.encoder.depth,
-            decay: layer_decay,
-            weight_decay,
-            spare_tokens: true,
-            prefix: "encoder.".into(),
-        }
+        let (depth, decay, prefix) = match &self.network {
+            NetworkConfig::Unetr(config) => (config.encoder.depth, layer_decay, "encoder."),
+            // All layers of a U-Net learn alike; which of them learn at all is said by a set of layers.
+            NetworkConfig::Unet(_) => (0, 1.0, ""),
+        };
+        LayerRules { depth, decay, weight_decay, spare_tokens: true, prefix: prefix.into() }
     }
 }

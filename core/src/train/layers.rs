@@ -1,4 +1,9 @@
-//! Which parameters learn how fast: layer-wise decay, and who is spared weight decay (systems.md 1-LRD).
+//! Which parameters learn how fast: layer-wise decay, who is spared weight decay (systems.md 1-LRD), and who is frozen.
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::Tensor;
+
+use crate::checkpoint::StateNames;
 
 /// Learning-rate scale and weight decay of one parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +55,26 @@ impl LayerRules {
             trained: true,
         }
     }
+}
+
+/// The same network without gradients for what is not trained: nobody computes what would be thrown away.
+pub fn freeze<M: Module>(model: M, rule: impl Fn(&str, usize) -> ParameterRule) -> M {
+    struct Freeze<F> {
+        rule: F,
+        names: StateNames,
+    }
+    impl<F: Fn(&str, usize) -> ParameterRule> ModuleMapper for Freeze<F> {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.names.enter(name, container);
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.names.exit();
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if (self.rule)(&self.names.name(), D).trained { param } else { param.set_require_grad(false) }
+        }
+    }
+    model.map(&mut Freeze { rule, names: StateNames::default() })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::DataError;
 use crate::data::image::Image;
-use crate::data::loader::{BatchPlan, HostBatch, measuring_plans, training_plans};
+use crate::data::loader::{BatchPlan, HostBatch, epoch_plans, measuring_plans};
 use crate::rng::{Rng, splitmix64};
 use crate::tasks::{Scores, Task};
 
@@ -19,7 +19,7 @@ pub mod schedule;
 
 use adamw::{AdamW, AdamWConfig};
 use layer_set::LayerSet;
-use layers::ParameterRule;
+use layers::{ParameterRule, freeze};
 use schedule::Schedule;
 
 /// How long and in what portions to learn.
@@ -36,6 +36,9 @@ pub struct TrainConfig {
     pub accumulate: usize,
     /// Epochs without a better validation loss before stopping; 0 = never stop for that.
     pub patience: u64,
+    /// Samples of an epoch, where that is to be more than there are: the data are gone through again, changed anew, until
+    /// there are about so many (paper 002 augments to a given total); none = every sample once.
+    pub samples_per_epoch: Option<usize>,
     /// Largest number of optimiser updates in an epoch; none = the whole epoch.
     pub updates_per_epoch: Option<usize>,
     /// What the learning rate of the optimiser is for.
@@ -56,6 +59,7 @@ impl Default for TrainConfig {
             batch: 8,
             accumulate: 8,
             patience: 5,
+            samples_per_epoch: None,
             updates_per_epoch: None,
             rate_for: RateFor::Update,
             layers: LayerSet::All,
@@ -240,8 +244,10 @@ pub async fn train<T: Task>(
 ) -> Result<Progress<T::Model>, TrainError> {
     let rules = task.layer_rules(config.optimiser.layer_decay, config.optimiser.weight_decay);
     let rule = |name: &str, axes| ParameterRule { trained: config.layers.trains(name), ..rules.of(name, axes) };
+    progress.model = freeze(progress.model, rule);
     let accumulate = config.accumulate.max(1);
-    let batches = training_plans(train, config.batch, seed, 0).len();
+    let plans = |epoch| epoch_plans(train, config.batch, config.samples_per_epoch, seed, epoch);
+    let batches = plans(0).len();
     let portion = accumulate.min(batches);
     let steps = (batches / accumulate).max(1).min(config.updates_per_epoch.unwrap_or(usize::MAX));
     let total = (steps as u64).saturating_mul(config.epochs).min(config.steps.unwrap_or(u64::MAX));
@@ -251,8 +257,7 @@ pub async fn train<T: Task>(
     // A run that stopped after its last update has still to be measured.
     while !patience_ended(&progress.position) && (progress.position.updates < total || progress.position.step > 0) {
         let epoch = progress.position.epoch;
-        let plans = training_plans(train, config.batch, seed, epoch);
-        feed.start(plans.into_iter().take(steps * portion).skip(progress.position.step * portion).collect());
+        feed.start(plans(epoch).into_iter().take(steps * portion).skip(progress.position.step * portion).collect());
         let mut finish = false;
         while progress.position.step < steps && progress.position.updates < total && !finish {
             let step = progress.position.step;

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
+    /// The peak all along (paper 002).
+    Constant,
     /// Straight line from the peak to 0 at the end (paper 000's fine-tuning).
     Linear,
     /// Warm-up from 0 over a share of the run, then half a cosine to `min_share` of the peak (MAE).
@@ -39,6 +41,7 @@ impl Schedule {
     pub fn factor(&self, step: f64, total: f64) -> f64 {
         let t = step / total.max(1.0);
         match *self {
+            Self::Constant => 1.0,
             Self::Linear => (1.0 - t).max(0.0),
             Self::Cosine { warmup, min_share } => {
                 if t < warmup {
@@ -67,6 +70,6 @@ mod tests {
             let rate = 3.75e-5 * schedule.factor(epoch, 100.0);
             assert!((rate / expected - 1.0).abs() < 1e-4, "epoch {epoch}: {rate} instead of {expected}");
         }
-        assert_eq!(Schedule::Linear.factor(25.0, 100.0), 0.75);
+        assert_eq!((Schedule::Linear.factor(25.0, 100.0), Schedule::Constant.factor(99.0, 100.0)), (0.75, 1.0));
     }
 }

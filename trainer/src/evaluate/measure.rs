@@ -138,6 +138,9 @@ impl Evaluation {
                     outcome: score.error.map(|error| format!("{:?}", error.outcome)),
                     confidence: score.confidence,
                     iou: score.counts.iou_one(),
+                    dice: score.counts.dice_one(),
+                    pixel_error: score.counts.pixel_error(),
+                    adjusted_rand: score.counts.adjusted_rand(),
                     tp: score.counts.tp,
                     fp: score.counts.fp,
                     fn_: score.counts.fn_,
@@ -154,6 +157,12 @@ impl Evaluation {
 }
 
 impl Figures {
+    /// Whether the truth is masks of something else.
+    pub(crate) fn without_needles(&self) -> bool {
+        let tally = &self.needle.tally;
+        tally.found + tally.missed + tally.false_positive + tally.empty == 0
+    }
+
     fn new(frames: &[&Frame], method: Method) -> Self {
         let mut needles = NeedleScores::default();
         let mut groups: BTreeMap<String, Vec<Counts>> = BTreeMap::new();
@@ -184,6 +193,10 @@ struct FrameRow<'a> {
     outcome: Option<String>,
     confidence: f64,
     iou: f64,
+    dice: f64,
+    /// In percent.
+    pixel_error: f64,
+    adjusted_rand: f64,
     tp: u64,
     fp: u64,
     #[serde(rename = "fn")]

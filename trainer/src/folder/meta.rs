@@ -37,6 +37,9 @@ pub(crate) struct Meta {
     /// The one class, by name or number, that counts as foreground, where a recipe names no other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) class: Option<String>,
+    /// Its kind, for example `benign`: folds hold equal shares of every kind. The classes of its masks when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stratum: Option<String>,
     /// How `sonoseg ingest` made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ingest: Option<Ingested>,

@@ -7,7 +7,7 @@ mod labels;
 mod meta;
 mod procedure;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use anyhow::Result;
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::sample::{Sample, Source};
 use sonoseg_core::data::split::Split;
-use sonoseg_core::recipe::Recipe;
+use sonoseg_core::recipe::{DataRecipe, Recipe};
 
 pub(crate) use labels::{LabelRow, read_rows, write_labels};
 pub(crate) use meta::{Ingested, Meta};
@@ -77,7 +77,7 @@ impl Folder {
     /// one that `meta.json` chooses.
     pub(crate) fn with_class(mut self, wanted: &str) -> Result<Self, DataError> {
         let known = |name: &str| self.procedures.iter().any(|p| p.class_names().contains(name));
-        if wanted.parse::<u8>().is_err() && !known(wanted) {
+        if wanted.parse::<u8>().is_err() && wanted != DataRecipe::ANY_CLASS && !known(wanted) {
             let names: BTreeSet<&str> = self.procedures.iter().flat_map(ProcedureFolder::class_names).collect();
             let names = names.into_iter().collect::<Vec<_>>().join(", ");
             let names = if names.is_empty() { "meta.json names none".into() } else { format!("there are {names}") };
@@ -95,15 +95,32 @@ impl Folder {
         self.procedures.iter().map(|procedure| procedure.group().to_owned()).collect()
     }
 
-    /// The split stored with the data, or one drawn by group.
-    pub(crate) fn split(&self, val_share: f64, seed: u64) -> Result<Split> {
+    /// Of what kind every group is: what `meta.json` says, or the classes that its masks hold.
+    fn strata(&self) -> Result<BTreeMap<String, String>> {
+        let mut kinds: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for procedure in &self.procedures {
+            let kinds = kinds.entry(procedure.group().to_owned()).or_default();
+            match &procedure.meta.stratum {
+                Some(stratum) => kinds.extend([stratum.clone()]),
+                None => kinds.extend(procedure.classes_seen()?.iter().map(u8::to_string)),
+            }
+        }
+        let joined = |kinds: BTreeSet<String>| kinds.into_iter().collect::<Vec<_>>().join("+");
+        Ok(kinds.into_iter().map(|(group, kinds)| (group, joined(kinds))).collect())
+    }
+
+    /// The fold that a recipe asks for; else the split stored with the data, or one drawn by group.
+    pub(crate) fn split(&self, recipe: &DataRecipe, seed: u64) -> Result<Split> {
+        if recipe.folds > 0 {
+            return Ok(Split::fold(&self.strata()?, [recipe.fold, recipe.folds], seed)?);
+        }
         let path = self.root.join("splits.json");
         let groups = self.groups();
         let split = if path.exists() {
             serde_json::from_str(&files::read_text(&path)?)
                 .map_err(|e| DataError::unreadable(files::absolute(&path), e))?
         } else {
-            Split::draw(&groups, val_share, seed)?
+            Split::draw(&groups, recipe.val_share, seed)?
         };
         split.check()?;
         if let Some(unknown) = split.train.union(&split.val).find(|name| !groups.contains(*name)) {
@@ -231,6 +248,7 @@ mod tests {
         assert_eq!(mask_of(&folder().with_class("1").unwrap()), [0, 1, 0, 0, 0, 1]);
         let message = folder().with_class("bone").unwrap_err().to_string();
         assert!(message.contains("nerve, vessel"), "{message}");
+        assert_eq!(mask_of(&folder().with_class("any").unwrap()), [0, 1, 1, 1, 0, 1]);
         assert!(folder().with_class("3").unwrap_err().to_string().contains("there is no class 3"));
         let meta = root.path().join("procedures/a/meta.json");
         files::write(&meta, br#"{"classes": ["background", "nerve", "vessel"], "class": "nerve"}"#).unwrap();

@@ -11,6 +11,7 @@ use sonoseg_core::data::sample::Target;
 use sonoseg_core::formats;
 use sonoseg_core::formats::mask::read_class_mask;
 use sonoseg_core::needle::Needle;
+use sonoseg_core::recipe::DataRecipe;
 
 use super::labels::read_labels;
 use super::meta::Meta;
@@ -24,8 +25,17 @@ pub(crate) struct ProcedureFolder {
     /// Frames in the order of their numbers.
     frames: Vec<Frame>,
     labels: BTreeMap<usize, Option<Needle>>,
-    /// The class of the masks that counts as foreground; every class when none.
-    class: Option<u8>,
+    /// What of the masks counts as foreground; every class, and needles before masks, when none.
+    class: Option<Class>,
+}
+
+/// What of the masks counts as foreground.
+#[derive(Clone, Copy, Debug)]
+enum Class {
+    /// Every class.
+    Any,
+    /// The class of this number.
+    Number(u8),
 }
 
 /// A frame's number and files.
@@ -77,7 +87,7 @@ impl ProcedureFolder {
         let labels = if labels_path.exists() { read_labels(&labels_path)? } else { BTreeMap::new() };
         let mut procedure = Self { id, frames: frames.collect(), labels, class: None, meta };
         if let Some(class) = procedure.meta.class.clone() {
-            procedure.class = Some(procedure.class_number(&class)?);
+            procedure.class = Some(procedure.class(&class)?);
         }
         Ok(procedure)
     }
@@ -90,13 +100,16 @@ impl ProcedureFolder {
     /// From now on the given class of the masks, by name or number, is the foreground.
     pub(super) fn choose_class(&mut self, wanted: &str) -> Result<(), DataError> {
         if self.frames.iter().any(|frame| frame.mask.is_some()) {
-            self.class = Some(self.class_number(wanted)?);
+            self.class = Some(self.class(wanted)?);
         }
         Ok(())
     }
 
-    fn class_number(&self, wanted: &str) -> Result<u8, DataError> {
-        self.meta.class_number(wanted).ok_or_else(|| {
+    fn class(&self, wanted: &str) -> Result<Class, DataError> {
+        if wanted == DataRecipe::ANY_CLASS {
+            return Ok(Class::Any);
+        }
+        self.meta.class_number(wanted).map(Class::Number).ok_or_else(|| {
             let known = match self.meta.classes.get(1..) {
                 Some(names) if !names.is_empty() => format!("its classes are {}", names.join(", ")),
                 _ => "meta.json names no classes, so that only numbers from 1 on can be chosen".into(),
@@ -156,10 +169,23 @@ impl ProcedureFolder {
             let sizes = format!("{}x{}, and its frame {}x{}", mask.width, mask.height, image.width, image.height);
             return Err(DataError::Inconsistent(format!("{name} is {sizes}: a mask has its frame's size")));
         }
-        if let Some(class) = self.class {
-            mask.classes.iter_mut().for_each(|pixel| *pixel = u8::from(*pixel == class));
-        }
+        let chosen = |pixel: u8| match self.class {
+            None => pixel,
+            Some(Class::Any) => u8::from(pixel > 0),
+            Some(Class::Number(class)) => u8::from(pixel == class),
+        };
+        mask.classes.iter_mut().for_each(|pixel| *pixel = chosen(*pixel));
         Ok(mask)
+    }
+
+    /// Classes that occur in the masks, whatever is chosen of them.
+    pub(super) fn classes_seen(&self) -> Result<BTreeSet<u8>> {
+        let mut seen = BTreeSet::new();
+        for path in self.frames.iter().filter_map(|frame| frame.mask.as_ref()) {
+            let mask = read_class_mask(&files::absolute(path), &files::read(path)?)?;
+            seen.extend(mask.classes.into_iter().filter(|&class| class > 0));
+        }
+        Ok(seen)
     }
 
     /// Classes that the procedure's masks name.

@@ -32,6 +32,8 @@ pub(crate) enum Stroke {
     Faint,
     /// A ring at every point.
     Rings,
+    /// A bar from every other point, which is its lower end, to the next one, above it. It has no entry in the legend.
+    Bars,
 }
 
 /// Values over x, in order of x. Undefined values leave a gap.
@@ -70,11 +72,18 @@ const BODY: i32 = 280;
 const SWATCH: i32 = 18;
 const GAP: i32 = 6;
 const LETTER: i32 = 7;
+/// Half the width of an error bar's ends, in steps of the axis.
+const CAP: f64 = 0.08;
 /// More points than this cannot be seen.
 const MOST_POINTS: usize = 600;
 
-/// Draw panels side by side, two in a row. Panels without any value are left out; `None` when none is left.
+/// Draw panels over epochs, see [`draw_over`].
 pub(crate) fn draw(title: &str, panels: &[Panel]) -> Result<Option<String>> {
+    draw_over("epoch", title, panels)
+}
+
+/// Draw panels over what `across` names side by side, two in a row. Panels without any value are left out; `None` when none is left.
+pub(crate) fn draw_over(across: &str, title: &str, panels: &[Panel]) -> Result<Option<String>> {
     let panels: Vec<(&Panel, Axis)> = panels.iter().filter_map(|panel| Some((panel, panel.axis()?))).collect();
     if panels.is_empty() {
         return Ok(None);
@@ -95,7 +104,7 @@ pub(crate) fn draw(title: &str, panels: &[Panel]) -> Result<Option<String>> {
         for row in &rows {
             for (column, (panel, axis)) in row.iter().enumerate() {
                 let area = root.clone().shrink((width(row) * column as i32, top), (width(row), height(row)));
-                draw_panel(&area, panel, axis.clone(), Axis::counting(longest.ceil()))?;
+                draw_panel(&area, panel, axis.clone(), (across, Axis::counting(longest.ceil())))?;
             }
             top += height(row);
         }
@@ -125,7 +134,7 @@ impl Panel {
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-fn draw_panel(area: &Area<'_>, panel: &Panel, y: Axis, x: Axis) -> Result<()> {
+fn draw_panel(area: &Area<'_>, panel: &Panel, y: Axis, (across, x): (&str, Axis)) -> Result<()> {
     let title = if y.is_logarithmic() { format!("{} (logarithmic)", panel.title) } else { panel.title.clone() };
     area.draw_text(&title, &text(15.0, INK, FontStyle::Bold), (16, 22)).map_err(failed)?;
     let legend = Legend::new(&panel.series, area.dim_in_pixel().0 as i32);
@@ -148,7 +157,7 @@ fn draw_panel(area: &Area<'_>, panel: &Panel, y: Axis, x: Axis) -> Result<()> {
         .bold_line_style(GRID.0)
         .light_line_style(TRANSPARENT)
         .axis_style(GRID.0)
-        .x_desc("epoch")
+        .x_desc(across)
         .label_style(text(12.0, QUIET, FontStyle::Normal))
         .axis_desc_style(text(12.0, QUIET, FontStyle::Normal))
         .x_label_formatter(&|&value| tick_label(value))
@@ -157,6 +166,17 @@ fn draw_panel(area: &Area<'_>, panel: &Panel, y: Axis, x: Axis) -> Result<()> {
         .map_err(failed)?;
     for series in &panel.series {
         let (colour, _) = hue(series.hue);
+        if series.stroke == Stroke::Bars {
+            let bars =
+                series.points.chunks_exact(2).filter(|ends| ends.iter().all(|&(x, y)| drawable(x) && drawable(y)));
+            let lines = bars.flat_map(|ends| {
+                let cap = |(x, y): (f64, f64)| vec![(x - CAP, y), (x + CAP, y)];
+                [ends.to_vec(), cap(ends[0]), cap(ends[1])]
+            });
+            let lines = lines.map(|line| PathElement::new(line, colour.stroke_width(1)));
+            chart.draw_series(lines).map(|_| ()).map_err(failed)?;
+            continue;
+        }
         for piece in pieces(&thinned(&series.points)) {
             match (series.stroke, piece.as_slice()) {
                 (Stroke::Rings, points) => {
@@ -188,12 +208,13 @@ struct Legend<'a> {
 impl<'a> Legend<'a> {
     fn new(series: &'a [Series], width: i32) -> Self {
         // One line needs no name beside the title.
-        if series.len() < 2 {
+        let named = |one: &&Series| one.stroke != Stroke::Bars;
+        if series.iter().filter(named).count() < 2 {
             return Self { entries: Vec::new(), bottom: 44 };
         }
         let (mut x, mut y) = (16, 44);
         let mut entries = Vec::new();
-        for one in series.iter().filter(|one| one.points.iter().any(|&(_, value)| drawable(value))) {
+        for one in series.iter().filter(named).filter(|one| one.points.iter().any(|&(_, value)| drawable(value))) {
             let needed = SWATCH + GAP + LETTER * one.name.chars().count() as i32;
             if x > 16 && x + needed > width - 16 {
                 (x, y) = (16, y + 18);
@@ -290,13 +311,27 @@ mod tests {
             &[(1.0, -1e99), (2.0, 1e99), (3.0, 1e308)],
         ];
         for points in tries {
-            for stroke in [Stroke::Line, Stroke::Faint, Stroke::Rings] {
+            for stroke in [Stroke::Line, Stroke::Faint, Stroke::Rings, Stroke::Bars] {
                 let svg = draw("t", &[panel("a", points, stroke)]).unwrap().unwrap();
                 assert!(svg.starts_with("<svg role=") && svg.trim_end().ends_with("</svg>"), "{points:?}");
                 assert!(!svg.contains("NaN") && !svg.contains("inf"), "{points:?}: {svg}");
             }
         }
         assert!(draw("t", &[panel("a", &[(1.0, nan)], Stroke::Line)]).unwrap().is_none());
+    }
+
+    #[test]
+    fn error_bars_have_a_line_and_two_ends_and_no_name() {
+        let bars = |points: &[(f64, f64)]| {
+            let mut one = panel("mean", &[(1.0, 0.5), (2.0, 0.7)], Stroke::Line);
+            one.series.push(Series { name: "spread".into(), hue: 0, stroke: Stroke::Bars, points: points.to_vec() });
+            draw_over("blocks", "t", &[one]).unwrap().unwrap()
+        };
+        // The same range of values, so that both have the same grid.
+        let none = bars(&[(1.0, 0.4), (1.0, f64::NAN), (2.0, 0.8), (2.0, f64::NAN)]);
+        let two = bars(&[(1.0, 0.4), (1.0, 0.6), (2.0, 0.6), (2.0, 0.8)]);
+        assert_eq!(two.matches("<polyline").count(), none.matches("<polyline").count() + 6);
+        assert!(two.contains("blocks") && !two.contains("spread") && !two.contains("epoch"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde::Deserialize;
 use sonoseg_core::recipe::{Recipe, RecipeError, TaskName};
 
+use super::folds::Folds;
 use crate::failure::Usage;
 use crate::files;
 use crate::report::quoted;
@@ -24,8 +25,11 @@ pub(crate) struct Study {
     pub(crate) remarks: BTreeMap<String, String>,
     /// Names of the scales, with what each one changes in every run.
     scales: BTreeMap<String, Scale>,
+    /// How runs make the rows of a cross-validation; none = every run is a row of its own.
+    #[serde(default)]
+    pub(crate) folds: Option<Folds>,
     /// The runs. A run comes after the one that it starts from.
-    pub(crate) runs: Vec<Run>,
+    runs: Vec<Run>,
 }
 
 /// Settings that fit a study to a machine.
@@ -65,6 +69,56 @@ pub(crate) struct Run {
     /// What the paper measured: pooled IoU, recall and precision, in percent.
     #[serde(default)]
     pub(crate) published: Option<[f64; 3]>,
+    /// Which weights are measured.
+    #[serde(default)]
+    weights: Weights,
+    /// Choices by name: one run for every combination, in which `{name}` stands for what is chosen.
+    #[serde(default)]
+    vary: BTreeMap<String, Vec<String>>,
+    /// What is chosen in this run.
+    #[serde(skip)]
+    pub(crate) cell: BTreeMap<String, String>,
+}
+
+/// Weights of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Weights {
+    /// Those that were best on what is held out.
+    #[default]
+    Best,
+    /// Those of the end: nothing that is held out has chosen them.
+    Last,
+}
+
+impl Run {
+    /// A run for every combination of what varies, the first choice changing slowest.
+    fn expanded(&self) -> Vec<Self> {
+        let mut runs = vec![Self { vary: BTreeMap::new(), ..self.clone() }];
+        for (name, values) in &self.vary {
+            runs = runs.iter().flat_map(|run| values.iter().map(|value| run.with(name, value))).collect();
+        }
+        runs
+    }
+
+    fn with(&self, name: &str, value: &str) -> Self {
+        let fill = |text: &str| text.replace(&format!("{{{name}}}"), value);
+        let mut run = Self { name: fill(&self.name), label: fill(&self.label), ..self.clone() };
+        run.settings.values_mut().flatten().for_each(|setting| *setting = fill(setting));
+        run.init = self.init.as_deref().map(fill);
+        run.cell.insert(name.to_owned(), value.to_owned());
+        run
+    }
+}
+
+impl Planned {
+    /// The model that is measured, and that other runs start from.
+    pub(crate) fn model(&self) -> PathBuf {
+        match self.run.weights {
+            Weights::Best => self.folder.clone(),
+            Weights::Last => self.folder.join("last.safetensors"),
+        }
+    }
 }
 
 /// A run with its commands.
@@ -94,8 +148,15 @@ impl Study {
     /// Read a study.
     pub(crate) fn open(file: &Path) -> Result<Self> {
         let name = files::absolute(file);
-        let study: Self = toml::from_str(&files::read_text(file)?)
-            .map_err(|e| RecipeError::Invalid { name, reason: e.to_string() })?;
+        let mut study: Self = toml::from_str(&files::read_text(file)?)
+            .map_err(|e| RecipeError::Invalid { name: name.clone(), reason: e.to_string() })?;
+        study.runs = study.runs.iter().flat_map(Run::expanded).collect();
+        let mut names = BTreeSet::new();
+        if let Some(run) = study.runs.iter().find(|run| !names.insert(&run.name)) {
+            let reason =
+                format!("two runs are called {}: put {{..}} of everything that varies into the name", run.name);
+            return Err(RecipeError::Invalid { name, reason }.into());
+        }
         Ok(study)
     }
 
@@ -126,7 +187,7 @@ impl Study {
                 Some(name) => match planned.iter().find(|other| other.run.name == *name) {
                     Some(other) => {
                         stage = other.stage + 1;
-                        Some(other.folder.clone())
+                        Some(other.model())
                     }
                     None => Some(input(place, name).map_err(|reason| invalid(format!("run {}: {reason}", run.name)))?),
                 },
@@ -143,13 +204,14 @@ impl Study {
             words.push("--continue".into());
             words.extend(init.iter().flat_map(|init| ["--init".to_owned(), path(init)]));
             words.extend(settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting.clone()]));
-            let mut commands = vec![words];
+            let mut run = Planned { run: run.clone(), task, folder, stage, commands: vec![words] };
             if task == TaskName::Segment {
-                let out = path(&folder.join(EVALUATION));
-                let words = ["evaluate", &path(&folder), "--data", &path(&data), "--split", "val", "--out", &out];
-                commands.push(words.map(str::to_owned).to_vec());
+                let (model, out) = (path(&run.model()), path(&run.folder.join(EVALUATION)));
+                let words = ["evaluate", &model, "--data", &path(&data), "--split", "val", "--out", &out];
+                let device = ["--device", place.device];
+                run.commands.push(words.into_iter().chain(device).map(str::to_owned).collect());
             }
-            planned.push(Planned { run: run.clone(), task, folder, stage, commands });
+            planned.push(run);
         }
         Ok(planned)
     }
@@ -174,14 +236,13 @@ pub(crate) fn shell(words: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn table4() -> (PathBuf, Study) {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/studies/needle-table4.toml");
-        let study = Study::open(&file).unwrap();
-        (file, study)
+    fn plan(scale: &str, input: &str) -> Result<Vec<Planned>> {
+        plan_of("needle-table4", scale, input)
     }
 
-    fn plan(scale: &str, input: &str) -> Result<Vec<Planned>> {
-        let (file, study) = table4();
+    fn plan_of(name: &str, scale: &str, input: &str) -> Result<Vec<Planned>> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../recipes/studies/{name}.toml"));
+        let study = Study::open(&file)?;
         let inputs = BTreeMap::from([(input.to_owned(), PathBuf::from("given"))]);
         let (data, out) = (Path::new("my data"), Path::new("out"));
         study.plan(&Place { file: &file, data, out, scale, device: "flex", inputs: &inputs })
@@ -193,15 +254,39 @@ mod tests {
             let planned = plan(scale, input).unwrap();
             let count = |task| planned.iter().filter(|run| run.task == task).count();
             assert_eq!((count(TaskName::Mae), count(TaskName::Segment)), (pretraining, 8), "{scale}");
-            for words in planned.iter().map(|run| &run.commands[0]) {
-                let settings: Vec<String> =
-                    words.windows(2).filter(|pair| pair[0] == "--set").map(|pair| pair[1].clone()).collect();
-                Recipe::parse(&words[1], &files::read_text(Path::new(&words[1])).unwrap(), &settings).unwrap();
-            }
+            planned.iter().for_each(|run| drop(recipe_of(run)));
         }
         let message = plan("paper", "natural").unwrap_err().to_string();
         assert!(message.contains("--input general=PATH"), "{message}");
         assert!(plan("huge", "natural").unwrap_err().to_string().contains("paper"));
+    }
+
+    fn recipe_of(run: &Planned) -> Recipe {
+        let words = &run.commands[0];
+        let settings: Vec<String> =
+            words.windows(2).filter(|pair| pair[0] == "--set").map(|pair| pair[1].clone()).collect();
+        Recipe::parse(&words[1], &files::read_text(Path::new(&words[1])).unwrap(), &settings).unwrap()
+    }
+
+    #[test]
+    fn what_varies_makes_a_run_for_every_combination() {
+        for scale in ["tiny", "paper", "xray"] {
+            let planned = plan_of("unet-layers", scale, "natural").unwrap();
+            assert_eq!(planned.len(), 1 + 5 * 19, "{scale}: 17 steps and 2 parts in 5 folds, and where they begin");
+            let begin = planned[0].model().display().to_string();
+            assert!(begin.ends_with("runs/natural/last.safetensors"));
+            let mut cells = BTreeSet::new();
+            for run in &planned[1..] {
+                let recipe = recipe_of(run);
+                assert_eq!((recipe.data.fold.to_string(), recipe.train.layers.to_string()), {
+                    let cell = &run.run.cell;
+                    (cell["fold"].clone(), cell["layers"].clone())
+                });
+                assert!(run.stage == 1 && run.commands[0].contains(&begin), "{}", run.run.name);
+                cells.insert(run.run.cell.clone());
+            }
+            assert_eq!(cells.len(), 5 * 19, "{scale}: every combination once");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use sonoseg_core::data::sample::Source;
 use sonoseg_core::metrics::overlap::Counts;
 use sonoseg_core::recipe::TaskName;
 
+use super::folds;
 use super::plan::{EVALUATION, Place, Planned, Study, shell};
 use crate::files;
 use crate::folder::Folder;
@@ -25,11 +26,11 @@ use crate::report::{html, markdown};
 const STRIP: usize = 6;
 
 /// A run that is done and measured.
-struct Done<'a> {
-    planned: &'a Planned,
-    history: History,
+pub(super) struct Done<'a> {
+    pub(super) planned: &'a Planned,
+    pub(super) history: History,
     metrics: Value,
-    frames: BTreeMap<String, Counts>,
+    pub(super) frames: BTreeMap<String, Counts>,
 }
 
 /// Write `report.md`, `report.html`, `table.csv` and their pictures into the study's folder.
@@ -45,8 +46,22 @@ pub(super) fn write(study: &Study, planned: &[Planned], place: &Place<'_>) -> Re
     if !missing.is_empty() {
         blocks.push(Block::Note(format!("Not done yet, and left out: {}.", missing.join(", "))));
     }
-    let common = common(&done);
-    let table = table(&done, &common);
+    blocks.extend(match &study.folds {
+        Some(folds) => folds::blocks(folds, &done, planned, place)?,
+        None => rows(&done, planned, place)?,
+    });
+    blocks.push(Block::Heading("Commands".into()));
+    blocks.push(Block::Commands(planned.iter().flat_map(|run| &run.commands).map(|words| shell(words)).collect()));
+    let document = Document { title: format!("Study {} at scale {}", study.name, place.scale), blocks };
+    files::write(&place.out.join("report.md"), markdown::write(&document).as_bytes())?;
+    files::write(&place.out.join("report.html"), html::write(&document).as_bytes())
+}
+
+/// Every run as a row: the table, the learning curves, and strips of held-out frames.
+fn rows(done: &[Done<'_>], planned: &[Planned], place: &Place<'_>) -> Result<Vec<Block>> {
+    let mut blocks = Vec::new();
+    let common = common(done);
+    let table = table(done, &common);
     blocks.push(Block::Heading("Held-out procedures".into()));
     blocks.push(Block::Text(format!(
         "Pooled over the pixels of all held-out frames, in percent; 95 % intervals by bootstrap over procedures. `same \
@@ -57,7 +72,7 @@ pub(super) fn write(study: &Study, planned: &[Planned], place: &Place<'_>) -> Re
     files::write(&place.out.join("table.csv"), &csv(&table)?)?;
     blocks.push(Block::Table(table));
     blocks.push(Block::Heading("Which of the paper's orderings hold here".into()));
-    blocks.push(Block::Table(orderings(&done, &common)));
+    blocks.push(Block::Table(orderings(done, &common)));
     for (heading, file, task) in [
         ("Pre-training (figure 3)", "figure-3.svg", TaskName::Mae),
         ("Fine-tuning (figure 4)", "figure-4.svg", TaskName::Segment),
@@ -79,18 +94,14 @@ pub(super) fn write(study: &Study, planned: &[Planned], place: &Place<'_>) -> Re
             blocks.push(Block::Picture { file, alt: run.run.label.clone(), png });
         }
     }
-    if let Some(png) = strips(&done, &common, place)? {
+    if let Some(png) = strips(done, &common, place)? {
         files::write(&place.out.join("figure-7.png"), &png)?;
         blocks.push(Block::Heading("Answers (figures 7 and 8)".into()));
         let rows: Vec<&str> = done.iter().map(|run| run.planned.run.label.as_str()).collect();
         blocks.push(Block::Text(format!("Rows from above: {}. Outlined: the truth.", rows.join("; "))));
         blocks.push(Block::Picture { file: "figure-7.png".into(), alt: "Answers".into(), png });
     }
-    blocks.push(Block::Heading("Commands".into()));
-    blocks.push(Block::Commands(planned.iter().flat_map(|run| &run.commands).map(|words| shell(words)).collect()));
-    let document = Document { title: format!("Study {} at scale {}", study.name, place.scale), blocks };
-    files::write(&place.out.join("report.md"), markdown::write(&document).as_bytes())?;
-    files::write(&place.out.join("report.html"), html::write(&document).as_bytes())
+    Ok(blocks)
 }
 
 fn measured(run: &Planned) -> bool {
@@ -204,7 +215,7 @@ fn orderings(done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
     table
 }
 
-fn csv(table: &Table) -> Result<Vec<u8>> {
+pub(super) fn csv(table: &Table) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(&table.columns)?;
     for row in &table.rows {
@@ -240,7 +251,7 @@ fn strips(done: &[Done<'_>], common: &BTreeSet<String>, place: &Place<'_>) -> Re
     let device = Device::flex();
     let mut tiles: Vec<Tile> = Vec::new();
     for run in done {
-        let predictor = files::load_model(&run.planned.folder, &device)?;
+        let predictor = files::load_model(&run.planned.model(), &device)?;
         let data = Folder::for_recipe(place.data, &predictor.header().recipe)?;
         let numbers: BTreeMap<String, usize> = (0..data.len()).map(|index| (data.id(index), index)).collect();
         for id in &chosen {

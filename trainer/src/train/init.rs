@@ -7,6 +7,7 @@ use serde_json::Value;
 use sonoseg_core::blocks::positions::resize_table;
 use sonoseg_core::checkpoint::{self, CheckpointError, State};
 use sonoseg_core::import::{ImportHeader, Sizes, read_encoder, read_import};
+use sonoseg_core::models::NetworkConfig;
 use sonoseg_core::models::mae::from_public_names;
 use sonoseg_core::recipe::{Recipe, TaskName};
 use sonoseg_core::tasks::Task;
@@ -17,7 +18,7 @@ use crate::terminal::say;
 /// The encoder's tensors in our networks.
 const ENCODER: &str = "encoder.";
 
-/// Fill `model` from a file: all of it where the file holds the same kind of network, else its encoder.
+/// Fill `model` from a file: all of it where the file holds the same kind of network, else the encoder of a UNETR.
 pub(super) fn start_from<T: Task>(path: &Path, recipe: &Recipe, model: T::Model) -> Result<T::Model> {
     let path = files::model_file(path);
     let name = files::absolute(&path);
@@ -33,19 +34,25 @@ pub(super) fn start_from<T: Task>(path: &Path, recipe: &Recipe, model: T::Model)
         let (header, state): (Value, State) = checkpoint::decode(&name, &bytes)?;
         (header["network"]["encoder"]["heads"].as_u64().map(|heads| heads as usize), state)
     };
-    let encoder = recipe.network.config(recipe.preparation.size).encoder;
-    if let Some(heads) = heads.filter(|&heads| heads != encoder.heads) {
-        // The tensors of both have the same shapes, so nothing else would tell.
-        let reason = format!("its encoder has {heads} attention heads, and the recipe asks for {}", encoder.heads);
-        return Err(CheckpointError::Mismatch { name, reason }.into());
+    let network = recipe.network.config(recipe.preparation.size);
+    if let NetworkConfig::Unetr(network) = &network {
+        let encoder = &network.encoder;
+        if let Some(heads) = heads.filter(|&heads| heads != encoder.heads) {
+            // The tensors of both have the same shapes, so nothing else would tell.
+            let reason = format!("its encoder has {heads} attention heads, and the recipe asks for {}", encoder.heads);
+            return Err(CheckpointError::Mismatch { name, reason }.into());
+        }
+        fit_positions(&name, encoder.grid(), &mut state)?;
     }
-    fit_positions(&name, encoder.grid(), &mut state)?;
     let fresh = pollster::block_on(checkpoint::read_state(&model))?;
     let same = fresh.len() == state.len()
         && fresh.iter().all(|(key, tensor)| state.get(key).is_some_and(|other| other.0 == tensor.0));
-    if same {
-        say(format!("init: all {} tensors of {name}", state.len()));
-        return Ok(checkpoint::write_state(&name, state, model)?);
+    // A U-Net has no part of its own to start from: what does not fit is named.
+    if same || matches!(network, NetworkConfig::Unet(_)) {
+        let count = state.len();
+        let model = checkpoint::write_state(&name, state, model)?;
+        say(format!("init: all {count} tensors of {name}"));
+        return Ok(model);
     }
     let taken = fresh.keys().filter(|key| key.starts_with(ENCODER)).count();
     let model = pollster::block_on(checkpoint::write_part(&name, &state, ENCODER, model))?;

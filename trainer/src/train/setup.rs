@@ -17,7 +17,7 @@ use crate::failure::Usage;
 use crate::files;
 use crate::folder::Folder;
 use crate::report::origins::origins;
-use crate::terminal::say;
+use crate::terminal::{say, warn};
 
 /// The file that a run is taken up again from.
 pub(super) const RESUME: &str = "resume.safetensors";
@@ -76,7 +76,8 @@ impl Setup {
             (None, Some(folder)) if verb.or_continue && folder.join(RESUME).exists() => {
                 let recipe = Self::new_recipe(verb)?;
                 let path = folder.join("recipe.toml");
-                if files::read_text(&path)? != recipe.to_toml() {
+                // Read back and not compared as text: an older file does not name settings that are newer than it.
+                if Recipe::parse(&files::absolute(&path), &files::read_text(&path)?, &[])? != recipe {
                     let message = format!(
                         "{} was begun with other settings: choose another --out, or remove it",
                         files::absolute(folder)
@@ -147,14 +148,20 @@ impl Setup {
         let data = Folder::for_recipe(data_path, &recipe)?;
         let split = match split {
             Some(split) => split,
-            None => data.split(recipe.data.val_share, recipe.seed)?,
+            None => data.split(&recipe.data, recipe.seed)?,
         };
         let stride = recipe.data.stride;
         let samples = |groups: &BTreeSet<String>| match recipe.task {
             TaskName::Segment => data.labelled_samples(groups, stride),
             TaskName::Mae => Ok(data.samples(groups, stride)),
         };
-        let (learn, hold) = (samples(&split.train)?, samples(&split.val)?);
+        let (mut learn, hold) = (samples(&split.train)?, samples(&split.val)?);
+        if recipe.data.leaky_folds {
+            warn(
+                "data.leaky_folds: what is held out is learned, too, so that the figures say nothing about other patients",
+            );
+            learn = samples(&data.groups())?;
+        }
         Ok(Self {
             folder: folder.to_owned(),
             recipe,

@@ -98,7 +98,7 @@ impl Work {
                 let summary = predictor.summary();
                 tell(&Report::Model(ModelReport {
                     name: name.to_owned(),
-                    architecture: format!("{} {}", summary.architecture, summary.preset),
+                    architecture: format!("{} {}", summary.architecture, summary.size),
                     parameters: summary.parameters,
                     trained_on: summary.trained_on,
                     input_size: summary.input_size,

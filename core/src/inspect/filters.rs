@@ -1,0 +1,234 @@
+//! What the filters of a layer answer to (paper 002, figure 5): images that make a filter answer most, found by gradient
+//! ascent from grey noise, and the answers of all filters to one image.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::data::image::Image;
+use crate::models::unet::Unet;
+use crate::rng::Rng;
+
+/// White pixels between the pictures of a grid.
+const GAP: usize = 2;
+/// Grey level that the ascent begins at, and how far its noise goes.
+const START: (f64, f64) = (0.5, 0.1);
+
+/// How images are sought.
+#[derive(Clone, Debug)]
+pub struct AscentConfig {
+    /// Height and width of the images.
+    pub size: usize,
+    /// Steps of the ascent.
+    pub steps: usize,
+    /// Length of a step: the root mean square of its change, in grey levels from 0 to 1.
+    pub rate: f64,
+    /// Weight of the penalty on squared distances to grey.
+    pub l2: f64,
+    /// Weight of the penalty on differences of neighbours, squared.
+    pub total_variation: f64,
+    /// Seed of the noise.
+    pub seed: u64,
+}
+
+impl Default for AscentConfig {
+    /// The paper says what is punished and not how much. The answers of a filter grow with its weights, so they are
+    /// divided by their own size before the penalties are taken away.
+    fn default() -> Self {
+        Self { size: 64, steps: 200, rate: 0.02, l2: 0.1, total_variation: 1.0, seed: 0 }
+    }
+}
+
+/// A layer or a device that does not do what is asked.
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    /// There is no such layer, or it has too few filters.
+    #[error("{0}")]
+    Layer(String),
+    /// The device failed.
+    #[error("the device failed: {0}")]
+    Device(String),
+}
+
+/// The answers of a layer.
+///
+/// # Shapes
+/// - `images`: `[batch, channels, height, width]`
+/// - output: `[batch, filters, rows, columns]`
+fn answers(network: &Unet, layer: &str, images: Tensor<4>) -> Result<Tensor<4>, FilterError> {
+    let (mut found, mut names) = (None, Vec::new());
+    network.forward_watched(images, &mut |name, answer| {
+        if name == layer {
+            found = Some(answer.clone());
+        }
+        names.push(name.to_owned());
+    });
+    found.ok_or_else(|| FilterError::Layer(format!("there is no layer {layer}; there are {}", names.join(", "))))
+}
+
+/// Images that make the given filters of `layer` answer most, one for each. `device` is the plain one of `network`.
+pub async fn maximise(
+    network: &Unet,
+    layer: &str,
+    filters: &[usize],
+    config: &AscentConfig,
+    device: &Device,
+) -> Result<Vec<Image>, FilterError> {
+    let learning = device.clone().autodiff();
+    // Frozen, so that dropout is off and only the images have gradients.
+    let network = network.clone().train().freeze();
+    let (count, size) = (filters.len(), config.size);
+    let [_, channels, _, _] = network.enc1.conva.weight.dims();
+    let shape = [count, channels, size, size];
+    let mut noise = Vec::with_capacity(count * channels * size * size);
+    for filter in filters {
+        let mut rng = Rng::stream(config.seed, "filters", [*filter as u64, 0]);
+        let (grey, range) = START;
+        noise.extend((0..channels * size * size).map(|_| rng.uniform(grey - range, grey + range) as f32));
+    }
+    let mut images = Tensor::<4>::from_data(TensorData::new(noise, shape), device);
+    let mut chosen = None;
+    for _ in 0..config.steps {
+        let x = Tensor::from_inner(images.clone()).require_grad();
+        let answer = answers(&network, layer, x.clone())?;
+        let [_, all, rows, columns] = answer.dims();
+        if let Some(filter) = filters.iter().find(|&&filter| filter >= all) {
+            return Err(FilterError::Layer(format!(
+                "{layer} has {all} filters, counted from 0, and no filter {filter}"
+            )));
+        }
+        let chosen = chosen.get_or_insert_with(|| {
+            let one = |&filter: &usize| (0..all).map(move |other| f32::from(u8::from(other == filter)));
+            let rows: Vec<f32> = filters.iter().flat_map(one).collect();
+            Tensor::<4>::from_data(TensorData::new(rows, [count, all, 1, 1]), &learning)
+        });
+        let own = (answer * chosen.clone()).sum_dim(1);
+        let mean: Tensor<4> = own.sum_dim(2).sum_dim(3) / (rows * columns) as f64;
+        let scale = mean.clone().detach().abs() + 1e-6;
+        let distance = (x.clone() - START.0).square().mean_dim(1).mean_dim(2).mean_dim(3);
+        let value = mean / scale - distance * config.l2 - variation(&x) * config.total_variation;
+        let gradients = value.sum().backward();
+        let Some(gradient) = x.grad(&gradients) else { break };
+        let length = gradient.clone().square().mean_dim(1).mean_dim(2).mean_dim(3).sqrt() + 1e-12;
+        images = (images + gradient / length * config.rate).clamp(0.0, 1.0);
+    }
+    let data = images.into_data_async().await.map_err(|e| FilterError::Device(format!("{e:?}")))?;
+    let pixels: Vec<f32> = data.try_into_vec().map_err(|e| FilterError::Device(format!("{e:?}")))?;
+    // Several channels are frames of a clip; the first one is shown.
+    let images = pixels.chunks_exact(channels * size * size);
+    Ok(images.map(|pixels| stretched(size, size, &pixels[..size * size])).collect())
+}
+
+/// Mean squared difference of neighbours.
+///
+/// # Shapes
+/// - `images`: `[batch, channels, height, width]`
+/// - output: `[batch, 1, 1, 1]`
+fn variation(images: &Tensor<4>) -> Tensor<4> {
+    let [_, _, height, width] = images.dims();
+    let along = |axis: usize, length: usize| {
+        let difference = images.clone().narrow(axis, 1, length - 1) - images.clone().narrow(axis, 0, length - 1);
+        difference.square().mean_dim(1).mean_dim(2).mean_dim(3)
+    };
+    along(2, height) + along(3, width)
+}
+
+/// The answers of all filters of `layer` to one network input, each from black, its smallest, to white, its largest.
+///
+/// # Shapes
+/// - `input`: `[1, channels, height, width]`
+pub async fn feature_maps(network: &Unet, layer: &str, input: Tensor<4>) -> Result<Vec<Image>, FilterError> {
+    let answer = answers(network, layer, input)?;
+    let [_, _, rows, columns] = answer.dims();
+    let data = answer.into_data_async().await.map_err(|e| FilterError::Device(format!("{e:?}")))?;
+    let numbers: Vec<f32> = data.try_into_vec().map_err(|e| FilterError::Device(format!("{e:?}")))?;
+    Ok(numbers.chunks_exact(rows * columns).map(|map| stretched(rows, columns, map)).collect())
+}
+
+/// Numbers as a picture from black to white; grey where they are all alike.
+fn stretched(height: usize, width: usize, numbers: &[f32]) -> Image {
+    let low = numbers.iter().copied().fold(f32::INFINITY, f32::min);
+    let range = numbers.iter().copied().fold(f32::NEG_INFINITY, f32::max) - low;
+    let grey = |number: &f32| if range > 0.0 { (number - low) / range } else { 0.5 };
+    Image::grey(height, width, numbers.iter().map(grey).collect())
+}
+
+/// Pictures of one size in rows, on white. Panics without a picture.
+pub fn grid(pictures: &[Image], columns: usize) -> Image {
+    assert!(!pictures.is_empty() && columns > 0, "a grid shows at least one picture");
+    let (height, width) = (pictures[0].height, pictures[0].width);
+    let columns = columns.min(pictures.len());
+    let rows = pictures.len().div_ceil(columns);
+    let whole = [rows * (height + GAP) - GAP, columns * (width + GAP) - GAP];
+    let mut pixels = vec![1.0; whole[0] * whole[1]];
+    for (index, picture) in pictures.iter().enumerate() {
+        assert_eq!([picture.height, picture.width], [height, width], "pictures of a grid have one size");
+        let (top, left) = (index / columns * (height + GAP), index % columns * (width + GAP));
+        for (row, line) in picture.pixels.chunks_exact(width).enumerate() {
+            let start = (top + row) * whole[1] + left;
+            pixels[start..start + width].copy_from_slice(line);
+        }
+    }
+    Image::grey(whole[0], whole[1], pixels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::unet::UnetConfig;
+    use crate::models::unet::tests::seeded;
+
+    fn network() -> Unet {
+        seeded(&UnetConfig { image_size: 16, base: 4, ..UnetConfig::default() }, &Device::flex())
+    }
+
+    fn mean_answer(network: &Unet, layer: &str, filter: usize, image: &Image) -> f32 {
+        let x = Tensor::from_data(TensorData::new(image.pixels.clone(), [1, 1, 16, 16]), &Device::flex());
+        let answer = answers(network, layer, x).unwrap().narrow(1, filter, 1).mean();
+        answer.into_data().try_into_vec::<f32>().unwrap()[0]
+    }
+
+    #[test]
+    fn a_filter_answers_more_to_its_image_than_to_noise() {
+        let network = network();
+        let config = AscentConfig { size: 16, steps: 20, ..AscentConfig::default() };
+        for layer in ["enc1.conva", "enc2.convb", "dec9.convb"] {
+            let find = |steps| {
+                let config = AscentConfig { steps, ..config.clone() };
+                pollster::block_on(maximise(&network, layer, &[0, 3], &config, &Device::flex())).unwrap()
+            };
+            let (noise, found) = (find(0), find(config.steps));
+            assert_eq!(find(config.steps), found, "the seed decides");
+            for (index, filter) in [0, 3].into_iter().enumerate() {
+                let [before, after] =
+                    [&noise, &found].map(|images| mean_answer(&network, layer, filter, &images[index]));
+                // A filter that answers nothing anywhere has no gradient to climb.
+                assert!(after > before || (after == 0.0 && before == 0.0), "{layer} {filter}: {before} to {after}");
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_layers_and_filters_are_named() {
+        let (network, config) = (network(), AscentConfig { size: 16, ..AscentConfig::default() });
+        let fail = |layer: &str, filter| {
+            let found = pollster::block_on(maximise(&network, layer, &[filter], &config, &Device::flex()));
+            found.unwrap_err().to_string()
+        };
+        assert!(fail("enc7.conva", 0).contains("there are enc1.conva, enc1.convb"));
+        assert!(fail("enc1.conva", 4).contains("4 filters"));
+    }
+
+    #[test]
+    fn maps_have_the_size_of_their_layer_and_fill_a_grid() {
+        let input = Tensor::from_data(
+            TensorData::new((0..256).map(|i| i as f32 / 256.0).collect(), [1, 1, 16, 16]),
+            &Device::flex(),
+        );
+        let maps = pollster::block_on(feature_maps(&network(), "enc2.conva", input)).unwrap();
+        assert_eq!((maps.len(), maps[0].height, maps[0].width), (8, 8, 8));
+        assert!(maps.iter().all(|map| map.pixels.iter().all(|pixel| (0.0..=1.0).contains(pixel))));
+        let grid = grid(&maps, 3);
+        assert_eq!((grid.height, grid.width), (3 * 8 + 2 * GAP, 3 * 8 + 2 * GAP));
+        assert_eq!(grid.pixels[8], 1.0, "white between the pictures");
+    }
+}

@@ -1,0 +1,80 @@
+//! A U-Net that is trained here and now, natively, for the page to open.
+
+use burn::tensor::Device;
+use sonoseg_core::checkpoint::Storage;
+use sonoseg_core::data::DataError;
+use sonoseg_core::data::loader::{BatchPlan, HostBatch};
+use sonoseg_core::data::sample::{Sample, Source, Target};
+use sonoseg_core::data::synthetic::{NeedleSimConfig, ProcedureSim};
+use sonoseg_core::predict::{ModelHeader, Predictor};
+use sonoseg_core::recipe::Recipe;
+use sonoseg_core::tasks::Task;
+use sonoseg_core::tasks::segment::Segment;
+use sonoseg_core::train::{Feed, Flow, Progress, train};
+
+const RECIPE: &str = r#"
+name = "native-unet"
+trained_on = "a few simulated frames"
+[network]
+architecture = "unet"
+width = 4
+[preparation]
+size = 64
+mean = [0.0, 0.0, 0.0]
+std = [1.0, 1.0, 1.0]
+[train]
+epochs = 2
+batch = 2
+accumulate = 1
+patience = 0
+[train.optimiser]
+learning_rate = 1e-3
+layer_decay = 1.0
+"#;
+
+/// Frames of one simulated insertion.
+struct Frames(ProcedureSim);
+
+impl Source for Frames {
+    fn len(&self) -> usize {
+        4
+    }
+
+    fn group(&self, _: usize) -> &str {
+        "insertion"
+    }
+
+    fn load(&self, index: usize) -> Result<Sample, DataError> {
+        let frame = self.0.frame(index);
+        let targets = vec![Target::Needle(frame.needle)];
+        Ok(Sample { id: index.to_string(), group: "insertion".into(), frames: vec![frame.image], targets })
+    }
+}
+
+/// Batches, made when they are asked for.
+struct Direct<'a>(&'a Segment, &'a Frames, std::vec::IntoIter<BatchPlan>);
+
+impl Feed for Direct<'_> {
+    fn start(&mut self, plans: Vec<BatchPlan>) {
+        self.2 = plans.into_iter();
+    }
+
+    async fn next(&mut self) -> Option<Result<HostBatch, DataError>> {
+        let plan = self.2.next()?;
+        Some(HostBatch::make(self.1, &plan, 0, &|sample, rng| self.0.views(sample, rng)))
+    }
+}
+
+/// The model file.
+pub(crate) fn unet() -> Vec<u8> {
+    let recipe = Recipe::parse("unet", RECIPE, &[]).unwrap();
+    let (task, device) = (recipe.segment(), Device::flex());
+    let frames = Frames(ProcedureSim::new(&NeedleSimConfig::default(), 9_300_002, 0, 4));
+    let mut feed = Direct(&task, &frames, Vec::new().into_iter());
+    let begin = Progress::begin(task.init(&device.clone().autodiff()), &recipe.train);
+    let samples: [&[usize]; 2] = [&[0, 1, 2, 3], &[0, 1]];
+    let done = train(&task, begin, &recipe.train, 0, samples, &mut feed, &device, async |_| Ok(Flow::Continue));
+    let model = pollster::block_on(done).unwrap().model;
+    let predictor = Predictor::new(burn::module::Module::valid(&model), ModelHeader::of(&recipe), &device);
+    pollster::block_on(predictor.to_bytes(Storage::F16)).unwrap()
+}

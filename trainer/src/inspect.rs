@@ -1,0 +1,67 @@
+//! `sonoseg inspect`: pictures of what the filters of a layer answer to.
+
+use anyhow::Result;
+use sonoseg_core::checkpoint::CheckpointError;
+use sonoseg_core::data::DataError;
+use sonoseg_core::formats;
+use sonoseg_core::formats::encode::encode_png_grey;
+use sonoseg_core::inspect::filters::{AscentConfig, FilterError, feature_maps, grid, maximise};
+
+use crate::args::Inspect;
+use crate::device;
+use crate::failure::Usage;
+use crate::files;
+use crate::terminal::{bar, say};
+
+/// Pictures in a row.
+const COLUMNS: usize = 8;
+/// Images that are sought together.
+const TOGETHER: usize = 8;
+
+pub(crate) fn run(verb: &Inspect) -> Result<()> {
+    let device = device::choose(verb.device)?.device;
+    let predictor = files::load_model(&verb.model, &device)?;
+    let name = files::absolute(&verb.model);
+    let Some(network) = predictor.unet() else {
+        let reason = "holds no U-Net, and only the layers of a U-Net have filters to look at".into();
+        return Err(CheckpointError::Foreign { name, reason }.into());
+    };
+    let config = AscentConfig {
+        size: verb.size.unwrap_or(predictor.header().preparation.size),
+        steps: verb.steps,
+        ..AscentConfig::default()
+    };
+    let asked = |error: FilterError| match error {
+        FilterError::Layer(reason) => anyhow::Error::from(Usage(reason)),
+        error @ FilterError::Device(_) => error.into(),
+    };
+    let all: Vec<usize> = (0..verb.filters).collect();
+    let progress = bar(all.len() as u64, "filters");
+    let mut images = Vec::with_capacity(all.len());
+    for filters in all.chunks(TOGETHER) {
+        images.extend(pollster::block_on(maximise(network, &verb.layer, filters, &config, &device)).map_err(asked)?);
+        progress.inc(filters.len() as u64);
+    }
+    progress.finish_and_clear();
+    let path = verb.out.join(format!("activation-{}.png", verb.layer));
+    let picture = grid(&images, COLUMNS);
+    files::write(&path, &encode_png_grey(picture.height, picture.width, &picture.to_bytes())?)?;
+    say(format!("{}: the images that filters 0 to {} answer most to", path.display(), verb.filters - 1));
+
+    if let Some(file) = &verb.image {
+        let name = files::absolute(file);
+        let image = formats::open(&name, files::read(file)?)?.frame(0)?;
+        if predictor.window() > 1 {
+            let message =
+                format!("{name}: this network reads {} frames at once, and --image is one", predictor.window());
+            return Err(DataError::Inconsistent(message).into());
+        }
+        let input = predictor.input(&predictor.prepare(&[&image]));
+        let maps = pollster::block_on(feature_maps(network, &verb.layer, input)).map_err(asked)?;
+        let path = verb.out.join(format!("features-{}.png", verb.layer));
+        let picture = grid(&maps, COLUMNS);
+        files::write(&path, &encode_png_grey(picture.height, picture.width, &picture.to_bytes())?)?;
+        say(format!("{}: what its {} filters answer to {name}", path.display(), maps.len()));
+    }
+    Ok(())
+}

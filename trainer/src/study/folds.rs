@@ -1,0 +1,255 @@
+//! The report of a cross-validation: means over folds with their spread, a figure over the blocks that learn (paper 002,
+//! figure 4), and answers side by side (figure 3).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Result;
+use burn::tensor::Device;
+use serde::Deserialize;
+use sonoseg_core::data::sample::Source;
+use sonoseg_core::metrics::folds::{FoldFigures, FoldSummary};
+use sonoseg_core::metrics::overlap::{Counts, mean_defined};
+use sonoseg_core::train::layer_set::{Direction, LayerSet};
+
+use super::plan::{Place, Planned};
+use super::report::Done;
+use crate::files;
+use crate::folder::Folder;
+use crate::report::document::{Block, Table, duration, number};
+use crate::report::plot::{self, Panel, Series, Stroke, Values};
+use crate::report::worst::{Tile, draw_sample, sheet};
+
+/// How the runs of a study make rows.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Folds {
+    /// Runs that differ in this choice only are the folds of one row.
+    over: String,
+    /// The choice that says which layers learn: what rows are called.
+    layers: String,
+    /// Rows whose answers are shown, in this order, behind those of the network that they start from.
+    #[serde(default)]
+    answers: Vec<String>,
+    /// What the paper measured, by row: Dice, pixel error in percent and adjusted Rand index, each with its spread.
+    #[serde(default)]
+    published: BTreeMap<String, [f64; 6]>,
+}
+
+/// A row: the runs that differ in their fold only.
+struct Row<'a> {
+    name: &'a str,
+    /// By fold.
+    runs: BTreeMap<&'a str, &'a Done<'a>>,
+}
+
+impl Row<'_> {
+    fn figures(&self) -> FoldFigures {
+        FoldFigures::new(&self.runs.values().map(|run| counts(run)).collect::<Vec<_>>())
+    }
+
+    /// Mean Dice over the images of every fold.
+    fn dice(&self) -> BTreeMap<&str, f64> {
+        let mean = |run: &Done<'_>| mean_defined(run.frames.values().map(Counts::dice_one));
+        self.runs.iter().map(|(&fold, run)| (fold, mean(run))).collect()
+    }
+
+    fn blocks(&self) -> Option<(&'static [Direction], usize)> {
+        self.name.parse::<LayerSet>().ok()?.blocks()
+    }
+}
+
+fn counts(run: &Done<'_>) -> Vec<Counts> {
+    run.frames.values().copied().collect()
+}
+
+/// The table, the figures, and what they say. Pictures are written into the study's folder.
+pub(super) fn blocks(folds: &Folds, done: &[Done<'_>], planned: &[Planned], place: &Place<'_>) -> Result<Vec<Block>> {
+    let rows = rows(folds, done);
+    let mut blocks = vec![Block::Heading("Over the folds".into())];
+    blocks.push(Block::Text(
+        "Means over the images of a fold, then over the folds; SD is the deviation between folds, SEM that of their mean. An \
+         empty prediction on an empty mask has the Dice coefficient 1. Published: the paper's own data, with a spread of \
+         which it does not say which one it is."
+            .into(),
+    ));
+    let table = table(folds, &rows);
+    files::write(&place.out.join("table.csv"), &super::report::csv(&table)?)?;
+    blocks.push(Block::Table(table));
+    if let Some(svg) = figure(&rows)? {
+        files::write(&place.out.join("figure-4.svg"), svg.as_bytes())?;
+        blocks.push(Block::Heading("How many blocks learn (figure 4)".into()));
+        blocks.push(Block::Text("Bars: the mean over folds plus and minus its standard error.".into()));
+        let alt = "Dice coefficient over the number of blocks that learn, from either end".into();
+        blocks.push(Block::Plot { file: "figure-4.svg".into(), alt, svg });
+        blocks.push(Block::Text(verdict(&rows)));
+        blocks.push(Block::Table(differences(&rows)));
+    }
+    if let Some((png, text)) = answers(folds, &rows, planned, place)? {
+        files::write(&place.out.join("figure-3.png"), &png)?;
+        blocks.push(Block::Heading("Answers (figure 3)".into()));
+        blocks.push(Block::Text(text));
+        blocks.push(Block::Picture { file: "figure-3.png".into(), alt: "Answers".into(), png });
+    }
+    Ok(blocks)
+}
+
+fn rows<'a>(folds: &Folds, done: &'a [Done<'a>]) -> Vec<Row<'a>> {
+    let mut rows: Vec<Row<'a>> = Vec::new();
+    for run in done {
+        let cell = &run.planned.run.cell;
+        let (Some(name), Some(fold)) = (cell.get(&folds.layers), cell.get(&folds.over)) else { continue };
+        match rows.iter_mut().find(|row| row.name == name) {
+            Some(row) => {
+                row.runs.insert(fold, run);
+            }
+            None => rows.push(Row { name, runs: BTreeMap::from([(fold.as_str(), run)]) }),
+        }
+    }
+    rows
+}
+
+fn table(folds: &Folds, rows: &[Row<'_>]) -> Table {
+    let columns = [
+        "layers that learn",
+        "folds",
+        "Dice",
+        "SD",
+        "SEM",
+        "pixel error %",
+        "SD",
+        "SEM",
+        "adjusted Rand",
+        "SD",
+        "SEM",
+        "time",
+        "published: Dice",
+        "pixel error %",
+        "adjusted Rand",
+    ];
+    let mut table = Table::new(&columns, 1);
+    for row in rows {
+        let FoldFigures { dice, pixel_error, adjusted_rand } = row.figures();
+        let mut cells = vec![row.name.to_owned(), row.runs.len().to_string()];
+        for (summary, digits) in [(dice, 3), (pixel_error, 2), (adjusted_rand, 3)] {
+            cells.extend([summary.mean, summary.sd, summary.sem].map(|value| number(value, digits)));
+        }
+        cells.push(duration(row.runs.values().map(|run| run.history.seconds).sum()));
+        if let Some(published) = folds.published.get(row.name) {
+            let pairs = published.chunks_exact(2);
+            cells.extend(pairs.map(|pair| format!("{} ± {}", number(pair[0], 2), number(pair[1], 2))));
+        }
+        cells.resize(columns.len(), String::new());
+        table.rows.push(cells);
+    }
+    table
+}
+
+/// Rows of one direction with the number of their blocks, in order.
+fn direction<'a, 'b>(rows: &'b [Row<'a>], direction: Direction) -> Vec<(usize, &'b Row<'a>)> {
+    let of_row = |row: &'b Row<'a>| row.blocks().filter(|(all, _)| all.contains(&direction)).map(|(_, n)| (n, row));
+    let mut found: Vec<(usize, &Row<'a>)> = rows.iter().filter_map(of_row).collect();
+    found.sort_by_key(|(blocks, _)| *blocks);
+    found
+}
+
+/// Dice over the number of blocks, from both ends.
+fn figure(rows: &[Row<'_>]) -> Result<Option<String>> {
+    let mut series = Vec::new();
+    // Side by side, so that the bars of both directions can be told apart.
+    for (hue, way, name, aside) in [
+        (0, Direction::Shallow, "from the image: shallow first", -0.1),
+        (1, Direction::Deep, "from the masks: deep first", 0.0),
+    ] {
+        let summaries: Vec<(f64, FoldSummary)> =
+            direction(rows, way).into_iter().map(|(blocks, row)| (blocks as f64 + aside, row.figures().dice)).collect();
+        let line = summaries.iter().map(|(x, dice)| (*x, dice.mean)).collect();
+        let bars = summaries.iter().flat_map(|(x, dice)| [(*x, dice.mean - dice.sem), (*x, dice.mean + dice.sem)]);
+        series.push(Series { name: name.into(), hue, stroke: Stroke::Line, points: line });
+        series.push(Series { name: String::new(), hue, stroke: Stroke::Bars, points: bars.collect() });
+    }
+    let panel = Panel { title: "Dice coefficient, held-out folds".into(), values: Values::FromZero, series };
+    plot::draw_over("blocks that learn", "Dice coefficient over the number of blocks that learn", &[panel])
+}
+
+/// Shallow first minus deep first with the same number of blocks, by number and fold.
+fn paired(rows: &[Row<'_>]) -> BTreeMap<usize, BTreeMap<String, f64>> {
+    let deep: BTreeMap<usize, &Row<'_>> = direction(rows, Direction::Deep).into_iter().collect();
+    let mut paired = BTreeMap::new();
+    for (blocks, shallow) in direction(rows, Direction::Shallow) {
+        let Some(deep) = deep.get(&blocks).filter(|deep| deep.name != shallow.name) else { continue };
+        let other = deep.dice();
+        let differences = shallow.dice().into_iter();
+        let differences = differences.filter_map(|(fold, dice)| Some((fold.to_owned(), dice - other.get(fold)?)));
+        paired.insert(blocks, differences.collect());
+    }
+    paired
+}
+
+fn differences(rows: &[Row<'_>]) -> Table {
+    let mut table = Table::new(&["blocks", "Dice, shallow first minus deep first", "SEM", "folds"], 0);
+    for (blocks, differences) in paired(rows) {
+        let summary = FoldSummary::new(&differences.into_values().collect::<Vec<_>>());
+        let cells = [blocks.to_string(), number(summary.mean, 3), number(summary.sem, 3), summary.folds.to_string()];
+        table.rows.push(cells.to_vec());
+    }
+    table
+}
+
+/// Whether shallow first is better here, in a sentence.
+fn verdict(rows: &[Row<'_>]) -> String {
+    let mut folds: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for (fold, difference) in paired(rows).into_values().flatten() {
+        folds.entry(fold).or_default().push(difference);
+    }
+    let means: Vec<f64> = folds.into_values().map(mean_defined).collect();
+    let FoldSummary { mean, sem, folds, .. } = FoldSummary::new(&means);
+    let figures = format!(
+        "Dice of shallow first minus deep first, averaged over the numbers of blocks: {} with a standard error of {} over {folds} \
+         folds.",
+        number(mean, 3),
+        number(sem, 3)
+    );
+    let verdict = if mean.abs() <= 2.0 * sem || mean.abs().is_nan() || sem.is_nan() {
+        "Less than two standard errors: no direction is better here."
+    } else if mean > 0.0 {
+        "Here as in the paper, shallow first is better."
+    } else {
+        "Unlike in the paper, deep first is better here."
+    };
+    format!("{figures} {verdict}")
+}
+
+/// The first held-out image of every fold with the answers of its networks, and what stands where.
+fn answers(
+    folds: &Folds,
+    rows: &[Row<'_>],
+    planned: &[Planned],
+    place: &Place<'_>,
+) -> Result<Option<(Vec<u8>, String)>> {
+    let chosen: Vec<&Row<'_>> =
+        folds.answers.iter().filter_map(|name| rows.iter().find(|row| row.name == name)).collect();
+    let Some(first) = chosen.first() else { return Ok(None) };
+    let start = first.runs.values().next().and_then(|run| run.planned.run.init.as_ref());
+    let start = start.and_then(|name| planned.iter().find(|run| run.run.name == *name));
+    let device = Device::flex();
+    let mut tiles: Vec<Tile> = Vec::new();
+    for (fold, run) in &first.runs {
+        let Some(id) = run.frames.keys().next() else { continue };
+        let models = chosen.iter().filter_map(|row| row.runs.get(fold)).map(|run| run.planned.model());
+        for model in start.map(Planned::model).into_iter().chain(models) {
+            let predictor = files::load_model(&model, &device)?;
+            let data = Folder::for_recipe(Path::new(place.data), &predictor.header().recipe)?;
+            if let Some(index) = (0..data.len()).find(|&index| data.id(index) == *id) {
+                tiles.push(draw_sample(index, &predictor, &data)?);
+            }
+        }
+    }
+    let names = start.map(|run| run.run.label.clone()).into_iter();
+    let names: Vec<String> = names.chain(chosen.iter().map(|row| row.name.to_owned())).collect();
+    let text = format!(
+        "The first held-out image of every fold. Columns from the left: {}. Outlined: the truth; tinted: the answer.",
+        names.join(", ")
+    );
+    Ok(Some((sheet(&tiles, names.len()).png()?, text)))
+}
