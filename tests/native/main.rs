@@ -5,6 +5,7 @@
 mod cli;
 mod data;
 mod import;
+mod metrics;
 mod report;
 mod resume;
 mod shop;
