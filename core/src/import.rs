@@ -135,9 +135,11 @@ struct Reader {
 }
 
 impl Reader {
-    /// Shape of the tensor that stands for one of our weights, or for the first part of it.
+    /// Shape of the tensor that stands for one of our weights, or for the first part of it. A tensor without numbers is
+    /// none: its other sizes cost the file nothing and can be anything.
     fn shape(&self, ours: &str) -> Option<&[usize]> {
-        self.tensors.get(self.naming.theirs(ours).first()?).map(|(shape, _)| shape.as_slice())
+        let (shape, numbers) = self.tensors.get(self.naming.theirs(ours).first()?)?;
+        (!numbers.is_empty()).then_some(shape.as_slice())
     }
 
     /// Length of a vector.

@@ -170,6 +170,17 @@ impl Predictor {
         if header.network.image_size() != header.preparation.size {
             return Err(foreign("its header gives the network another input size than the preparation".into()));
         }
+        if header.network.encoder.channels != 3 || header.network.out_channels != header.frames.masks() {
+            return Err(foreign("its header gives the network other channels than its frames and masks need".into()));
+        }
+        // A network is made before its weights are put in, so a header that lies would take any amount of memory.
+        let (least, held) = (header.network.least_weights(), state.values().map(|(_, n)| n.len()).sum::<usize>());
+        if least > held as f64 {
+            return Err(foreign(format!(
+                "its header describes a network of more than {least:.0} weights, and it holds {held}: it is cut short or \
+                 no sonoseg model"
+            )));
+        }
         let network = checkpoint::write_state(name, state, header.network.init(device))?;
         Ok(Self { network, header, device: device.clone() })
     }
@@ -278,5 +289,40 @@ fn scaled(found: &Detection, from: [usize; 2], to: [usize; 2]) -> Detection {
         tip_spread_px: found.tip_spread_px * (x * y).sqrt(),
         pixels: (found.pixels as f64 * x * y).round() as usize,
         ..*found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Storage;
+
+    const RECIPE: &str = "name = \"t\"\n[network]\npreset = \"tiny\"\nwidth = 16\nheads = 2\nfeature_size = 4\n\
+        [preparation]\nsize = 32\n";
+
+    #[test]
+    fn headers_that_do_not_fit_the_weights_are_refused_before_memory_is_taken() {
+        let (recipe, device) = (Recipe::parse("t.toml", RECIPE, &[]).unwrap(), Device::flex());
+        let header = ModelHeader::of(&recipe);
+        let state = pollster::block_on(checkpoint::read_state(&header.network.init(&device))).unwrap();
+        let load = |header: &ModelHeader| {
+            let bytes = checkpoint::encode(header, &state, Storage::F32).unwrap();
+            Predictor::load("m.safetensors", &bytes, &device).map_err(|e| e.to_string())
+        };
+        assert!(load(&header).is_ok());
+        type Change = fn(&mut ModelHeader);
+        let changes: [(&str, Change); 5] = [
+            ("larger than 65536", |header| header.network.encoder.width = 1 << 60),
+            ("more than", |header| header.network.encoder.width = 1 << 15),
+            ("more than", |header| header.network.feature_size = 1 << 16),
+            ("other channels", |header| header.network.encoder.channels = 1),
+            ("other channels", |header| header.frames = Frames::VideoAll),
+        ];
+        for (word, change) in changes {
+            let mut header = header.clone();
+            change(&mut header);
+            let message = load(&header).unwrap_err();
+            assert!(message.contains(word) && message.starts_with("m.safetensors"), "{word}: {message}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use sonoseg_core::predict::ModelHeader;
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = decode::<ModelHeader>("fuzz.safetensors", bytes).map(|(_, state): (_, State)| state.len());
-    for layout in [Layout::MaeFull, Layout::TimmVit, Layout::HfVitMae, Layout::TorchvisionResnet] {
+    for layout in Layout::ALL {
         let _ = import("fuzz.pth", bytes, layout, &ImportOptions::default());
     }
 });

@@ -1,8 +1,9 @@
-//! Masks of classes.
+//! Masks of classes, those of ours and those to ingest.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = sonoseg_core::formats::mask::read_class_mask("fuzz.png", bytes);
+    let _ = sonoseg_core::formats::mask::read_mask("fuzz.png", bytes.to_vec());
 });

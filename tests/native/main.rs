@@ -6,6 +6,7 @@ mod cli;
 mod data;
 mod import;
 mod layers;
+mod metrics;
 mod report;
 mod resume;
 mod shop;

@@ -276,6 +276,9 @@ pub(crate) struct Evaluate {
     /// Folder for `metrics.json` and `per_frame.csv`.
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
+    /// Also write the model's masks, as they were compared, at the size of its input, to `masks/` in --out.
+    #[arg(long, requires = "out")]
+    pub(crate) masks: bool,
     /// Where to run.
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,

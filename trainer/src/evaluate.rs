@@ -24,7 +24,8 @@ pub(crate) fn run(verb: &Evaluate) -> Result<()> {
     let predictor = files::load_model(&verb.model, &chosen.device)?;
     let data = Folder::for_recipe(&verb.data, &predictor.header().recipe)?;
     let part = verb.split.unwrap_or(if verb.model.is_dir() { Part::Val } else { Part::All });
-    let evaluation = Evaluation::measure(&predictor, &data, &groups(&verb.model, &data, part)?)?;
+    let masks = verb.out.as_ref().filter(|_| verb.masks).map(|out| out.join("masks"));
+    let evaluation = Evaluation::measure(&predictor, &data, &groups(&verb.model, &data, part)?, masks.as_deref())?;
     print_table(&evaluation);
     if let Some(out) = &verb.out {
         evaluation.write(out)?;

@@ -55,7 +55,7 @@ fn measure(verb: &Report, run: &RunFolder) -> Result<Measured> {
     let data_path = run.data(verb.data.as_deref())?;
     let data = Folder::for_recipe(&data_path, &predictor.header().recipe)?;
     let groups = evaluate::groups(&run.path, &data, Part::Val)?;
-    let evaluation = Evaluation::measure(&predictor, &data, &groups)?;
+    let evaluation = Evaluation::measure(&predictor, &data, &groups, None)?;
     evaluation.write(&run.path.join("evaluation"))?;
     let worst = Worst::draw(&evaluation, &predictor, &data)?;
     Ok(Measured { evaluation, worst, weights, parameters: predictor.summary().parameters, data_path, groups })

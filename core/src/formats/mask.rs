@@ -6,7 +6,7 @@ use std::io::Cursor;
 use image::ImageFormat;
 
 use super::sniff::{self, Kind};
-use super::{MAX_PIXELS, Refusal, check_size, open};
+use super::{MAX_PIXELS, Refusal, check_png, check_size, open};
 use crate::data::DataError;
 use crate::data::image::Mask;
 
@@ -104,6 +104,7 @@ fn stored_png(bytes: &[u8]) -> Result<StoredMask, Refusal> {
     let (height, width) = (reader.info().height, reader.info().width);
     check_size(height.into(), width.into())?;
     let (height, width) = (height as usize, width as usize);
+    check_png(bytes, height, width)?;
     let palette = reader.info().palette.as_deref().map(|p| p.as_chunks::<3>().0.to_vec()).unwrap_or_default();
     let size =
         reader.output_buffer_size().ok_or_else(|| Refusal::unsupported("It is too large. Scale it down first."))?;

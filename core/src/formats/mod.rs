@@ -190,6 +190,28 @@ fn check_size(height: u64, width: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Refuse a PNG whose bytes cannot hold its pixels: decoders take the picture's memory before they notice. Deflate packs
+/// 1032 bytes into one at most (zlib's documentation), and the 26th byte tells how many samples a pixel has.
+fn check_png(bytes: &[u8], height: usize, width: usize) -> Result<(), Refusal> {
+    let (Some(&depth), Some(&colour)) = (bytes.get(24), bytes.get(25)) else {
+        return Err(Refusal::unreadable("The picture is cut short. Copy or export it again."));
+    };
+    let samples = match colour {
+        2 => 3,
+        4 => 2,
+        6 => 4,
+        _ => 1,
+    };
+    let bits = height as u64 * width as u64 * samples * u64::from(depth);
+    if bits / 8 / 1032 > bytes.len() as u64 {
+        return Err(Refusal::Unreadable(format!(
+            "It says that it is {width} x {height} pixels, which its {} bytes cannot hold. Copy or export it again.",
+            bytes.len()
+        )));
+    }
+    Ok(())
+}
+
 /// An image from interleaved samples `[height, width, stride]`: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.
 /// Transparency is laid over black, and colour without any colour becomes grey. `level` maps a sample to [0, 1].
 fn image_from<T: Copy + PartialEq>(
@@ -236,6 +258,20 @@ mod tests {
         for (name, bytes, word) in cases {
             let message = open(name, bytes.to_vec()).expect_err(name).to_string();
             assert!(message.starts_with(name) && message.contains(word), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_png_whose_bytes_cannot_hold_its_pixels_is_refused_before_memory_is_taken() {
+        let mut bytes = encode::encode_png_grey(3, 3, &[7; 9]).unwrap();
+        for (at, side) in [(16, 9000_u32), (20, 8000)] {
+            bytes[at..at + 4].copy_from_slice(&side.to_be_bytes());
+        }
+        let sum = crc32fast::hash(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&sum.to_be_bytes());
+        let messages = [open("a.png", bytes.clone()).unwrap_err(), mask::read_class_mask("a.png", &bytes).unwrap_err()];
+        for message in messages.map(|error| error.to_string()) {
+            assert!(message.contains("9000 x 8000 pixels, which its"), "{message}");
         }
     }
 

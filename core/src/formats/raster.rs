@@ -1,6 +1,6 @@
 //! Pictures through the `image` crate: PNG, JPEG, BMP, TIFF and GIF, with animated GIF and PNG and TIFF stacks as clips.
 
-use super::{MAX_PIXELS, Refusal, check_size, image_from, jpeg};
+use super::{MAX_PIXELS, Refusal, check_png, check_size, image_from, jpeg};
 use crate::data::image::Image;
 use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
@@ -34,6 +34,9 @@ impl Raster {
         let (width, height) = decoder(format, Cursor::new(&bytes))?.dimensions();
         check_size(height.into(), width.into())?;
         let (height, width) = (height as usize, width as usize);
+        if format == ImageFormat::Png {
+            check_png(&bytes, height, width)?;
+        }
         let animated = match format {
             ImageFormat::Gif => true,
             ImageFormat::Png => PngDecoder::new(Cursor::new(&bytes)).and_then(|d| d.is_apng()).map_err(unreadable)?,
@@ -233,10 +236,13 @@ fn tiff_pages(bytes: &[u8], height: usize, width: usize) -> Vec<u32> {
         return pages;
     }
     let mut next = long(4).unwrap_or(0);
-    // A directory takes at least 18 bytes, so more of them than this means that the chain bites its tail.
-    for _ in 0..bytes.len() / 18 {
+    // An entry takes twelve bytes, so more of them than this means that the chain bites its tail or crosses itself.
+    let mut left = bytes.len() / 12;
+    while next != 0 {
         let start = next as usize;
-        let Some(entries) = word(start).filter(|_| next != 0) else { break };
+        let Some(entries) = word(start) else { break };
+        let Some(fewer) = left.checked_sub(usize::from(entries).max(1)) else { break };
+        left = fewer;
         let (mut page_width, mut page_height) = (None, None);
         for entry in 0..usize::from(entries) {
             let at = start + 2 + 12 * entry;

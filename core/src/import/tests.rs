@@ -44,6 +44,16 @@ fn an_encoder_is_understood_from_its_tensors_alone_and_fills_the_network() {
     crate::checkpoint::write_state("test", imported.state, config.init(&Device::flex())).unwrap();
 }
 
+#[test]
+fn sizes_of_tensors_without_numbers_are_not_believed() {
+    // A norm that a file of timm may do without is made with the width of the network, here of a token of no numbers.
+    let token = (vec![0, 1 << 60], Numbers::Real(Vec::new()));
+    let norm = (vec![1], Numbers::Real(vec![1.0]));
+    let tensors = Tensors::from([("cls_token".into(), token), ("fc_norm.weight".into(), norm)]);
+    let message = read(&tensors, Layout::TimmVit).unwrap_err();
+    assert!(message.contains("does not name its tensors as timm-vit does"), "{message}");
+}
+
 /// The same weights as Hugging Face names them: in files, or where `block` is one of its modules' names.
 fn hugging_face(ours: &Tensors, block: &str) -> Tensors {
     // A name of the block is enough to tell the ways of naming apart.

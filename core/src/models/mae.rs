@@ -15,7 +15,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::unetr::{Preset, UnetrConfig};
-use super::vit::{Vit, VitConfig};
+use super::vit::{Vit, VitConfig, too_large};
 use crate::blocks::linear::linear;
 use crate::blocks::masking::{DeviceMasking, Masking, pick};
 use crate::blocks::positions::sincos;
@@ -65,6 +65,9 @@ impl MaeConfig {
     pub fn problem(&self) -> Option<String> {
         let Self { encoder, decoder_width, decoder_depth, decoder_heads, mask_ratio } = self;
         if let Some(problem) = encoder.problem() {
+            return Some(problem);
+        }
+        if let Some(problem) = too_large(&[("decoder_width", *decoder_width), ("decoder_depth", *decoder_depth)]) {
             return Some(problem);
         }
         if *decoder_heads == 0 || !decoder_width.is_multiple_of(*decoder_heads) {

@@ -14,7 +14,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::vit::{Vit, VitConfig, VitFeatures};
+use super::vit::{Vit, VitConfig, VitFeatures, too_large};
 use crate::blocks::conv::ConvBlock;
 use crate::blocks::up::{UpBlock, apply_double_size, double_size};
 
@@ -65,6 +65,10 @@ impl UnetrConfig {
         if let Some(problem) = self.encoder.problem() {
             return Some(problem);
         }
+        let sizes = [("feature_size", self.feature_size), ("out_channels", self.out_channels)];
+        if let Some(problem) = too_large(&sizes) {
+            return Some(problem);
+        }
         if self.encoder.patch_size != 16 {
             return Some(format!(
                 "the decoder doubles four times: patch_size must be 16, not {}",
@@ -79,6 +83,21 @@ impl UnetrConfig {
             return Some(format!("taps {:?} must rise and lie within 1..={}", self.taps, self.encoder.depth));
         }
         (self.out_channels == 0).then(|| "out_channels must be at least 1".into())
+    }
+
+    /// Fewer weights than the network has, though not many fewer: of the patches and their positions, of attention and
+    /// MLPs, and of the widest convolutions. A file that holds less cannot be of this network, and reading it should not
+    /// take the network's memory.
+    pub fn least_weights(&self) -> f64 {
+        let VitConfig { patch_size, channels, width, depth, mlp_ratio, .. } = self.encoder;
+        let [patch, channels, width, depth, ratio] =
+            [patch_size, channels, width, depth, mlp_ratio].map(|size| size as f64);
+        let [feature, masks, grid] =
+            [self.feature_size, self.out_channels, self.encoder.grid()].map(|size| size as f64);
+        let tokens = width * (patch * patch * channels + grid * grid);
+        let blocks = depth * (4.0 + 2.0 * ratio) * width * width;
+        let decoder = 9.0 * (16.0 + 8.0) * 8.0 * feature * feature + feature * masks;
+        tokens + blocks + decoder
     }
 
     /// A network with initial values. Panics on impossible sizes (see [`UnetrConfig::problem`]).
@@ -188,6 +207,9 @@ mod tests {
         assert_eq!(count(Preset::Base, 3), 91_572_483);
         assert_eq!(count(Preset::Tiny, 1), 2_026_865);
         assert_eq!(count(Preset::Small, 1), 6_698_657);
+        let least = |preset| UnetrConfig::preset(preset, 1).least_weights();
+        assert!(least(Preset::Base) < 91_572_417.0 && least(Preset::Base) > 85e6, "{}", least(Preset::Base));
+        assert!(least(Preset::Tiny) < 2_026_865.0 && least(Preset::Tiny) > 1.5e6, "{}", least(Preset::Tiny));
     }
 
     #[test]

@@ -32,6 +32,15 @@ pub struct VitConfig {
     pub norm_epsilon: f64,
 }
 
+/// Largest number that a size of a network may be: beyond every network there is, and products of a few stay exact.
+const MOST: usize = 1 << 16;
+
+/// The first of the named sizes that is larger than [`MOST`], as a sentence.
+pub(super) fn too_large(sizes: &[(&str, usize)]) -> Option<String> {
+    let (name, size) = sizes.iter().find(|(_, size)| *size > MOST)?;
+    Some(format!("{name} {size} is larger than {MOST}, the most that a network may have"))
+}
+
 impl VitConfig {
     /// A transformer for 224x224 images in patches of 16.
     pub fn new(width: usize, depth: usize, heads: usize) -> Self {
@@ -45,7 +54,11 @@ impl VitConfig {
 
     /// What makes these sizes impossible, if anything.
     pub fn problem(&self) -> Option<String> {
-        let Self { image_size, patch_size, width, heads, .. } = *self;
+        let Self { image_size, patch_size, channels, width, depth, heads, mlp_ratio, .. } = *self;
+        let sizes = [("image_size", image_size), ("patch_size", patch_size), ("channels", channels), ("width", width)];
+        if let Some(problem) = too_large(&sizes).or_else(|| too_large(&[("depth", depth), ("mlp_ratio", mlp_ratio)])) {
+            return Some(problem);
+        }
         if patch_size == 0 || !image_size.is_multiple_of(patch_size) || image_size == 0 {
             return Some(format!("patch_size {patch_size} does not divide image_size {image_size}"));
         }
@@ -55,7 +68,7 @@ impl VitConfig {
         if width == 0 || !width.is_multiple_of(4) {
             return Some(format!("width {width} is not a multiple of 4, which the position table needs"));
         }
-        (self.depth == 0 || self.channels == 0 || self.mlp_ratio == 0)
+        (depth == 0 || channels == 0 || mlp_ratio == 0)
             .then(|| "depth, channels and mlp_ratio must be at least 1".into())
     }
 

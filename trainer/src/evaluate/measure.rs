@@ -10,6 +10,7 @@ use sonoseg_core::baseline::{BaselineConfig, brightest_line};
 use sonoseg_core::data::image::{Image, Mask, Spacing};
 use sonoseg_core::data::sample::{Sample, Source, Target};
 use sonoseg_core::data::{DataError, resize};
+use sonoseg_core::formats::encode::encode_png_mask;
 use sonoseg_core::metrics::needle::{NeedleError, NeedleScores, NeedleSummary};
 use sonoseg_core::metrics::overlap::{Counts, OverlapIntervals, OverlapSummary};
 use sonoseg_core::needle::{Needle, draw_capsule, fit};
@@ -37,6 +38,8 @@ pub(crate) enum Method {
 /// How one method did on one frame.
 #[derive(Debug)]
 pub(crate) struct Score {
+    /// What was reported, in pixels of the network's input.
+    pub(crate) needle: Option<Needle>,
     pub(crate) counts: Counts,
     /// None where the truth is a mask, which has no tip.
     pub(crate) error: Option<NeedleError>,
@@ -85,15 +88,21 @@ pub(crate) struct Evaluation {
 }
 
 impl Evaluation {
-    /// Measure on the given procedures.
-    pub(crate) fn measure(predictor: &Predictor, data: &Folder, groups: &BTreeSet<String>) -> Result<Self> {
+    /// Measure on the given procedures. The model's masks, at the network's size, go into the folder `masks` if there is
+    /// one.
+    pub(crate) fn measure(
+        predictor: &Predictor,
+        data: &Folder,
+        groups: &BTreeSet<String>,
+        masks: Option<&Path>,
+    ) -> Result<Self> {
         let samples = data.samples(groups, 1);
         let size = predictor.header().preparation.size;
         let progress = bar(samples.len() as u64, "evaluating");
         let count = samples.len();
         let mut frames = Vec::with_capacity(count);
         for sample in samples {
-            frames.extend(measure_frame(predictor, data, sample)?);
+            frames.extend(measure_frame(predictor, data, sample, masks)?);
             progress.inc(1);
         }
         progress.finish_and_clear();
@@ -149,6 +158,10 @@ impl Evaluation {
                     tip_mm: score.error.map(|error| error.tip_mm),
                     angle_deg: score.error.map(|error| error.angle_deg),
                     offset_px: score.error.map(|error| error.offset_px),
+                    entry_x: score.needle.map(|needle| needle.entry.x),
+                    entry_y: score.needle.map(|needle| needle.entry.y),
+                    tip_x: score.needle.map(|needle| needle.tip.x),
+                    tip_y: score.needle.map(|needle| needle.tip.y),
                 })?;
             }
         }
@@ -184,7 +197,7 @@ impl Figures {
     }
 }
 
-/// One row of `per_frame.csv`.
+/// One row of `per_frame.csv`; pixels are those of the network's input.
 #[derive(Serialize)]
 struct FrameRow<'a> {
     method: &'a str,
@@ -206,6 +219,10 @@ struct FrameRow<'a> {
     tip_mm: Option<f64>,
     angle_deg: Option<f64>,
     offset_px: Option<f64>,
+    entry_x: Option<f64>,
+    entry_y: Option<f64>,
+    tip_x: Option<f64>,
+    tip_y: Option<f64>,
 }
 
 /// What a method says about one frame, at the network's size.
@@ -216,7 +233,7 @@ struct Answer {
 }
 
 /// Both answers on a frame; `None` when it has no label.
-fn measure_frame(predictor: &Predictor, data: &Folder, index: usize) -> Result<Option<Frame>> {
+fn measure_frame(predictor: &Predictor, data: &Folder, index: usize, masks: Option<&Path>) -> Result<Option<Frame>> {
     let sample = data.load(index)?;
     let header = predictor.header();
     let (size, radius) = (header.preparation.size, header.needle.radius_px);
@@ -237,6 +254,7 @@ fn measure_frame(predictor: &Predictor, data: &Folder, index: usize) -> Result<O
     };
     let spacing = square_spacing(frame, size);
     let score = |answer: &Answer| Score {
+        needle: answer.needle,
         counts: Counts::from_classes(&answer.mask, &target, 1),
         error: needle.as_ref().map(|truth| NeedleError::new(answer.needle.as_ref(), truth.as_ref(), spacing)),
         confidence: answer.confidence,
@@ -246,10 +264,15 @@ fn measure_frame(predictor: &Predictor, data: &Folder, index: usize) -> Result<O
         // Of a class that is no needle, all that is known without learning is that it is somewhere.
         None => Answer { mask: vec![1; size * size], needle: None, confidence: 0.0 },
     };
+    let model = ask_model(predictor, &sample)?;
+    if let Some(folder) = masks {
+        let mask = Mask { depth: 1, height: size, width: size, classes: model.mask.clone() };
+        files::write(&folder.join(format!("{}.png", sample.id)), &encode_png_mask(&mask)?)?;
+    }
     Ok(Some(Frame {
         sample: index,
         difficulty: data.procedure(index).meta.difficulty.clone().unwrap_or_else(|| "unknown".into()),
-        model: score(&ask_model(predictor, &sample)?),
+        model: score(&model),
         baseline: score(&baseline),
         id: sample.id,
         group: sample.group,

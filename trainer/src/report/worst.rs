@@ -152,6 +152,7 @@ mod tests {
 
     fn frame(group: &str, sample: usize, tp: u64, fp: u64) -> Frame {
         let score = |tp, fp| Score {
+            needle: None,
             counts: Counts { tp, fp, fn_: 0, tn: 0 },
             error: Some(NeedleError::new(None, None, None)),
             confidence: 0.0,
