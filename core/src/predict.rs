@@ -170,7 +170,11 @@ impl Predictor {
         if header.network.image_size() != header.preparation.size {
             return Err(foreign("its header gives the network another input size than the preparation".into()));
         }
-        if header.network.encoder.channels != 3 || header.network.out_channels != header.frames.masks() {
+        let (channels, window) = (header.network.channels(), header.frames.window());
+        if !(1..=3).contains(&channels)
+            || ![1, channels].contains(&window)
+            || header.network.masks() != header.frames.masks()
+        {
             return Err(foreign("its header gives the network other channels than its frames and masks need".into()));
         }
         // A network is made before its weights are put in, so a header that lies would take any amount of memory.

@@ -47,6 +47,23 @@ impl NetworkConfig {
         }
     }
 
+    /// Masks that it marks.
+    pub fn masks(&self) -> usize {
+        match self {
+            Self::Unetr(config) => config.out_channels,
+            Self::Unet(config) => config.out_channels,
+        }
+    }
+
+    /// Fewer weights than the network has, though not many fewer. A file that holds less cannot be of this network, and
+    /// reading it should not take the network's memory.
+    pub fn least_weights(&self) -> f64 {
+        match self {
+            Self::Unetr(config) => config.least_weights(),
+            Self::Unet(config) => config.least_weights(),
+        }
+    }
+
     /// What makes these sizes impossible, if anything.
     pub fn problem(&self) -> Option<String> {
         match self {

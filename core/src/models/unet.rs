@@ -76,6 +76,16 @@ impl UnetConfig {
         (!(0.0..1.0).contains(&self.dropout)).then(|| format!("dropout must lie in 0..1, not {}", self.dropout))
     }
 
+    /// Fewer weights than the network has: those of the 3x3 convolutions of enc4 to dec6 that every variant has, and of
+    /// the output.
+    pub fn least_weights(&self) -> f64 {
+        let [b, masks] = [self.base, self.out_channels].map(|size| size as f64);
+        let enc4 = 9.0 * (4.0 * 8.0 + 8.0 * 8.0) * b * b;
+        let enc5 = 9.0 * (8.0 * 16.0 + 16.0 * 16.0) * b * b;
+        let dec6 = 9.0 * (16.0 * 8.0 + 8.0 * 8.0) * b * b;
+        enc4 + enc5 + dec6 + b * masks
+    }
+
     /// A network with initial values. Panics on impossible sizes (see [`UnetConfig::problem`]).
     pub fn init(&self, device: &Device) -> Unet {
         assert!(self.problem().is_none(), "{}", self.problem().unwrap_or_default());
@@ -256,6 +266,8 @@ pub(crate) mod tests {
         let count = |config: UnetConfig| config.init(&Device::flex()).num_params();
         let variant = UnetConfig { variant: UnetVariant::UpConv2x2, ..UnetConfig::default() };
         assert_eq!(count(UnetConfig::default()), 31_377_793);
+        let least = UnetConfig::default().least_weights();
+        assert!(least < 31_030_593.0 && least > 0.75 * 31_377_793.0, "{least}");
         assert_eq!(count(variant), 31_030_593);
         assert_eq!(count(UnetConfig { in_channels: 3, ..UnetConfig::default() }), 31_377_793 + 1152);
         let unet = UnetConfig::default().init(&Device::flex());

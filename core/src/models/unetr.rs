@@ -85,9 +85,8 @@ impl UnetrConfig {
         (self.out_channels == 0).then(|| "out_channels must be at least 1".into())
     }
 
-    /// Fewer weights than the network has, though not many fewer: of the patches and their positions, of attention and
-    /// MLPs, and of the widest convolutions. A file that holds less cannot be of this network, and reading it should not
-    /// take the network's memory.
+    /// Fewer weights than the network has: those of the patches and their positions, of attention and MLPs, and of the
+    /// widest convolutions.
     pub fn least_weights(&self) -> f64 {
         let VitConfig { patch_size, channels, width, depth, mlp_ratio, .. } = self.encoder;
         let [patch, channels, width, depth, ratio] =
