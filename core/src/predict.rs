@@ -300,6 +300,8 @@ fn scaled(found: &Detection, from: [usize; 2], to: [usize; 2]) -> Detection {
 mod tests {
     use super::*;
     use crate::checkpoint::Storage;
+    use crate::models::unet::UnetConfig;
+    use crate::models::unetr::UnetrConfig;
 
     const RECIPE: &str = "name = \"t\"\n[network]\npreset = \"tiny\"\nwidth = 16\nheads = 2\nfeature_size = 4\n\
         [preparation]\nsize = 32\n";
@@ -314,17 +316,27 @@ mod tests {
             Predictor::load("m.safetensors", &bytes, &device).map_err(|e| e.to_string())
         };
         assert!(load(&header).is_ok());
-        type Change = fn(&mut ModelHeader);
-        let changes: [(&str, Change); 5] = [
-            ("larger than 65536", |header| header.network.encoder.width = 1 << 60),
-            ("more than", |header| header.network.encoder.width = 1 << 15),
-            ("more than", |header| header.network.feature_size = 1 << 16),
-            ("other channels", |header| header.network.encoder.channels = 1),
-            ("other channels", |header| header.frames = Frames::VideoAll),
+        type Change = fn(&mut ModelHeader, &mut UnetrConfig);
+        let changes: [(&str, Change); 6] = [
+            ("larger than 65536", |_, unetr| unetr.encoder.width = 1 << 60),
+            ("more than", |_, unetr| unetr.encoder.width = 1 << 15),
+            ("more than", |_, unetr| unetr.feature_size = 1 << 16),
+            ("other channels", |_, unetr| unetr.encoder.channels = 4),
+            ("other channels", |header, _| header.frames = Frames::VideoAll),
+            ("more than", |header, _| {
+                header.architecture = "unet".into();
+                header.network =
+                    NetworkConfig::Unet(UnetConfig { image_size: 32, base: 1 << 16, ..UnetConfig::default() });
+            }),
         ];
         for (word, change) in changes {
             let mut header = header.clone();
-            change(&mut header);
+            let NetworkConfig::Unetr(mut unetr) = header.network.clone() else { panic!("{header:?}") };
+            let before = unetr.clone();
+            change(&mut header, &mut unetr);
+            if unetr != before {
+                header.network = NetworkConfig::Unetr(unetr);
+            }
             let message = load(&header).unwrap_err();
             assert!(message.contains(word) && message.starts_with("m.safetensors"), "{word}: {message}");
         }
