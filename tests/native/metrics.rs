@@ -256,7 +256,7 @@ fn same(file: &Value, path: &str, expected: f64) {
     let found = file.pointer(path).unwrap_or_else(|| panic!("no {path} in {file}"));
     match found.as_f64() {
         Some(found) => {
-            assert!((found - expected).abs() <= 1e-6 * (1.0 + expected.abs()), "{path}: {found}, {expected}")
+            assert!((found - expected).abs() <= 1e-6 * (1.0 + expected.abs()), "{path}: {found}, {expected}");
         }
         None => assert!(found.is_null() && !expected.is_finite(), "{path}: {found} instead of {expected}"),
     }
