@@ -7,6 +7,9 @@ use std::path::Path;
 /// How far the tip may be from the truth, in pixels of the bundled clip, on most of the frames.
 const TIP_TOLERANCE_PX: f64 = 5.0;
 
+/// The same for a network of 64 pixels, one of which is five of the clip.
+const COARSE_TIP_TOLERANCE_PX: f64 = 15.0;
+
 /// Longest time to the first overlay on the CPU after a warm load, in seconds.
 const FIRST_OVERLAY_S: f64 = 15.0;
 
@@ -35,7 +38,7 @@ fn notice(page: &Page, text: &str) {
 }
 
 /// Go through frames of the bundled clip and compare what is drawn with the truth, on `count` frames with a needle.
-fn overlay_is_on_the_needle(page: &Page, count: usize) {
+fn overlay_is_on_the_needle(page: &Page, count: usize, tolerance_px: f64) {
     let tips = demo_tips(&repository().join("app/assets/demo-labels.csv"));
     let visible: Vec<usize> = (0..tips.len()).filter(|&frame| tips[frame].is_some()).collect();
     let step = (visible.len() / count).max(1);
@@ -57,7 +60,7 @@ fn overlay_is_on_the_needle(page: &Page, count: usize) {
             assert!(pixels > 0.0, "frame {frame}: a needle without an overlay");
             let error = (tip_x - x).hypot(tip_y - y);
             errors.push(format!("{error:.1}"));
-            near += usize::from(error <= TIP_TOLERANCE_PX);
+            near += usize::from(error <= tolerance_px);
         }
     }
     page.screenshot("overlay");
@@ -73,7 +76,7 @@ fn on_webgpu_the_overlay_is_on_the_needle() {
     ready(&page, "webgpu");
     page.wait(SOFTWARE_GPU_S, "first overlay", predicted);
     page.pause();
-    overlay_is_on_the_needle(&page, 6);
+    overlay_is_on_the_needle(&page, 6, TIP_TOLERANCE_PX);
     page.close();
 }
 
@@ -87,7 +90,7 @@ fn on_the_cpu_it_plays_and_the_overlay_is_on_the_needle() {
     assert!(first <= FIRST_OVERLAY_S, "the first overlay took {first:.1} s, {FIRST_OVERLAY_S} are allowed");
     page.screenshot("first-overlay");
     page.pause();
-    overlay_is_on_the_needle(&page, 10);
+    overlay_is_on_the_needle(&page, 10, TIP_TOLERANCE_PX);
     page.press("Home");
     page.press(" ");
     page.wait(60, "playing clip", |state| (state.number("frame") >= Some(3.0)).then_some(()));
@@ -114,16 +117,16 @@ fn a_dicom_clip_and_a_video_open() {
 }
 
 #[test]
-fn a_unet_that_was_trained_natively_opens_and_answers() {
+fn a_unet_that_was_trained_natively_opens_and_finds_the_needle() {
     let files = Files::new();
     let page = Page::open("unet", Graphics::Off, "?device=cpu");
     ready(&page, "cpu");
     page.pause();
     page.choose_files("#open-model", &[&files.unet()]);
     page.wait(60, "answer of the U-Net", |state| {
-        predicted(state).filter(|()| page.text().contains("native-unet") && page.text().contains("unet 4"))
+        predicted(state).filter(|()| page.text().contains("native-unet") && page.text().contains("unet 8"))
     });
-    page.screenshot("answer");
+    overlay_is_on_the_needle(&page, 6, COARSE_TIP_TOLERANCE_PX);
     page.close();
 }
 

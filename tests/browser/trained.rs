@@ -1,11 +1,11 @@
-//! A U-Net that is trained here and now, natively, for the page to open.
+//! A U-Net that is trained here and now, natively, on frames of the bundled clip, for the page to open.
 
 use burn::tensor::Device;
 use sonoseg_core::checkpoint::Storage;
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::loader::{BatchPlan, HostBatch};
 use sonoseg_core::data::sample::{Sample, Source, Target};
-use sonoseg_core::data::synthetic::{NeedleSimConfig, ProcedureSim};
+use sonoseg_core::data::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
 use sonoseg_core::predict::{ModelHeader, Predictor};
 use sonoseg_core::recipe::Recipe;
 use sonoseg_core::tasks::Task;
@@ -14,30 +14,36 @@ use sonoseg_core::train::{Feed, Flow, Progress, train};
 
 const RECIPE: &str = r#"
 name = "native-unet"
-trained_on = "a few simulated frames"
+trained_on = "frames of the bundled clip"
 [network]
 architecture = "unet"
-width = 4
+width = 8
 [preparation]
 size = 64
 mean = [0.0, 0.0, 0.0]
 std = [1.0, 1.0, 1.0]
 [train]
-epochs = 2
-batch = 2
+epochs = 60
+batch = 4
 accumulate = 1
 patience = 0
 [train.optimiser]
-learning_rate = 1e-3
+learning_rate = 2e-3
 layer_decay = 1.0
 "#;
 
-/// Frames of one simulated insertion.
+/// Frames of the bundled clip in all.
+const FRAMES: usize = 48;
+
+/// One in so many of them is learned.
+const STRIDE: usize = 4;
+
+/// Frames of the bundled clip, simulated again.
 struct Frames(ProcedureSim);
 
 impl Source for Frames {
     fn len(&self) -> usize {
-        4
+        FRAMES / STRIDE
     }
 
     fn group(&self, _: usize) -> &str {
@@ -45,7 +51,7 @@ impl Source for Frames {
     }
 
     fn load(&self, index: usize) -> Result<Sample, DataError> {
-        let frame = self.0.frame(index);
+        let frame = self.0.frame(STRIDE * index);
         let targets = vec![Target::Needle(frame.needle)];
         Ok(Sample { id: index.to_string(), group: "insertion".into(), frames: vec![frame.image], targets })
     }
@@ -69,11 +75,13 @@ impl Feed for Direct<'_> {
 pub(crate) fn unet() -> Vec<u8> {
     let recipe = Recipe::parse("unet", RECIPE, &[]).unwrap();
     let (task, device) = (recipe.segment(), Device::flex());
-    let frames = Frames(ProcedureSim::new(&NeedleSimConfig::default(), 9_300_002, 0, 4));
+    let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..NeedleSimConfig::default() };
+    let frames = Frames(ProcedureSim::new(&config, 4242, 1, FRAMES));
     let mut feed = Direct(&task, &frames, Vec::new().into_iter());
     let begin = Progress::begin(task.init(&device.clone().autodiff()), &recipe.train);
-    let samples: [&[usize]; 2] = [&[0, 1, 2, 3], &[0, 1]];
-    let done = train(&task, begin, &recipe.train, 0, samples, &mut feed, &device, async |_| Ok(Flow::Continue));
+    let all: Vec<usize> = (0..frames.len()).collect();
+    let done =
+        train(&task, begin, &recipe.train, 0, [&all, &all[..4]], &mut feed, &device, async |_| Ok(Flow::Continue));
     let model = pollster::block_on(done).unwrap().model;
     let predictor = Predictor::new(burn::module::Module::valid(&model), ModelHeader::of(&recipe), &device);
     pollster::block_on(predictor.to_bytes(Storage::F16)).unwrap()
