@@ -314,6 +314,7 @@ mod tests {
         assert_eq!((config.base, config.in_channels, config.variant), (8, 1, UnetVariant::UpConv2x2));
         for (text, setting, said) in [
             (UNET, "network.preset=tiny", "a unet has no preset"),
+            (UNET, "network.width=1152921504606846976", "larger than 65536"),
             (UNET, "preparation.size=40", "multiple of 16"),
             (UNET, "train.layers=shallow-0", "shallow-K"),
             (UNET, "train.layers=encoder", "is no set of layers"),

@@ -1,7 +1,7 @@
 //! How the program's memory is handed out.
 
 /// Keep freed memory for the next tensor. A step takes and frees the same big tensors over and over; glibc gives each back
-/// to the system at once, and for a small network a quarter of the time went into getting the pages anew.
+/// to the system at once, and for a small network a fifth of the time went into getting the pages anew.
 ///
 /// To be called before the first thread starts. Does nothing where the C library is another.
 pub(crate) fn keep_freed_memory() {

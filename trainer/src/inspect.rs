@@ -1,11 +1,15 @@
 //! `sonoseg inspect`: pictures of what the filters of a layer answer to.
 
+use std::path::Path;
+
 use anyhow::Result;
 use sonoseg_core::checkpoint::CheckpointError;
 use sonoseg_core::data::DataError;
+use sonoseg_core::data::image::Image;
 use sonoseg_core::formats;
 use sonoseg_core::formats::encode::encode_png_grey;
-use sonoseg_core::inspect::filters::{AscentConfig, FilterError, feature_maps, grid, maximise};
+use sonoseg_core::inspect::filters::{AscentConfig, FilterError, feature_maps, maximise};
+use sonoseg_core::inspect::grid::grid;
 
 use crate::args::Inspect;
 use crate::device;
@@ -15,6 +19,8 @@ use crate::terminal::{bar, say};
 
 /// Pictures in a row.
 const COLUMNS: usize = 8;
+/// White pixels between them.
+const GAP: usize = 2;
 /// Images that are sought together.
 const TOGETHER: usize = 8;
 
@@ -44,8 +50,7 @@ pub(crate) fn run(verb: &Inspect) -> Result<()> {
     }
     progress.finish_and_clear();
     let path = verb.out.join(format!("activation-{}.png", verb.layer));
-    let picture = grid(&images, COLUMNS);
-    files::write(&path, &encode_png_grey(picture.height, picture.width, &picture.to_bytes())?)?;
+    write_grid(&path, &images)?;
     say(format!("{}: the images that filters 0 to {} answer most to", path.display(), verb.filters - 1));
 
     if let Some(file) = &verb.image {
@@ -59,9 +64,13 @@ pub(crate) fn run(verb: &Inspect) -> Result<()> {
         let input = predictor.input(&predictor.prepare(&[&image]));
         let maps = pollster::block_on(feature_maps(network, &verb.layer, input)).map_err(asked)?;
         let path = verb.out.join(format!("features-{}.png", verb.layer));
-        let picture = grid(&maps, COLUMNS);
-        files::write(&path, &encode_png_grey(picture.height, picture.width, &picture.to_bytes())?)?;
+        write_grid(&path, &maps)?;
         say(format!("{}: what its {} filters answer to {name}", path.display(), maps.len()));
     }
     Ok(())
+}
+
+fn write_grid(path: &Path, pictures: &[Image]) -> Result<()> {
+    let picture = grid(pictures, COLUMNS, GAP);
+    files::write(path, &encode_png_grey(picture.height, picture.width, &picture.to_bytes())?)
 }

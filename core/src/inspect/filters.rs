@@ -8,8 +8,6 @@ use crate::data::image::Image;
 use crate::models::unet::Unet;
 use crate::rng::Rng;
 
-/// White pixels between the pictures of a grid.
-const GAP: usize = 2;
 /// Grey level that the ascent begins at, and how far its noise goes.
 const START: (f64, f64) = (0.5, 0.1);
 
@@ -152,28 +150,10 @@ fn stretched(height: usize, width: usize, numbers: &[f32]) -> Image {
     Image::grey(height, width, numbers.iter().map(grey).collect())
 }
 
-/// Pictures of one size in rows, on white. Panics without a picture.
-pub fn grid(pictures: &[Image], columns: usize) -> Image {
-    assert!(!pictures.is_empty() && columns > 0, "a grid shows at least one picture");
-    let (height, width) = (pictures[0].height, pictures[0].width);
-    let columns = columns.min(pictures.len());
-    let rows = pictures.len().div_ceil(columns);
-    let whole = [rows * (height + GAP) - GAP, columns * (width + GAP) - GAP];
-    let mut pixels = vec![1.0; whole[0] * whole[1]];
-    for (index, picture) in pictures.iter().enumerate() {
-        assert_eq!([picture.height, picture.width], [height, width], "pictures of a grid have one size");
-        let (top, left) = (index / columns * (height + GAP), index % columns * (width + GAP));
-        for (row, line) in picture.pixels.chunks_exact(width).enumerate() {
-            let start = (top + row) * whole[1] + left;
-            pixels[start..start + width].copy_from_slice(line);
-        }
-    }
-    Image::grey(whole[0], whole[1], pixels)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::grid::grid;
     use crate::models::unet::UnetConfig;
     use crate::models::unet::tests::seeded;
 
@@ -227,8 +207,8 @@ mod tests {
         let maps = pollster::block_on(feature_maps(&network(), "enc2.conva", input)).unwrap();
         assert_eq!((maps.len(), maps[0].height, maps[0].width), (8, 8, 8));
         assert!(maps.iter().all(|map| map.pixels.iter().all(|pixel| (0.0..=1.0).contains(pixel))));
-        let grid = grid(&maps, 3);
-        assert_eq!((grid.height, grid.width), (3 * 8 + 2 * GAP, 3 * 8 + 2 * GAP));
+        let grid = grid(&maps, 3, 2);
+        assert_eq!((grid.height, grid.width), (3 * 8 + 2 * 2, 3 * 8 + 2 * 2));
         assert_eq!(grid.pixels[8], 1.0, "white between the pictures");
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::data::image::Image;
 use crate::data::prepare::Preparation;
+use crate::inspect::grid::grid;
 use crate::losses::pixels::VARIANCE_EPSILON;
 
 /// White pixels between the pictures.
@@ -41,17 +42,12 @@ pub struct PanelConfig {
 pub fn panel(rows: &[Reconstruction<'_>], config: &PanelConfig) -> Image {
     assert!(!rows.is_empty(), "a panel shows at least one image");
     let size = config.preparation.size;
-    let [height, width] = [rows.len(), 4].map(|count| count * size + (count - 1) * GAP);
-    let mut pixels = vec![1.0; height * width];
-    for (row, reconstruction) in rows.iter().enumerate() {
-        for (column, tile) in tiles(reconstruction, config).into_iter().enumerate() {
-            for (line, numbers) in tile.chunks_exact(size).enumerate() {
-                let start = (row * (size + GAP) + line) * width + column * (size + GAP);
-                pixels[start..start + size].copy_from_slice(numbers);
-            }
-        }
-    }
-    Image::grey(height, width, pixels)
+    let pictures: Vec<Image> = rows
+        .iter()
+        .flat_map(|reconstruction| tiles(reconstruction, config))
+        .map(|tile| Image::grey(size, size, tile))
+        .collect();
+    grid(&pictures, 4, GAP)
 }
 
 /// The four pictures of a row, each `[size, size]` in [0, 1].

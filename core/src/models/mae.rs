@@ -14,8 +14,9 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::too_large;
 use super::unetr::{Preset, UnetrConfig};
-use super::vit::{Vit, VitConfig, too_large};
+use super::vit::{Vit, VitConfig};
 use crate::blocks::linear::linear;
 use crate::blocks::masking::{DeviceMasking, Masking, pick};
 use crate::blocks::positions::sincos;

@@ -12,6 +12,15 @@ pub mod vit;
 use unet::{Unet, UnetConfig};
 use unetr::{Unetr, UnetrConfig};
 
+/// Largest number that a size of a network may be: beyond every network there is, and products of a few stay exact.
+const MOST: usize = 1 << 16;
+
+/// The first of the named sizes that is larger than [`MOST`], as a sentence.
+fn too_large(sizes: &[(&str, usize)]) -> Option<String> {
+    let (name, size) = sizes.iter().find(|(_, size)| *size > MOST)?;
+    Some(format!("{name} {size} is larger than {MOST}, the most that a network may have"))
+}
+
 /// Sizes of a network that marks pixels. In files the fields tell which one it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

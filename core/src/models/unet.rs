@@ -18,6 +18,7 @@ use burn::nn::{Dropout, DropoutConfig, Initializer, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
+use super::too_large;
 use crate::blocks::up::repeat_pixels;
 use crate::kernels::conv3x3;
 
@@ -63,6 +64,10 @@ impl Default for UnetConfig {
 impl UnetConfig {
     /// What makes these sizes impossible, if anything.
     pub fn problem(&self) -> Option<String> {
+        let sizes = [("image_size", self.image_size), ("in_channels", self.in_channels), ("base", self.base)];
+        if let Some(problem) = too_large(&sizes).or_else(|| too_large(&[("out_channels", self.out_channels)])) {
+            return Some(problem);
+        }
         if self.image_size == 0 || !self.image_size.is_multiple_of(SIZE_STEP) {
             return Some(format!("image_size must be a multiple of {SIZE_STEP}, not {}", self.image_size));
         }

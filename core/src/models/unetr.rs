@@ -14,7 +14,8 @@ use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::vit::{Vit, VitConfig, VitFeatures, too_large};
+use super::too_large;
+use super::vit::{Vit, VitConfig, VitFeatures};
 use crate::blocks::conv::ConvBlock;
 use crate::blocks::up::{UpBlock, apply_double_size, double_size};
 

@@ -6,6 +6,7 @@ use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::too_large;
 use crate::blocks::patches::PatchEmbed;
 use crate::blocks::positions::sincos;
 use crate::blocks::transformer::Block;
@@ -30,15 +31,6 @@ pub struct VitConfig {
     pub mlp_ratio: usize,
     /// LayerNorm epsilon; MAE and timm use 1e-6.
     pub norm_epsilon: f64,
-}
-
-/// Largest number that a size of a network may be: beyond every network there is, and products of a few stay exact.
-const MOST: usize = 1 << 16;
-
-/// The first of the named sizes that is larger than [`MOST`], as a sentence.
-pub(super) fn too_large(sizes: &[(&str, usize)]) -> Option<String> {
-    let (name, size) = sizes.iter().find(|(_, size)| *size > MOST)?;
-    Some(format!("{name} {size} is larger than {MOST}, the most that a network may have"))
 }
 
 impl VitConfig {
