@@ -323,6 +323,9 @@ mod tests {
             (UNET, "data.folds=1", "at least 2"),
             (SHORT, "network.dropout=0.5", "a unetr has no dropout"),
             (SHORT, "train.layers=deep-2", "those of a U-Net"),
+            (SHORT, "network.width=1152921504606846976", "larger than 65536"),
+            (SHORT, "network.depth=1152921504606846976", "larger than 65536"),
+            (SHORT, "network.feature_size=1152921504606846976", "larger than 65536"),
             ("name = \"t\"\n[network]\n", "seed=1", "preset is missing"),
         ] {
             let message = parse(text, &[setting]).unwrap_err().to_string();

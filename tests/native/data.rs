@@ -210,6 +210,25 @@ fn colours_nn_unet_and_names_are_understood() {
     assert!(printed.contains("255 = 1 foreground"), "{printed}");
     let filled = image::open(out.join("procedures/a/masks/000000.png")).unwrap().to_luma8();
     assert_eq!(filled.pixels().filter(|pixel| pixel.0[0] > 0).count(), 13 * 13);
+
+    // A trimap and colours from a lossy file, as one object each, come into one data set.
+    let trimap: Vec<u8> = (0..1200).map(|i| [1, 2, 3][i % 40 / 14]).collect();
+    write(&shop.path("mixed/cats/images/a.png"), &grey(1, 30, 40));
+    write(&shop.path("mixed/cats/trimaps/a.png"), &encode_png_grey(30, 40, &trimap).unwrap());
+    let painted: Vec<u8> =
+        (0..1200).flat_map(|i| if i % 40 < 14 { [166, 255, 71] } else { [0, 0, i as u8 % 9] }).collect();
+    write(&shop.path("mixed/cars/images/b.png"), &grey(2, 30, 40));
+    write(&shop.path("mixed/cars/masks/b.png"), &encode_png_rgb(30, 40, &painted).unwrap());
+    let (printed, out) = ingest("mixed", &["--one-class", "--background", "2"]);
+    assert!(
+        printed.contains("2 pictures, 2 of them with masks") && printed.contains("255 = 1 foreground"),
+        "{printed}"
+    );
+    let shown = |id: &str| {
+        let mask = image::open(out.join(format!("procedures/{id}/masks/000000.png"))).unwrap().to_luma8();
+        [0, 20, 39].map(|column| mask.get_pixel(column, 15).0[0] > 0)
+    };
+    assert_eq!((shown("a"), shown("b")), ([true, false, true], [true, false, false]));
 }
 
 #[test]

@@ -108,6 +108,13 @@ pub(crate) struct Ingest {
     /// Names of the classes of the masks in the order of their numbers, without the background.
     #[arg(long, value_delimiter = ',')]
     pub(crate) classes: Vec<String>,
+    /// Everything that masks show is one object, whatever its value or colour: for trimaps, for colours from lossy files,
+    /// and for classes of which only the whole is wanted.
+    #[arg(long)]
+    pub(crate) one_class: bool,
+    /// Values of masks that are background besides 0, such as 2 in the trimaps of Oxford's pets.
+    #[arg(long, value_delimiter = ',', requires = "one_class")]
+    pub(crate) background: Vec<u32>,
     /// Fill outlines: background that masks enclose becomes part of them.
     #[arg(long)]
     pub(crate) fill: bool,

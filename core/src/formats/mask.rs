@@ -19,6 +19,9 @@ const MAX_LEVELS: usize = 32;
 /// Share of the pixels near black or white from which on a grey picture is a mask of two levels with soft edges.
 const TWO_LEVEL_SHARE: f64 = 0.9;
 
+/// Levels below this in all three channels are black with the traces of a lossy format.
+const NEARLY_BLACK: u8 = 64;
+
 /// What the values of a mask are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Coding {
@@ -54,6 +57,16 @@ impl StoredMask {
             *counts.entry(run[0]).or_default() += run.len();
         }
         counts
+    }
+
+    /// The same mask with one object in it, 255 where anything but background is: 0, the values of `background`, and
+    /// colours that are nearly black, because lossy formats leave them around what was painted.
+    pub fn one_object(mut self, background: &[u32]) -> Self {
+        let painted = self.coding == Coding::Colour;
+        let black = |value: u32| painted && value.to_be_bytes().into_iter().all(|level| level < NEARLY_BLACK);
+        let object = |value: u32| value != 0 && !background.contains(&value) && !black(value);
+        self.values.iter_mut().for_each(|value| *value = if object(*value) { 255 } else { 0 });
+        Self { coding: Coding::Grey, ..self }
     }
 }
 
@@ -266,6 +279,14 @@ mod tests {
         let picture = image::RgbImage::from_fn(32, 32, |x, _| image::Rgb([if x < 13 { 0 } else { 255 }, 0, 0]));
         picture.write_to(&mut coloured, ImageFormat::Jpeg).unwrap();
         assert!(read_mask("m.jpg", coloured.into_inner()).unwrap_err().to_string().contains("Save masks as PNG"));
+    }
+
+    #[test]
+    fn one_object_is_all_but_the_background() {
+        let object = |bytes: Vec<u8>| read_mask("m.png", bytes).unwrap().one_object(&[2]).values;
+        assert_eq!(object(encode_png_grey(1, 4, &[0, 1, 2, 3]).unwrap()), [0, 255, 0, 255], "a trimap");
+        let painted = encode_png_rgb(1, 4, &[0, 0, 2, 5, 0, 3, 19, 164, 201, 166, 255, 71]).unwrap();
+        assert_eq!(object(painted), [0, 0, 255, 255], "colours with the traces of a lossy format");
     }
 
     #[test]

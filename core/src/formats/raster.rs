@@ -400,6 +400,17 @@ mod tests {
         assert_eq!(reds, [50, 150]);
     }
 
+    #[test]
+    fn a_chain_of_pages_that_bites_its_tail_ends() {
+        let mut page = written(&RgbImage::from_pixel(3, 2, Rgb([9, 0, 0])).into(), ImageFormat::Tiff).unwrap();
+        let (first, last) = (long(&page, 4), chain_end(&page));
+        page[last..last + 4].copy_from_slice(&first.to_le_bytes());
+        let most = page.len() / 12;
+        let clip = open("loop.tif", page).unwrap();
+        assert!((1..=most).contains(&clip.len()), "{} pages", clip.len());
+        assert_eq!(clip.frame(clip.len() - 1).unwrap().to_bytes()[0], 9);
+    }
+
     fn long(bytes: &[u8], at: usize) -> u32 {
         u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
     }

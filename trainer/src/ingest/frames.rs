@@ -6,12 +6,13 @@ use std::slice::Iter;
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::image::{Image, Mask, Scale};
 use sonoseg_core::formats::classes::ClassMap;
-use sonoseg_core::formats::mask::read_mask;
 use sonoseg_core::formats::{self, Clip};
 
+use super::masks::stored;
 use super::pairs::Still;
 use super::plan::Content;
 use super::sources::{ClipKind, Remark};
+use crate::args::Ingest;
 use crate::files;
 use crate::video::{self, Video};
 
@@ -28,8 +29,8 @@ pub(super) struct Frame {
 /// The frames of a procedure.
 pub(super) struct Frames<'a> {
     source: Source<'a>,
+    verb: &'a Ingest,
     classes: Option<&'a ClassMap>,
-    fill: bool,
     next: usize,
     pub(super) lossy: bool,
     /// Frames per second, where the source tells.
@@ -45,7 +46,11 @@ enum Source<'a> {
 }
 
 impl<'a> Frames<'a> {
-    pub(super) fn open(content: &'a Content, classes: Option<&'a ClassMap>, fill: bool) -> Result<Self, DataError> {
+    pub(super) fn open(
+        verb: &'a Ingest,
+        content: &'a Content,
+        classes: Option<&'a ClassMap>,
+    ) -> Result<Self, DataError> {
         let (source, lossy, fps) = match content {
             Content::Clip(clip) if clip.kind == ClipKind::Video => {
                 let path = &clip.file.path;
@@ -66,7 +71,7 @@ impl<'a> Frames<'a> {
                 (Source::Stills(stills.iter()), stills.iter().any(lossy), None)
             }
         };
-        Ok(Self { source, classes, fill, next: 0, lossy, fps, failed: Vec::new() })
+        Ok(Self { source, verb, classes, next: 0, lossy, fps, failed: Vec::new() })
     }
 
     /// The next frame, or none at the end. A clip that fails in the middle is an error; of pictures, the others go on.
@@ -89,7 +94,7 @@ impl<'a> Frames<'a> {
                 }
                 Source::Stills(stills) => {
                     let Some(still) = stills.next() else { return Ok(None) };
-                    match picture(still, self.classes, self.fill) {
+                    match picture(self.verb, still, self.classes) {
                         Ok((image, mask)) => return Ok(Some(Frame { mask, ..frame(image, None) })),
                         Err(error) => self.failed.push(Remark::of(&still.file.path, &error)),
                     }
@@ -106,7 +111,7 @@ fn open(path: &std::path::Path) -> Result<Clip, DataError> {
 }
 
 /// A picture and its mask: where it has several, the higher class wins.
-fn picture(still: &Still, classes: Option<&ClassMap>, fill: bool) -> Result<(Image, Option<Mask>), DataError> {
+fn picture(verb: &Ingest, still: &Still, classes: Option<&ClassMap>) -> Result<(Image, Option<Mask>), DataError> {
     let clip = open(&still.file.path)?;
     if clip.len() > 1 {
         let reason = format!("is an animation of {} frames: turn it into a video", clip.len());
@@ -116,15 +121,14 @@ fn picture(still: &Still, classes: Option<&ClassMap>, fill: bool) -> Result<(Ima
     let mut whole: Option<Mask> = None;
     for path in &still.masks {
         let name = files::absolute(path);
-        let bytes = fs::read(path).map_err(|e| DataError::unreadable(name.clone(), e))?;
-        let stored = read_mask(&name, bytes)?;
+        let stored = stored(verb, path)?;
         if [stored.height, stored.width] != [image.height, image.width] {
             let sizes = format!("{}x{}, and its picture {}x{}", stored.width, stored.height, image.width, image.height);
             return Err(DataError::Inconsistent(format!("the mask {name} is {sizes}: a mask has its picture's size")));
         }
         let Some(classes) = classes else { continue };
         let mask = classes.apply(&stored).map_err(|e| DataError::unreadable(name, e))?;
-        let mask = if fill { mask.filled() } else { mask };
+        let mask = if verb.fill { mask.filled() } else { mask };
         match &mut whole {
             Some(whole) => whole.classes.iter_mut().zip(mask.classes).for_each(|(a, b)| *a = (*a).max(b)),
             None => whole = Some(mask),

@@ -33,7 +33,7 @@ pub(super) fn classes(verb: &Ingest, plan: &Plan, known: Option<ClassMap>) -> Re
     let stored: Vec<(StoredMaskFacts, Survey)> = paths
         .par_iter()
         .filter_map(|path| {
-            let mask = read_mask(&files::absolute(path), fs::read(path).ok()?).ok()?;
+            let mask = stored(verb, path).ok()?;
             let mut survey = Survey::default();
             survey.add(&mask);
             progress.inc(1);
@@ -70,6 +70,14 @@ pub(super) fn classes(verb: &Ingest, plan: &Plan, known: Option<ClassMap>) -> Re
         say("  masks    they look like drawn outlines: --fill turns them into areas");
     }
     Ok(Some(map))
+}
+
+/// A mask as its file stores it, with one object if the person says so.
+pub(super) fn stored(verb: &Ingest, path: &Path) -> Result<StoredMask, DataError> {
+    let name = files::absolute(path);
+    let bytes = fs::read(path).map_err(|e| DataError::unreadable(name.clone(), e))?;
+    let mask = read_mask(&name, bytes)?;
+    Ok(if verb.one_class { mask.one_object(&verb.background) } else { mask })
 }
 
 /// What is told about a mask.

@@ -11,7 +11,7 @@ use super::sources::{Found, Remark};
 use crate::files;
 
 const IMAGE_FOLDERS: [&str; 7] = ["images", "image", "imgs", "img", "frames", "imagestr", "imagests"];
-const MASK_FOLDERS: [&str; 11] = [
+const MASK_FOLDERS: [&str; 12] = [
     "masks",
     "mask",
     "labels",
@@ -21,6 +21,7 @@ const MASK_FOLDERS: [&str; 11] = [
     "segmentation",
     "gt",
     "groundtruth",
+    "trimaps",
     "labelstr",
     "labelsts",
 ];

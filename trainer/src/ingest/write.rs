@@ -106,7 +106,7 @@ struct Making<'a> {
 
 impl<'a> Making<'a> {
     fn new(verb: &'a Ingest, planned: &'a Planned, classes: Option<&'a ClassMap>, labels: &'a Labels) -> Result<Self> {
-        let frames = Frames::open(&planned.content, classes, verb.fill)?;
+        let frames = Frames::open(verb, &planned.content, classes)?;
         let tolerance = verb.tolerance.unwrap_or(if frames.lossy { LOSSY_TOLERANCE } else { 0.0 });
         Ok(Self {
             folder: Unfinished::new(&verb.out, &planned.id)?,
@@ -330,7 +330,8 @@ fn signature(verb: &Ingest, planned: &Planned, classes: Option<&ClassMap>, label
     let masks =
         matches!(&planned.content, Content::Stills { stills, .. } if stills.iter().any(|s| !s.masks.is_empty()));
     let names = classes.filter(|_| masks).map(|map| &map.names);
-    let settings = (verb.tolerance, verb.fps, verb.unlisted, verb.fill, names, &planned.group);
+    let objects = verb.one_class.then_some(&verb.background);
+    let settings = (verb.tolerance, verb.fps, verb.unlisted, verb.fill, objects, names, &planned.group);
     hash.update(format!("{settings:?}{labels:?}"));
     Ok(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }
