@@ -204,7 +204,8 @@ pub(crate) struct Train {
     /// Go on with the run of this folder, from where it was last saved.
     #[arg(long, value_name = "RUN", conflicts_with = "init")]
     pub(crate) resume: Option<PathBuf>,
-    /// When --out exists, go on with that run, or do nothing if it is finished: for scripts that may run twice.
+    /// When --out exists, go on with that run, or do nothing if it is finished, and wait while another sonoseg trains
+    /// there: for scripts that may run twice.
     #[arg(long = "continue", conflicts_with = "resume")]
     pub(crate) or_continue: bool,
     /// Where to train.

@@ -18,8 +18,9 @@ use crate::overlay;
 /// Frames shown at most, and of one procedure at most: its frames are near twins.
 const MOST: usize = 12;
 const MOST_OF_ONE: usize = 3;
-/// Longer side of a picture, in pixels.
-const LONG_SIDE: usize = 360;
+/// Longer side of a picture, in pixels: one to be looked at by itself, and one of many on a sheet.
+pub(crate) const ALONE: usize = 360;
+pub(crate) const ONE_OF_MANY: usize = 200;
 /// Pictures in a row of the contact sheet, and the gap between them.
 const COLUMNS: usize = 4;
 const GAP: usize = 6;
@@ -36,7 +37,7 @@ impl Worst {
         let mut tiles = Vec::new();
         let mut pictures = Vec::new();
         for frame in pick(&evaluation.frames) {
-            let tile = draw_sample(frame.sample, predictor, data)?;
+            let tile = draw_sample(frame.sample, predictor, data, ALONE)?;
             pictures.push(Captioned { png: tile.png()?, caption: caption(frame) });
             tiles.push(tile);
         }
@@ -91,14 +92,14 @@ fn caption(frame: &Frame) -> String {
     format!("{} ({}): {what}", frame.id, frame.difficulty)
 }
 
-/// A sample with the answer of a network, and the truth as an outline.
-pub(crate) fn draw_sample(index: usize, predictor: &Predictor, data: &Folder) -> Result<Tile> {
+/// A sample with the answer of a network, and the truth as an outline; its longer side comes to `long_side` pixels.
+pub(crate) fn draw_sample(index: usize, predictor: &Predictor, data: &Folder, long_side: usize) -> Result<Tile> {
     let sample = data.load(index)?;
     let middle = sample.frames.len() / 2;
     let frames: Vec<&Image> = sample.frames.iter().collect();
     let probabilities = pollster::block_on(predictor.forward(&predictor.prepare(&frames)))?;
     let original = frames[middle];
-    let shown = small(original);
+    let shown = scaled(original, long_side);
     let to = [shown.height, shown.width];
     let prediction = predictor.finish(&probabilities, &shown);
     let mut rgb = overlay::draw(&shown, &prediction);
@@ -117,10 +118,10 @@ pub(crate) fn draw_sample(index: usize, predictor: &Predictor, data: &Folder) ->
     Ok(Tile { height: shown.height, width: shown.width, rgb })
 }
 
-/// The frame with a long side of [`LONG_SIDE`].
-fn small(frame: &Image) -> Image {
+/// The frame with a longer side of `long_side` pixels.
+fn scaled(frame: &Image, long_side: usize) -> Image {
     let from = [frame.height, frame.width];
-    let factor = LONG_SIDE as f64 / frame.height.max(frame.width) as f64;
+    let factor = long_side as f64 / frame.height.max(frame.width) as f64;
     let [height, width] = from.map(|side| ((side as f64 * factor).round() as usize).max(1));
     let pixels = resize::bilinear_antialiased(&frame.pixels, from, [height, width]);
     Image { channels: frame.channels, depth: 1, height, width, pixels, scale: Default::default() }
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn frames_become_small_or_large_enough_to_look_at() {
-        let small = small(&Image::grey(20, 40, vec![0.5; 800]));
+        let small = scaled(&Image::grey(20, 40, vec![0.5; 800]), 360);
         assert_eq!((small.height, small.width, small.pixels.len()), (180, 360, 180 * 360));
     }
 }

@@ -18,7 +18,7 @@ use crate::files;
 use crate::folder::Folder;
 use crate::report::document::{Block, Table, duration, number};
 use crate::report::plot::{self, Panel, Series, Stroke, Values};
-use crate::report::worst::{Tile, draw_sample, sheet};
+use crate::report::worst::{ONE_OF_MANY, Tile, draw_sample, sheet};
 
 /// How the runs of a study make rows.
 #[derive(Clone, Debug, Deserialize)]
@@ -241,7 +241,7 @@ fn answers(
             let predictor = files::load_model(&model, &device)?;
             let data = Folder::for_recipe(Path::new(place.data), &predictor.header().recipe)?;
             if let Some(index) = (0..data.len()).find(|&index| data.id(index) == *id) {
-                tiles.push(draw_sample(index, &predictor, &data)?);
+                tiles.push(draw_sample(index, &predictor, &data, ONE_OF_MANY)?);
             }
         }
     }

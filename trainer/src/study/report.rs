@@ -19,7 +19,7 @@ use crate::folder::Folder;
 use crate::report::document::{Block, Document, Table, duration, number};
 use crate::report::history::{Epoch, History};
 use crate::report::plot::{self, Panel, Series, Stroke, Values};
-use crate::report::worst::{Tile, draw_sample, sheet};
+use crate::report::worst::{ONE_OF_MANY, Tile, draw_sample, sheet};
 use crate::report::{html, markdown};
 
 /// Frames in a strip.
@@ -259,7 +259,7 @@ fn strips(done: &[Done<'_>], common: &BTreeSet<String>, place: &Place<'_>) -> Re
                 let message = format!("{} has no frame {id} any more", files::absolute(Path::new(place.data)));
                 return Err(DataError::Inconsistent(message).into());
             };
-            tiles.push(draw_sample(index, &predictor, &data)?);
+            tiles.push(draw_sample(index, &predictor, &data, ONE_OF_MANY)?);
         }
     }
     Ok(Some(sheet(&tiles, chosen.len()).png()?))

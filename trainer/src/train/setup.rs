@@ -41,12 +41,17 @@ pub(super) struct Setup {
 }
 
 /// Keep a second program out of the run folder: two that write there would ruin the run.
-fn lock(folder: &Path) -> Result<File> {
+fn lock(folder: &Path, wait: bool) -> Result<File> {
     let path = folder.join("lock");
     fs::create_dir_all(folder).with_context(|| files::absolute(folder))?;
     let file = File::create(&path).with_context(|| files::absolute(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) if wait => {
+            say(format!("another sonoseg is training in {}: waiting for it to end", folder.display()));
+            file.lock().with_context(|| files::absolute(&path))?;
+            Ok(file)
+        }
         Err(TryLockError::WouldBlock) => {
             let message = format!("another sonoseg is training in {}: wait for it", files::absolute(folder));
             Err(DataError::Inconsistent(message).into())
@@ -172,7 +177,7 @@ impl Setup {
             hold,
             device: device::choose(verb.device)?,
             resumed,
-            _lock: lock(folder)?,
+            _lock: lock(folder, verb.or_continue)?,
         })
     }
 
