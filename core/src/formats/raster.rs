@@ -407,7 +407,7 @@ mod tests {
         page[last..last + 4].copy_from_slice(&first.to_le_bytes());
         let pages = tiff_pages(&page, 2, 3);
         assert!((1..=page.len() / 12).contains(&pages.len()), "{} pages", pages.len());
-        assert!(open("loop.tif", page).unwrap_err().to_string().contains("cycle"));
+        assert!(open("loop.tif", page).err().unwrap().to_string().contains("cycle"));
     }
 
     fn long(bytes: &[u8], at: usize) -> u32 {
