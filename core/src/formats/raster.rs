@@ -309,6 +309,7 @@ impl Seek for TiffPage<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::tiff_pages;
     use crate::formats::{encode, open};
     use image::codecs::gif::GifEncoder;
     use image::{Delay, DynamicImage, Frame, ImageFormat, Rgb, RgbImage};
