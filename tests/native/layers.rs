@@ -186,12 +186,12 @@ fn a_study_over_folds_has_means_with_errors_and_both_figures() {
     let mut reader = csv::Reader::from_reader(table.as_bytes());
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     let names: Vec<&str> = rows.iter().map(|row| &row[0]).collect();
-    assert_eq!(names, ["shallow-1", "deep-1", "all"]);
+    assert_eq!(names, ["baseline, nothing learned", "shallow-1", "deep-1", "all"]);
     for row in &rows {
         assert_eq!(&row[1], "2", "folds");
         assert!(row.iter().skip(2).take(9).all(|cell| cell.parse::<f64>().is_ok()), "{row:?}");
     }
-    assert_eq!(&rows[1][12], "0.50 ± 0.10");
+    assert_eq!(&rows[2][12], "0.50 ± 0.10");
     let report = fs::read_to_string(out.join("report.md")).unwrap();
     for words in
         ["Not for clinical use", "figure-3.png", "figure-4.svg", "shallow first minus deep first", "where all begin"]

@@ -87,6 +87,7 @@ fn a_study_is_planned_done_once_and_goes_on_after_a_kill() {
         "Not for clinical use",
         "Far too small",
         "UNETR after MAE",
+        "baseline, nothing learned",
         "fine-tuned above from-scratch",
         "figure-3.svg",
         "60.00",

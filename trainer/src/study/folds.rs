@@ -45,7 +45,12 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn figures(&self) -> FoldFigures {
-        FoldFigures::new(&self.runs.values().map(|run| counts(run)).collect::<Vec<_>>())
+        FoldFigures::new(&self.runs.values().map(|run| run.frames.values().copied().collect()).collect::<Vec<_>>())
+    }
+
+    /// The baseline on the same images.
+    fn baseline(&self) -> FoldFigures {
+        FoldFigures::new(&self.runs.values().map(|run| run.baseline.values().copied().collect()).collect::<Vec<_>>())
     }
 
     /// Mean Dice over the images of every fold.
@@ -57,10 +62,6 @@ impl Row<'_> {
     fn blocks(&self) -> Option<(&'static [Direction], usize)> {
         self.name.parse::<LayerSet>().ok()?.blocks()
     }
-}
-
-fn counts(run: &Done<'_>) -> Vec<Counts> {
-    run.frames.values().copied().collect()
 }
 
 /// The table, the figures, and what they say. Pictures are written into the study's folder.
@@ -128,12 +129,21 @@ fn table(folds: &Folds, rows: &[Row<'_>]) -> Table {
         "adjusted Rand",
     ];
     let mut table = Table::new(&columns, 1);
-    for row in rows {
-        let FoldFigures { dice, pixel_error, adjusted_rand } = row.figures();
-        let mut cells = vec![row.name.to_owned(), row.runs.len().to_string()];
-        for (summary, digits) in [(dice, 3), (pixel_error, 2), (adjusted_rand, 3)] {
+    let figures = |name: &str, folds: usize, figures: FoldFigures| {
+        let mut cells = vec![name.to_owned(), folds.to_string()];
+        for (summary, digits) in [(figures.dice, 3), (figures.pixel_error, 2), (figures.adjusted_rand, 3)] {
             cells.extend([summary.mean, summary.sd, summary.sem].map(|value| number(value, digits)));
         }
+        cells
+    };
+    // It says the same of every choice of layers, where all folds are done.
+    if let Some(row) = rows.iter().max_by_key(|row| row.runs.len()) {
+        let mut cells = figures("baseline, nothing learned", row.runs.len(), row.baseline());
+        cells.resize(columns.len(), String::new());
+        table.rows.push(cells);
+    }
+    for row in rows {
+        let mut cells = figures(row.name, row.runs.len(), row.figures());
         cells.push(duration(row.runs.values().map(|run| run.history.seconds).sum()));
         if let Some(published) = folds.published.get(row.name) {
             let pairs = published.chunks_exact(2);

@@ -30,8 +30,13 @@ pub(super) struct Done<'a> {
     pub(super) planned: &'a Planned,
     pub(super) history: History,
     metrics: Value,
-    pub(super) frames: BTreeMap<String, Counts>,
+    pub(super) frames: Frames,
+    /// The same frames by the baseline.
+    pub(super) baseline: Frames,
 }
+
+/// Pixels of every frame by what they are and what was said of them.
+type Frames = BTreeMap<String, Counts>;
 
 /// Write `report.md`, `report.html`, `table.csv` and their pictures into the study's folder.
 pub(super) fn write(study: &Study, planned: &[Planned], place: &Place<'_>) -> Result<()> {
@@ -123,26 +128,25 @@ impl<'a> Done<'a> {
         let folder = planned.folder.join(EVALUATION);
         let path = folder.join("per_frame.csv");
         let bytes = files::read(&path)?;
-        let mut frames = BTreeMap::new();
+        let (mut frames, mut baseline) = (Frames::new(), Frames::new());
         for row in csv::Reader::from_reader(bytes.as_slice()).deserialize::<Row>() {
             let Row { method, frame, tp, fp, fn_, tn } =
                 row.map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
-            if method == "model" {
-                frames.insert(frame, Counts { tp, fp, fn_, tn });
-            }
+            let of_method = if method == "model" { &mut frames } else { &mut baseline };
+            of_method.insert(frame, Counts { tp, fp, fn_, tn });
         }
         let path = folder.join("metrics.json");
         let metrics = serde_json::from_str(&files::read_text(&path)?)
             .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
-        Ok(Self { planned, history: History::read(&planned.folder)?, metrics, frames })
+        Ok(Self { planned, history: History::read(&planned.folder)?, metrics, frames, baseline })
     }
+}
 
-    /// Pooled over the given frames.
-    fn pooled(&self, frames: &BTreeSet<String>) -> Counts {
-        let mut sum = Counts::default();
-        self.frames.iter().filter(|(id, _)| frames.contains(*id)).for_each(|(_, counts)| sum += *counts);
-        sum
-    }
+/// Pooled over those of the frames that are `wanted`.
+fn pooled(frames: &Frames, wanted: &BTreeSet<String>) -> Counts {
+    let mut sum = Counts::default();
+    frames.iter().filter(|(id, _)| wanted.contains(*id)).for_each(|(_, counts)| sum += *counts);
+    sum
 }
 
 /// Frames that every network answered for.
@@ -168,23 +172,28 @@ fn table(done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
     ];
     let mut table = Table::new(&columns, 1);
     let percent = |value: f64| number(100.0 * value, 2);
-    for run in done {
-        let overlap = &run.metrics["model"]["all"]["overlap"];
-        let read = |key: &str| percent(overlap[key].as_f64().unwrap_or(f64::NAN));
-        let interval = &run.metrics["model"]["all"]["overlap_intervals"]["iou"];
-        let bound = |end: &str| percent(interval[end].as_f64().unwrap_or(f64::NAN));
-        let published = run.planned.run.published.map(|three| three.map(|value| number(value, 2)));
-        let mut row = vec![
-            run.planned.run.label.clone(),
+    let figures = |name: &str, all: &Value, frames: &Frames| {
+        let read = |key: &str| percent(all["overlap"][key].as_f64().unwrap_or(f64::NAN));
+        let bound = |end: &str| percent(all["overlap_intervals"]["iou"][end].as_f64().unwrap_or(f64::NAN));
+        vec![
+            name.to_owned(),
             read("iou"),
             format!("{} to {}", bound("low"), bound("high")),
             read("recall"),
             read("precision"),
-            percent(run.pooled(common).iou()),
-            run.history.epochs.len().to_string(),
-            duration(run.history.seconds),
-        ];
-        row.extend(published.unwrap_or_default());
+            percent(pooled(frames, common).iou()),
+        ]
+    };
+    // The baseline says the same in every run that looks at the same frames.
+    if let Some(run) = done.iter().max_by_key(|run| run.baseline.len()) {
+        let mut row = figures("baseline, nothing learned", &run.metrics["baseline"]["all"], &run.baseline);
+        row.resize(columns.len(), String::new());
+        table.rows.push(row);
+    }
+    for run in done {
+        let mut row = figures(&run.planned.run.label, &run.metrics["model"]["all"], &run.frames);
+        row.extend([run.history.epochs.len().to_string(), duration(run.history.seconds)]);
+        row.extend(run.planned.run.published.into_iter().flatten().map(|value| number(value, 2)));
         row.resize(columns.len(), String::new());
         table.rows.push(row);
     }
@@ -199,7 +208,7 @@ fn orderings(done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
     for pair in ranked.windows(2) {
         let [(better, _), (worse, _)] = pair else { continue };
-        let [a, b] = [better, worse].map(|run| run.pooled(common).iou());
+        let [a, b] = [better, worse].map(|run| pooled(&run.frames, common).iou());
         let held = match a.partial_cmp(&b) {
             Some(std::cmp::Ordering::Greater) => "holds",
             Some(std::cmp::Ordering::Equal) => "no difference",
