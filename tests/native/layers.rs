@@ -125,7 +125,7 @@ fn a_unet_is_trained_measured_looked_into_and_fine_tuned_in_part() {
     let figures = shop.path("figures");
     let words = ["evaluate", text(&last), "--data", text(&data), "--split", "val", "--out", text(&figures)];
     let said = succeeds(&words);
-    assert!(said.contains("4 frames") && said.contains("means over images: Dice"), "{said}");
+    assert!(said.contains("4 frames") && said.contains("adjusted Rand: means over images"), "{said}");
     let table = fs::read_to_string(shop.path("figures/per_frame.csv")).unwrap();
     assert!(table.lines().next().unwrap().contains("dice,pixel_error,adjusted_rand"), "{table}");
     succeeds(&["report", text(&run), "--device", "flex"]);

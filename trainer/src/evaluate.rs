@@ -65,40 +65,41 @@ pub(crate) fn groups(model: &Path, data: &Folder, part: Part) -> Result<BTreeSet
 pub(crate) fn print_table(evaluation: &Evaluation) {
     let Evaluation { size, frames, unlabelled } = evaluation;
     let (model, baseline) = (evaluation.figures(Method::Model), evaluation.figures(Method::Baseline));
-    say(format!(
-        "{} frames, pixels of the {size}x{size} input; baseline = brightest line (ridge filter, Hough, RANSAC), or every pixel where masks are the truth",
-        frames.len()
-    ));
+    let masks = model.get(ALL).is_some_and(Figures::without_needles);
+    let what = if masks { "every pixel" } else { "brightest line (ridge filter, Hough, RANSAC)" };
+    say(format!("{} frames, pixels of the {size}x{size} input; baseline = {what}", frames.len()));
     if *unlabelled > 0 {
         say(format!("left out: {} without a label", count(*unlabelled, "frame")));
     }
-    say("set       method     IoU  recall  precision  tip px  tip mm  angle  missed  false alarms");
-    for (set, figures) in &model {
+    let columns = if masks { "    Dice  error %  adj. Rand" } else { "  tip px  tip mm  angle  missed  false alarms" };
+    say(format!("set       method     IoU  recall  precision{columns}"));
+    // A single difficulty is the same as all.
+    for (set, figures) in model.iter().filter(|(set, _)| **set == ALL || model.len() > 2) {
         for (method, figures) in [("model", Some(figures)), ("baseline", baseline.get(set))] {
             let Some(Figures { overlap, needle, .. }) = figures else { continue };
             let tally = &needle.tally;
-            say(format!(
-                "{set:<9} {method:<8} {:>5.3} {:>7.3} {:>10.3} {:>7.2} {:>7.2} {:>6.1} {:>7} {:>13}",
-                overlap.iou,
-                overlap.recall,
-                overlap.precision,
-                needle.tip_px_median_misses_infinite,
-                needle.tip_mm.median,
-                needle.angle_deg.median,
-                format!("{}/{}", tally.missed, tally.missed + tally.found),
-                format!("{}/{}", tally.false_positive, tally.false_positive + tally.empty),
-            ));
+            let further = if masks {
+                let OverlapSummary { mean_dice_one, mean_pixel_error, mean_adjusted_rand, .. } = overlap;
+                format!("{mean_dice_one:>8.3} {mean_pixel_error:>8.2} {mean_adjusted_rand:>10.3}")
+            } else {
+                format!(
+                    "{:>8.2} {:>7.2} {:>6.1} {:>7} {:>13}",
+                    needle.tip_px_median_misses_infinite,
+                    needle.tip_mm.median,
+                    needle.angle_deg.median,
+                    format!("{}/{}", tally.missed, tally.missed + tally.found),
+                    format!("{}/{}", tally.false_positive, tally.false_positive + tally.empty),
+                )
+            };
+            let OverlapSummary { iou, recall, precision, .. } = overlap;
+            say(format!("{set:<9} {method:<8} {iou:>5.3} {recall:>7.3} {precision:>10.3}{further}"));
         }
     }
-    if let Some(figures) = model.get(ALL).filter(|figures| figures.without_needles()) {
-        let OverlapSummary { mean_dice_one, mean_pixel_error, mean_adjusted_rand, .. } = figures.overlap;
-        say(format!(
-            "means over images: Dice {mean_dice_one:.3}, pixel error {mean_pixel_error:.2} %, adjusted Rand \
-             {mean_adjusted_rand:.3}"
-        ));
-    }
-    say(
-        "IoU, recall, precision: pooled over all frames. tip px: median over visible needles, a missed one counts as infinitely far.",
-    );
-    say("tip mm, angle: medians over needles found. Not for clinical use.");
+    say("IoU, recall, precision: pooled over all frames.");
+    say(if masks {
+        "Dice, pixel error, adjusted Rand: means over images. Not for clinical use."
+    } else {
+        "tip px: median over visible needles, a missed one counts as infinitely far. tip mm, angle: medians over needles \
+         found. Not for clinical use."
+    });
 }
