@@ -32,12 +32,6 @@ pub enum LayerSet {
 }
 
 impl LayerSet {
-    /// The 17 steps of gradual fine-tuning: 1 to 8 blocks from either end, and all, in which both directions end.
-    pub fn gradual() -> Vec<Self> {
-        let steps = 1..BLOCKS;
-        steps.clone().map(Self::Shallow).chain(steps.map(Self::Deep)).chain([Self::All]).collect()
-    }
-
     /// Whether the parameter `name` learns. Of a name that no U-Net has, only `all` knows.
     pub fn trains(&self, name: &str) -> bool {
         let Some(place) = Place::of(name) else { return *self == Self::All };
@@ -196,6 +190,12 @@ mod tests {
         count.2
     }
 
+    /// The 17 steps of gradual fine-tuning: 1 to 8 blocks from either end, and all, in which both directions end.
+    fn gradual() -> Vec<LayerSet> {
+        let steps = 1..BLOCKS;
+        steps.clone().map(LayerSet::Shallow).chain(steps.map(LayerSet::Deep)).chain([LayerSet::All]).collect()
+    }
+
     #[test]
     fn counts_of_the_paper() {
         let plain = |text: &str| trained(set(text), UnetVariant::Plain);
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn names_lead_there_and_back_and_others_are_refused() {
-        let gradual = LayerSet::gradual();
+        let gradual = gradual();
         assert_eq!(gradual.len(), 17);
         for (index, &one) in gradual.iter().chain(&[LayerSet::Contracting, LayerSet::Expanding]).enumerate() {
             assert_eq!(set(&one.to_string()), one);
@@ -263,7 +263,7 @@ mod tests {
     fn what_is_frozen_stays_bit_by_bit_and_the_rest_moves() {
         let (start, images) = case(&Device::flex().autodiff());
         let before = state(&start);
-        for set in LayerSet::gradual().into_iter().chain([LayerSet::Contracting, LayerSet::Expanding]) {
+        for set in gradual().into_iter().chain([LayerSet::Contracting, LayerSet::Expanding]) {
             let frozen = freeze(start.clone(), |name, _| rule(set, name));
             let gradients = frozen.forward(images.clone()).square().mean().backward();
             let computed = GradientsParams::from_grads(gradients, &frozen).len();
