@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use sonoseg_core::checkpoint::decode_tensors;
+
 use crate::shop::{Workshop, fails, succeeds, text};
 
 #[test]
@@ -33,7 +35,16 @@ fn simulate_train_evaluate_export_and_predict() {
     assert_eq!(metrics["baseline"]["all"]["overlap"]["frames"], 12);
 
     // A continued run starts from the weights that it is given.
-    shop.train(&data, "more", &["--init", text(&model), "--set", "train.epochs=1"]);
+    let more = shop.train(&data, "more", &["--init", text(&model), "--set", "train.epochs=1"]);
+    let tensors = |file: &Path| decode_tensors(text(file), &fs::read(file).unwrap()).unwrap();
+    let (one, other, mean) =
+        (run.join("last.safetensors"), more.join("last.safetensors"), shop.path("mean.safetensors"));
+    succeeds(&["export", text(&one), "--average", text(&other), "--out", text(&mean)]);
+    let (one, other) = (tensors(&one), tensors(&other));
+    for (name, (_, numbers)) in tensors(&mean) {
+        let expected = one[&name].1.iter().zip(&other[&name].1).map(|(a, b)| (a + b) * 0.5);
+        assert!(expected.eq(numbers), "{name}");
+    }
 
     // A still picture, a DICOM clip and a broken file in one folder: the rest of the batch goes on.
     let inputs = shop.path("inputs");

@@ -375,6 +375,10 @@ pub(crate) enum Dtype {
 pub(crate) struct Export {
     /// A run folder (its best weights), or a model file.
     pub(crate) run: PathBuf,
+    /// Average the weights with those of these runs or models, each counting the same: for runs that went on from each
+    /// other by --init, the average is often better than any of them.
+    #[arg(long, value_name = "RUN", num_args = 1..)]
+    pub(crate) average: Vec<PathBuf>,
     /// The model file to write.
     #[arg(long)]
     pub(crate) out: PathBuf,

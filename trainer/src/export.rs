@@ -1,5 +1,7 @@
 //! `sonoseg export`: a model file for the app and for Python.
 
+use std::path::Path;
+
 use anyhow::Result;
 use serde_json::Value;
 use sonoseg_core::checkpoint::{self, CheckpointError, State, Storage};
@@ -9,15 +11,12 @@ use crate::files;
 use crate::terminal::say;
 
 pub(crate) fn run(verb: &Export) -> Result<()> {
-    let path = files::model_file(&verb.run);
-    let name = files::absolute(&path);
-    let bytes = files::read(&path)?;
-    let architecture = checkpoint::architecture(&name, &bytes)?;
-    if architecture == checkpoint::IMPORT {
-        let reason = "holds imported weights and no trained model: start a training from it with `--init`".into();
-        return Err(CheckpointError::Foreign { name, reason }.into());
+    let (architecture, header, mut state) = open(&verb.run)?;
+    for other in &verb.average {
+        add(&mut state, other)?;
     }
-    let (header, state): (Value, State) = checkpoint::decode(&name, &bytes)?;
+    let share = 1.0 / (1 + verb.average.len()) as f32;
+    state.values_mut().flat_map(|(_, numbers)| numbers).for_each(|number| *number *= share);
     let storage = match verb.dtype {
         Dtype::F32 => Storage::F32,
         Dtype::F16 => Storage::F16,
@@ -36,5 +35,35 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
     } else {
         format!("next: sonoseg predict {} IMAGE_OR_VIDEO --out predictions", verb.out.display())
     });
+    Ok(())
+}
+
+/// The kind of network, what its file says of it, and its tensors.
+fn open(run: &Path) -> Result<(String, Value, State)> {
+    let path = files::model_file(run);
+    let name = files::absolute(&path);
+    let bytes = files::read(&path)?;
+    let architecture = checkpoint::architecture(&name, &bytes)?;
+    if architecture == checkpoint::IMPORT {
+        let reason = "holds imported weights and no trained model: start a training from it with `--init`".into();
+        return Err(CheckpointError::Foreign { name, reason }.into());
+    }
+    let (header, state) = checkpoint::decode(&name, &bytes)?;
+    Ok((architecture, header, state))
+}
+
+/// Add the weights of another model of the same network.
+fn add(sum: &mut State, other: &Path) -> Result<()> {
+    let (_, _, state) = open(other)?;
+    let shape =
+        |state: &State| state.iter().map(|(name, (shape, _))| (name.clone(), shape.clone())).collect::<Vec<_>>();
+    if shape(sum) != shape(&state) {
+        let name = files::absolute(other);
+        let reason = "is another network than the first, and only models of one network can be averaged".into();
+        return Err(CheckpointError::Foreign { name, reason }.into());
+    }
+    for ((_, numbers), (_, more)) in sum.values_mut().zip(state.values()) {
+        numbers.iter_mut().zip(more).for_each(|(number, more)| *number += more);
+    }
     Ok(())
 }

@@ -8,18 +8,23 @@ use wgpu::{Backend, Backends, DeviceType};
 use super::Chosen;
 use crate::args::DeviceName;
 use crate::failure::Usage;
+use crate::terminal::warn;
 
 /// An adapter and how Burn selects it.
 struct Adapter {
     name: String,
     api: WgpuBackend,
-    kind: Option<DeviceKind>,
+    kind: DeviceKind,
 }
 
 impl Adapter {
     fn open(&self) -> Result<Device, String> {
-        let kind = self.kind.clone().ok_or("it is a software adapter, slower than the CPU itself")?;
-        Device::wgpu_options().device_kind(kind).graphics_api(self.api).init().map_err(|e| e.to_string())
+        Device::wgpu_options().device_kind(self.kind.clone()).graphics_api(self.api).init().map_err(|e| e.to_string())
+    }
+
+    /// True when it is the CPU in disguise, slower than `flex`: good for trying things out only.
+    fn software(&self) -> bool {
+        matches!(self.kind, DeviceKind::Cpu)
     }
 }
 
@@ -29,34 +34,42 @@ fn adapters() -> Vec<Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = apis;
     let found = pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(apis));
-    let (mut discrete, mut integrated) = (0, 0);
+    let (mut discrete, mut integrated, mut virtually) = (0, 0, 0);
     let next = |counter: &mut usize| {
         *counter += 1;
         *counter - 1
     };
-    found
+    let mut adapters: Vec<Adapter> = found
         .into_iter()
         .map(|adapter| adapter.get_info())
-        .map(|info| Adapter {
-            api: if info.backend == Backend::Metal { WgpuBackend::Metal } else { WgpuBackend::Vulkan },
-            kind: match info.device_type {
-                DeviceType::DiscreteGpu => Some(DeviceKind::DiscreteGpu(next(&mut discrete))),
-                DeviceType::IntegratedGpu => Some(DeviceKind::IntegratedGpu(next(&mut integrated))),
-                DeviceType::VirtualGpu | DeviceType::Cpu | DeviceType::Other => None,
-            },
-            name: info.name,
+        .filter_map(|info| {
+            let kind = match info.device_type {
+                DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(next(&mut discrete)),
+                DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(next(&mut integrated)),
+                DeviceType::VirtualGpu => DeviceKind::VirtualGpu(next(&mut virtually)),
+                DeviceType::Cpu => DeviceKind::Cpu,
+                DeviceType::Other => return None,
+            };
+            let api = if info.backend == Backend::Metal { WgpuBackend::Metal } else { WgpuBackend::Vulkan };
+            Some(Adapter { api, kind, name: info.name })
         })
-        .collect()
+        .collect();
+    adapters.sort_by_key(|adapter| match adapter.kind {
+        DeviceKind::DiscreteGpu(_) => 0,
+        DeviceKind::Cpu => 2,
+        _ => 1,
+    });
+    adapters
 }
 
-/// The first discrete GPU, else the first integrated one.
+/// The first discrete GPU, else the first other one.
 pub(super) fn first_real() -> Option<Chosen> {
-    let mut real: Vec<Adapter> = adapters().into_iter().filter(|adapter| adapter.kind.is_some()).collect();
-    real.sort_by_key(|adapter| !matches!(adapter.kind, Some(DeviceKind::DiscreteGpu(_))));
-    real.iter().find_map(|adapter| Some(Chosen { device: adapter.open().ok()?, name: adapter.name.clone() }))
+    let adapters = adapters();
+    let mut real = adapters.iter().filter(|adapter| !adapter.software());
+    real.find_map(|adapter| Some(Chosen { device: adapter.open().ok()?, name: adapter.name.clone() }))
 }
 
-/// The GPU behind an API that was asked for by name.
+/// The GPU behind an API that was asked for by name; a software adapter, with a warning, where there is nothing else.
 pub(super) fn open(name: DeviceName) -> Result<Chosen> {
     let (api, label) = match name {
         DeviceName::Vulkan => (Some(WgpuBackend::Vulkan), "Vulkan"),
@@ -67,14 +80,15 @@ pub(super) fn open(name: DeviceName) -> Result<Chosen> {
     for adapter in adapters().into_iter().filter(|adapter| api.is_none_or(|api| api == adapter.api)) {
         let opened = match api {
             Some(_) => adapter.open(),
-            None => adapter
-                .kind
-                .clone()
-                .ok_or("it is a software adapter".into())
-                .and_then(|kind| Device::wgpu_options().device_kind(kind).init().map_err(|e| e.to_string())),
+            None => Device::wgpu_options().device_kind(adapter.kind.clone()).init().map_err(|e| e.to_string()),
         };
         match opened {
-            Ok(device) => return Ok(Chosen { device, name: format!("{} ({label})", adapter.name) }),
+            Ok(device) => {
+                if adapter.software() {
+                    warn(format!("{} is no GPU but the CPU in disguise: --device flex is faster", adapter.name));
+                }
+                return Ok(Chosen { device, name: format!("{} ({label})", adapter.name) });
+            }
             Err(reason) => problem = format!("{} cannot be used: {reason}. Use --device flex", adapter.name),
         }
     }
@@ -85,7 +99,7 @@ pub(super) fn open(name: DeviceName) -> Result<Chosen> {
 pub(super) fn lines() -> Vec<String> {
     let line = |adapter: &Adapter| {
         let api = format!("{:?}", adapter.api).to_lowercase();
-        let remark = if adapter.kind.is_some() { "" } else { " (software: not used)" };
+        let remark = if adapter.software() { " (software: only when asked for by name)" } else { "" };
         format!("{api:<8} {}{remark}", adapter.name)
     };
     adapters().iter().map(line).collect()
