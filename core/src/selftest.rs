@@ -21,7 +21,22 @@ pub struct SelfTest {
     pub backward_error: f64,
 }
 
-/// Run the same network on both devices. An error says that the device must not be used, and why.
+impl SelfTest {
+    /// An error says that the device must not be used, and why.
+    pub fn judged(self, tolerance: f64) -> Result<Self, String> {
+        let Self { forward_error, backward_error } = self;
+        // Written so that NaN fails.
+        if forward_error < tolerance && backward_error < tolerance {
+            return Ok(self);
+        }
+        Err(format!(
+            "its numbers are wrong: forward differs by {forward_error:.1e}, backward by {backward_error:.1e}, and \
+             {tolerance:.0e} is allowed"
+        ))
+    }
+}
+
+/// Run the same network on both devices.
 pub async fn compare(device: &Device, reference: &Device) -> Result<SelfTest, String> {
     let config = UnetrConfig {
         encoder: VitConfig { image_size: 32, ..VitConfig::new(16, 3, 2) },
@@ -37,18 +52,7 @@ pub async fn compare(device: &Device, reference: &Device) -> Result<SelfTest, St
         write_state("self-test", state, config.init(&device.clone().autodiff())).map_err(|e| e.to_string())?;
     let (expected, expected_gradient) = run(&on_reference, reference).await?;
     let (found, found_gradient) = run(&on_device, device).await?;
-    let result = SelfTest {
-        forward_error: error(&found, &expected),
-        backward_error: error(&found_gradient, &expected_gradient),
-    };
-    // Written so that NaN fails.
-    if result.forward_error < TOLERANCE && result.backward_error < TOLERANCE {
-        return Ok(result);
-    }
-    Err(format!(
-        "its numbers are wrong: forward differs by {:.1e}, backward by {:.1e}, and {TOLERANCE:.0e} is allowed",
-        result.forward_error, result.backward_error
-    ))
+    Ok(SelfTest { forward_error: error(&found, &expected), backward_error: error(&found_gradient, &expected_gradient) })
 }
 
 async fn run(model: &Unetr, device: &Device) -> Result<(Vec<f32>, Vec<f32>), String> {
@@ -86,6 +90,11 @@ mod tests {
         let cpu = Device::flex();
         let result = pollster::block_on(compare(&cpu, &cpu)).unwrap();
         assert_eq!(result, SelfTest { forward_error: 0.0, backward_error: 0.0 });
+        assert!(result.judged(TOLERANCE).is_ok());
+        for backward_error in [0.01, f64::NAN] {
+            let wrong = SelfTest { forward_error: 0.0, backward_error }.judged(TOLERANCE).unwrap_err();
+            assert!(wrong.contains("backward differs"), "{wrong}");
+        }
         assert!(error(&[1.0, f32::NAN], &[1.0, 1.0]).is_infinite());
         assert!(error(&[1.0, 1.1], &[1.0, 1.0]) > TOLERANCE);
     }

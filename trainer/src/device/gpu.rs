@@ -1,14 +1,19 @@
-//! GPUs through wgpu: which there are, and opening one so that a failure is a sentence.
+//! GPUs through wgpu: which there are, and opening one so that a failure is a sentence. A GPU is used only when it
+//! computes what the CPU computes, forward and backward.
 
 use anyhow::Result;
 use burn::tensor::wgpu::{WgpuBackend, wgpu};
 use burn::tensor::{Device, DeviceKind};
+use sonoseg_core::selftest;
 use wgpu::{Backend, Backends, DeviceType};
 
 use super::Chosen;
 use crate::args::DeviceName;
 use crate::failure::Usage;
 use crate::terminal::warn;
+
+/// Largest difference from the CPU that is rounding: matrix units of GPUs keep ten bits of a factor.
+const TOLERANCE: f64 = 0.02;
 
 /// An adapter and how Burn selects it.
 struct Adapter {
@@ -18,8 +23,13 @@ struct Adapter {
 }
 
 impl Adapter {
-    fn open(&self) -> Result<Device, String> {
-        Device::wgpu_options().device_kind(self.kind.clone()).graphics_api(self.api).init().map_err(|e| e.to_string())
+    /// The device, by its own API or through WebGPU's shaders, when it computes what the CPU computes.
+    fn open(&self, own: bool) -> Result<Device, String> {
+        let options = Device::wgpu_options().device_kind(self.kind.clone());
+        let options = if own { options.graphics_api(self.api) } else { options };
+        let device = options.init().map_err(|e| e.to_string())?;
+        pollster::block_on(selftest::compare(&device, &Device::flex()))?.judged(TOLERANCE)?;
+        Ok(device)
     }
 
     /// True when it is the CPU in disguise, slower than `flex`: good for trying things out only.
@@ -66,7 +76,13 @@ fn adapters() -> Vec<Adapter> {
 pub(super) fn first_real() -> Option<Chosen> {
     let adapters = adapters();
     let mut real = adapters.iter().filter(|adapter| !adapter.software());
-    real.find_map(|adapter| Some(Chosen { device: adapter.open().ok()?, name: adapter.name.clone() }))
+    real.find_map(|adapter| match adapter.open(true) {
+        Ok(device) => Some(Chosen { device, name: adapter.name.clone() }),
+        Err(reason) => {
+            warn(format!("{} is left aside: {reason}", adapter.name));
+            None
+        }
+    })
 }
 
 /// The GPU behind an API that was asked for by name; a software adapter, with a warning, where there is nothing else.
@@ -78,11 +94,7 @@ pub(super) fn open(name: DeviceName) -> Result<Chosen> {
     };
     let mut problem = format!("this machine has no {label} adapter: use --device flex, or install the GPU's driver");
     for adapter in adapters().into_iter().filter(|adapter| api.is_none_or(|api| api == adapter.api)) {
-        let opened = match api {
-            Some(_) => adapter.open(),
-            None => Device::wgpu_options().device_kind(adapter.kind.clone()).init().map_err(|e| e.to_string()),
-        };
-        match opened {
+        match adapter.open(api.is_some()) {
             Ok(device) => {
                 if adapter.software() {
                     warn(format!("{} is no GPU but the CPU in disguise: --device flex is faster", adapter.name));

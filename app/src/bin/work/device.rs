@@ -32,6 +32,7 @@ async fn graphics(software_allowed: bool, fail_selftest: bool) -> Result<(Device
     let device = Device::wgpu_options().init_async().await;
     let device = device.map_err(|error| format!("{name} could not be set up ({error})"))?;
     let result = selftest::compare(&device, &Device::flex()).await;
+    let result = result.and_then(|result| result.judged(selftest::TOLERANCE));
     let result = if fail_selftest { Err("the failure was forced in the address".to_owned()) } else { result };
     let result = result.map_err(|reason| format!("{name} failed the self-test ({reason})"))?;
     let reason = format!(
