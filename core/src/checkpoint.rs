@@ -103,6 +103,21 @@ impl StateNames {
 /// All tensors of a module by PyTorch name: shape and numbers. The way to move weights in and out of any module.
 pub type State = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
+/// Move every number of `mean` towards that of `other`, the state in the file `name`, by `share`: with shares 1/2, 1/3, ..
+/// of one state after another it becomes their mean. An error when they are of different networks.
+pub fn average(name: &str, mean: &mut State, other: &State, share: f32) -> Result<(), CheckpointError> {
+    let shapes =
+        |state: &State| state.iter().map(|(name, (shape, _))| (name.clone(), shape.clone())).collect::<Vec<_>>();
+    if shapes(mean) != shapes(other) {
+        let reason = "is another network than the first, and only models of one network can be averaged".into();
+        return Err(CheckpointError::Foreign { name: name.to_owned(), reason });
+    }
+    for ((_, numbers), (_, others)) in mean.values_mut().zip(other.values()) {
+        numbers.iter_mut().zip(others).for_each(|(number, other)| *number = (1.0 - share) * *number + share * other);
+    }
+    Ok(())
+}
+
 /// Read every parameter back from the device, in PyTorch's names and layouts.
 pub async fn read_state<M: Module>(model: &M) -> Result<State, CheckpointError> {
     struct Collect {

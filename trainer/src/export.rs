@@ -12,11 +12,10 @@ use crate::terminal::say;
 
 pub(crate) fn run(verb: &Export) -> Result<()> {
     let (architecture, header, mut state) = open(&verb.run)?;
-    for other in &verb.average {
-        add(&mut state, other)?;
+    for (others, path) in (1..).zip(&verb.average) {
+        let (_, _, other) = open(path)?;
+        checkpoint::average(&files::absolute(path), &mut state, &other, 1.0 / (1 + others) as f32)?;
     }
-    let share = 1.0 / (1 + verb.average.len()) as f32;
-    state.values_mut().flat_map(|(_, numbers)| numbers).for_each(|number| *number *= share);
     let storage = match verb.dtype {
         Dtype::F32 => Storage::F32,
         Dtype::F16 => Storage::F16,
@@ -50,20 +49,4 @@ fn open(run: &Path) -> Result<(String, Value, State)> {
     }
     let (header, state) = checkpoint::decode(&name, &bytes)?;
     Ok((architecture, header, state))
-}
-
-/// Add the weights of another model of the same network.
-fn add(sum: &mut State, other: &Path) -> Result<()> {
-    let (_, _, state) = open(other)?;
-    let shape =
-        |state: &State| state.iter().map(|(name, (shape, _))| (name.clone(), shape.clone())).collect::<Vec<_>>();
-    if shape(sum) != shape(&state) {
-        let name = files::absolute(other);
-        let reason = "is another network than the first, and only models of one network can be averaged".into();
-        return Err(CheckpointError::Foreign { name, reason }.into());
-    }
-    for ((_, numbers), (_, more)) in sum.values_mut().zip(state.values()) {
-        numbers.iter_mut().zip(more).for_each(|(number, more)| *number += more);
-    }
-    Ok(())
 }

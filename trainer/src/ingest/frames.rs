@@ -8,7 +8,7 @@ use sonoseg_core::data::image::{Image, Mask, Scale};
 use sonoseg_core::formats::classes::ClassMap;
 use sonoseg_core::formats::{self, Clip};
 
-use super::masks::stored;
+use super::masks;
 use super::pairs::Still;
 use super::plan::Content;
 use super::sources::{ClipKind, Remark};
@@ -121,7 +121,7 @@ fn picture(verb: &Ingest, still: &Still, classes: Option<&ClassMap>) -> Result<(
     let mut whole: Option<Mask> = None;
     for path in &still.masks {
         let name = files::absolute(path);
-        let stored = stored(verb, path)?;
+        let stored = masks::read(verb, path)?;
         if [stored.height, stored.width] != [image.height, image.width] {
             let sizes = format!("{}x{}, and its picture {}x{}", stored.width, stored.height, image.width, image.height);
             return Err(DataError::Inconsistent(format!("the mask {name} is {sizes}: a mask has its picture's size")));

@@ -33,7 +33,7 @@ pub(super) fn classes(verb: &Ingest, plan: &Plan, known: Option<ClassMap>) -> Re
     let stored: Vec<(StoredMaskFacts, Survey)> = paths
         .par_iter()
         .filter_map(|path| {
-            let mask = stored(verb, path).ok()?;
+            let mask = read(verb, path).ok()?;
             let mut survey = Survey::default();
             survey.add(&mask);
             progress.inc(1);
@@ -73,7 +73,7 @@ pub(super) fn classes(verb: &Ingest, plan: &Plan, known: Option<ClassMap>) -> Re
 }
 
 /// A mask as its file stores it, with one object if the person says so.
-pub(super) fn stored(verb: &Ingest, path: &Path) -> Result<StoredMask, DataError> {
+pub(super) fn read(verb: &Ingest, path: &Path) -> Result<StoredMask, DataError> {
     let name = files::absolute(path);
     let bytes = fs::read(path).map_err(|e| DataError::unreadable(name.clone(), e))?;
     let mask = read_mask(&name, bytes)?;

@@ -13,7 +13,7 @@ use sonoseg_core::metrics::overlap::{Counts, mean_defined};
 use sonoseg_core::train::layer_set::{Direction, LayerSet};
 
 use super::plan::{Place, Planned};
-use super::report::Done;
+use super::report::{BASELINE, Done, Frames};
 use crate::files;
 use crate::folder::Folder;
 use crate::report::document::{Block, Table, duration, number};
@@ -44,13 +44,10 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn figures(&self) -> FoldFigures {
-        FoldFigures::new(&self.runs.values().map(|run| run.frames.values().copied().collect()).collect::<Vec<_>>())
-    }
-
-    /// The baseline on the same images.
-    fn baseline(&self) -> FoldFigures {
-        FoldFigures::new(&self.runs.values().map(|run| run.baseline.values().copied().collect()).collect::<Vec<_>>())
+    /// Of the frames that `of` picks from every run: those of the network, or those of the baseline.
+    fn figures(&self, of: fn(&Done<'_>) -> &Frames) -> FoldFigures {
+        let fold = |run: &&Done<'_>| of(run).values().copied().collect();
+        FoldFigures::new(&self.runs.values().map(fold).collect::<Vec<_>>())
     }
 
     /// Mean Dice over the images of every fold.
@@ -138,12 +135,12 @@ fn table(folds: &Folds, rows: &[Row<'_>]) -> Table {
     };
     // It says the same of every choice of layers, where all folds are done.
     if let Some(row) = rows.iter().max_by_key(|row| row.runs.len()) {
-        let mut cells = figures("baseline, nothing learned", row.runs.len(), row.baseline());
+        let mut cells = figures(BASELINE, row.runs.len(), row.figures(|run| &run.baseline));
         cells.resize(columns.len(), String::new());
         table.rows.push(cells);
     }
     for row in rows {
-        let mut cells = figures(row.name, row.runs.len(), row.figures());
+        let mut cells = figures(row.name, row.runs.len(), row.figures(|run| &run.frames));
         cells.push(duration(row.runs.values().map(|run| run.history.seconds).sum()));
         if let Some(published) = folds.published.get(row.name) {
             let pairs = published.chunks_exact(2);
@@ -171,8 +168,10 @@ fn figure(rows: &[Row<'_>]) -> Result<Option<String>> {
         (0, Direction::Shallow, "from the image: shallow first", -0.1),
         (1, Direction::Deep, "from the masks: deep first", 0.0),
     ] {
-        let summaries: Vec<(f64, FoldSummary)> =
-            direction(rows, way).into_iter().map(|(blocks, row)| (blocks as f64 + aside, row.figures().dice)).collect();
+        let summaries: Vec<(f64, FoldSummary)> = direction(rows, way)
+            .into_iter()
+            .map(|(blocks, row)| (blocks as f64 + aside, row.figures(|run| &run.frames).dice))
+            .collect();
         let line = summaries.iter().map(|(x, dice)| (*x, dice.mean)).collect();
         let bars = summaries.iter().flat_map(|(x, dice)| [(*x, dice.mean - dice.sem), (*x, dice.mean + dice.sem)]);
         series.push(Series { name: name.into(), hue, stroke: Stroke::Line, points: line });

@@ -22,6 +22,9 @@ use crate::report::plot::{self, Panel, Series, Stroke, Values};
 use crate::report::worst::{ONE_OF_MANY, Tile, draw_sample, sheet};
 use crate::report::{html, markdown};
 
+/// Name of the baseline's row.
+pub(super) const BASELINE: &str = "baseline, nothing learned";
+
 /// Frames in a strip.
 const STRIP: usize = 6;
 
@@ -36,7 +39,7 @@ pub(super) struct Done<'a> {
 }
 
 /// Pixels of every frame by what they are and what was said of them.
-type Frames = BTreeMap<String, Counts>;
+pub(super) type Frames = BTreeMap<String, Counts>;
 
 /// Write `report.md`, `report.html`, `table.csv` and their pictures into the study's folder.
 pub(super) fn write(study: &Study, planned: &[Planned], place: &Place<'_>) -> Result<()> {
@@ -186,7 +189,7 @@ fn table(done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
     };
     // The baseline says the same in every run that looks at the same frames.
     if let Some(run) = done.iter().max_by_key(|run| run.baseline.len()) {
-        let mut row = figures("baseline, nothing learned", &run.metrics["baseline"]["all"], &run.baseline);
+        let mut row = figures(BASELINE, &run.metrics["baseline"]["all"], &run.baseline);
         row.resize(columns.len(), String::new());
         table.rows.push(row);
     }

@@ -40,7 +40,7 @@ pub(super) struct Setup {
     _lock: File,
 }
 
-/// Keep a second program out of the run folder: two that write there would ruin the run.
+/// Keep a second program out of the run folder: two that write there would ruin the run. With `wait`, wait for the first.
 fn lock(folder: &Path, wait: bool) -> Result<File> {
     let path = folder.join("lock");
     fs::create_dir_all(folder).with_context(|| files::absolute(folder))?;
@@ -76,6 +76,10 @@ struct Environment {
 impl Setup {
     /// A new run, or the one that `--resume` names.
     pub(super) fn of(verb: &Train) -> Result<Self> {
+        // What another program does there decides whether this run begins, goes on or is finished.
+        if let Some(folder) = verb.out.as_ref().filter(|folder| verb.or_continue && folder.exists()) {
+            drop(lock(folder, true)?);
+        }
         match (&verb.resume, &verb.out) {
             (Some(folder), _) => Self::resume(verb, folder),
             (None, Some(folder)) if verb.or_continue && folder.join(RESUME).exists() => {
@@ -177,7 +181,7 @@ impl Setup {
             hold,
             device: device::choose(verb.device)?,
             resumed,
-            _lock: lock(folder, verb.or_continue)?,
+            _lock: lock(folder, false)?,
         })
     }
 
