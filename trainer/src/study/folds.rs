@@ -45,7 +45,7 @@ struct Row<'a> {
 
 impl Row<'_> {
     /// Of the frames that `of` picks from every run: those of the network, or those of the baseline.
-    fn figures(&self, of: fn(&Done<'_>) -> &Frames) -> FoldFigures {
+    fn figures(&self, of: for<'d> fn(&'d Done<'_>) -> &'d Frames) -> FoldFigures {
         let fold = |run: &&Done<'_>| of(run).values().copied().collect();
         FoldFigures::new(&self.runs.values().map(fold).collect::<Vec<_>>())
     }
