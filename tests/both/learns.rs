@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::image::Image;
-use sonoseg_core::data::loader::{BatchPlan, HostBatch};
+use sonoseg_core::data::loader::{BatchPlan, Drawn, HostBatch};
 use sonoseg_core::data::sample::{Sample, Source, Target};
 use sonoseg_core::needle::{Needle, Point};
 use sonoseg_core::recipe::Recipe;
@@ -77,7 +77,7 @@ impl Feed for Direct<'_> {
     }
 
     async fn next(&mut self) -> Option<Result<HostBatch, DataError>> {
-        let plan = BatchPlan { augmented: false, ..self.1.next()? };
+        let plan = self.1.next()?.into_iter().map(|drawn| Drawn { changes: None, ..drawn }).collect::<BatchPlan>();
         Some(HostBatch::make(&Lines, &plan, 0, &|sample, rng| self.0.views(sample, rng)))
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use sonoseg_core::checkpoint::{State, decode};
+use sonoseg_core::rng::splitmix64;
 use sonoseg_core::train::layer_set::LayerSet;
 
 use crate::shop::{Workshop, fails, succeeds, text};
@@ -52,7 +53,7 @@ about = "Is it the shallow ones?"
 over = "fold"
 layers = "layers"
 answers = ["deep-1", "shallow-1"]
-published.deep-1 = [0.5, 0.1, 2.0, 0.2, 0.4, 0.1]
+published.small.deep-1 = [0.5, 0.1, 2.0, 0.2, 0.4, 0.1]
 [scales.small]
 every = ["train.epochs=1"]
 [[runs]]
@@ -90,6 +91,31 @@ fn discs(shop: &Workshop) -> PathBuf {
     }
     succeeds(&["ingest", text(&raw), "--out", text(&data), "--group-by", "file"]);
     data
+}
+
+#[test]
+fn folds_have_equal_shares_of_the_kinds_that_folders_name() {
+    let shop = Workshop::new();
+    let raw = shop.path("raw");
+    for number in 0..8_u32 {
+        let folder = raw.join(if number < 4 { "benign" } else { "malignant" });
+        fs::create_dir_all(&folder).unwrap();
+        let noise = GrayImage::from_fn(32, 32, |x, y| {
+            Luma([(splitmix64(u64::from(number << 10 | x / 4 << 5 | y / 4)) & 255) as u8])
+        });
+        noise.save(folder.join(format!("{number}.png"))).unwrap();
+    }
+    let data = shop.path("data");
+    let words = ["ingest", text(&raw), "--out", text(&data), "--group-by", "file", "--stratum-by"];
+    let said = fails(2, &[words.as_slice(), &["("]].concat());
+    assert!(said.contains("--stratum-by"), "{said}");
+    let said = fails(2, &[words.as_slice(), &["grade(\\d)"]].concat());
+    assert!(said.contains("benign/0.png is not matched by grade"), "{said}");
+    succeeds(&[words.as_slice(), &["parent"]].concat());
+    for (id, kind) in [("1", "benign"), ("5", "malignant")] {
+        let meta = fs::read_to_string(data.join(format!("procedures/{id}/meta.json"))).unwrap();
+        assert!(meta.contains(&format!("\"stratum\": \"{kind}\"")), "{meta}");
+    }
 }
 
 fn train(shop: &Workshop, data: &Path, out: &str, settings: &[&str]) -> (PathBuf, String) {

@@ -42,7 +42,7 @@ fn main() -> Result<()> {
     let taken = thread::scope(|scope| -> Result<Duration> {
         let mut feed = ThreadFeed::new(scope, &data, &task, 0, threads);
         for epoch in 0.. {
-            let plans = training_plans(&samples, BATCH, 0, epoch);
+            let plans = training_plans(&samples, BATCH, None, 0, epoch);
             let count = plans.len();
             feed.start(plans);
             for _ in 0..count {

@@ -129,6 +129,10 @@ pub(crate) struct Ingest {
     /// `parent` (the folder), `prefix` (up to the first `_`), or a regular expression on the path.
     #[arg(long, default_value = "auto")]
     pub(crate) group_by: String,
+    /// What is of one kind, benign or malignant for example, so that every fold gets its share: `parent` (the folder),
+    /// `prefix` or a regular expression on the path. Without it, the classes of the masks.
+    #[arg(long)]
+    pub(crate) stratum_by: Option<String>,
     /// Share of the groups to hold out in `splits.json`, which is written once.
     #[arg(long, default_value_t = 0.2, value_parser = share)]
     pub(crate) val_share: f64,

@@ -11,7 +11,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use serde::Serialize;
-use sonoseg_core::data::loader::{BatchPlan, HostBatch};
+use sonoseg_core::data::loader::{BatchPlan, Drawn, HostBatch};
 use sonoseg_core::formats::encode::encode_png_grey;
 use sonoseg_core::predict::{MaeHeader, ModelHeader};
 use sonoseg_core::recipe::TaskName;
@@ -100,8 +100,8 @@ fn learn<T: Task, H: Serialize>(
 /// What the network makes of some held-out samples, for tasks that have a picture of it.
 fn write_picture<T: Task>(task: &T, done: &Progress<T::Model>, setup: &Setup, device: &Device) -> Result<()> {
     let apart = setup.hold.len().div_ceil(PICTURED);
-    let samples = setup.hold.iter().step_by(apart).copied().collect();
-    let plan = BatchPlan { epoch: 0, samples, augmented: false };
+    let samples = setup.hold.iter().step_by(apart).copied();
+    let plan: BatchPlan = samples.map(|sample| Drawn { sample, changes: None }).collect();
     let seed = setup.recipe.seed;
     let batch = HostBatch::make(&setup.data, &plan, seed, &|sample, rng| task.views(sample, rng))?;
     if let Some(picture) = pollster::block_on(picture(task, done, &batch, seed, device))? {

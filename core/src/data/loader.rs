@@ -26,39 +26,39 @@ impl View {
     }
 }
 
-/// Which samples make a batch, and whether they are changed at random.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BatchPlan {
-    /// Keys the random changes, together with the sample's number.
-    pub epoch: u64,
-    /// Sample numbers in the source.
-    pub samples: Vec<usize>,
-    /// Random changes (training) or none (measuring).
-    pub augmented: bool,
+/// A sample, and what keys its random changes; none = the sample as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// Number in the source.
+    pub sample: usize,
+    /// Together with the sample's number the key of all that is drawn for it.
+    pub changes: Option<u64>,
 }
+
+/// What makes a batch.
+pub type BatchPlan = Vec<Drawn>;
 
 /// The training batches of an epoch in random order; the last incomplete batch is dropped.
-pub fn training_plans(samples: &[usize], batch: usize, seed: u64, epoch: u64) -> Vec<BatchPlan> {
-    let order = Rng::stream(seed, "order", [epoch, 0]).permutation(samples.len());
-    order
-        .chunks_exact(batch.min(samples.len()).max(1))
-        .map(|chunk| BatchPlan { epoch, samples: chunk.iter().map(|&i| samples[i]).collect(), augmented: true })
-        .collect()
-}
-
-/// The training batches of an epoch of about `total` samples: as many passes over the data as that takes, each in an order
-/// and with random changes of its own. Without a total, one pass.
-pub fn epoch_plans(samples: &[usize], batch: usize, total: Option<usize>, seed: u64, epoch: u64) -> Vec<BatchPlan> {
-    let pass = |number: u64| training_plans(samples, batch, seed, number);
-    let Some(total) = total else { return pass(epoch) };
-    let batches = (total / batch).max(1);
-    let passes = batches.div_ceil(pass(0).len().max(1)) as u64;
-    (0..passes).flat_map(|number| pass(epoch * passes + number)).take(batches).collect()
+///
+/// Without a total, every sample once, with changes that no other epoch has. With one, the same `total` in every epoch: the
+/// samples as they are, then changed ones until there are enough (paper 002 augments its images to a given total, once).
+pub fn training_plans(samples: &[usize], batch: usize, total: Option<usize>, seed: u64, epoch: u64) -> Vec<BatchPlan> {
+    let drawn: Vec<Drawn> = match total {
+        None => samples.iter().map(|&sample| Drawn { sample, changes: Some(epoch) }).collect(),
+        Some(total) => {
+            let pass =
+                |number: u64| samples.iter().map(move |&sample| Drawn { sample, changes: number.checked_sub(1) });
+            (0..).flat_map(pass).take(if samples.is_empty() { 0 } else { total }).collect()
+        }
+    };
+    let order = Rng::stream(seed, "order", [epoch, 0]).permutation(drawn.len());
+    let chunks = order.chunks_exact(batch.min(drawn.len()).max(1));
+    chunks.map(|chunk| chunk.iter().map(|&index| drawn[index]).collect()).collect()
 }
 
 /// All samples in order, unchanged.
 pub fn measuring_plans(samples: &[usize], batch: usize) -> Vec<BatchPlan> {
-    let plan = |chunk: &[usize]| BatchPlan { epoch: 0, samples: chunk.to_vec(), augmented: false };
+    let plan = |chunk: &[usize]| chunk.iter().map(|&sample| Drawn { sample, changes: None }).collect();
     samples.chunks(batch.max(1)).map(plan).collect()
 }
 
@@ -83,12 +83,11 @@ pub struct Batch {
 
 impl HostBatch {
     /// Read the samples of a plan and make their views. The same plan always gives the same batch.
-    pub fn make(source: &dyn Source, plan: &BatchPlan, seed: u64, views: &MakeViews<'_>) -> Result<Self, DataError> {
-        let mut all = Vec::with_capacity(plan.samples.len());
-        for &index in &plan.samples {
-            let sample = source.load(index)?;
-            let mut rng = Rng::stream(seed, "augment", [plan.epoch, index as u64]);
-            all.extend(views(&sample, plan.augmented.then_some(&mut rng))?);
+    pub fn make(source: &dyn Source, plan: &[Drawn], seed: u64, views: &MakeViews<'_>) -> Result<Self, DataError> {
+        let mut all = Vec::with_capacity(plan.len());
+        for &Drawn { sample, changes } in plan {
+            let mut rng = changes.map(|key| Rng::stream(seed, "augment", [key, sample as u64]));
+            all.extend(views(&source.load(sample)?, rng.as_mut())?);
         }
         Ok(Self { views: all })
     }
@@ -107,23 +106,32 @@ impl HostBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
-    fn training_plans_cover_an_epoch_in_another_order_each_time() {
+    fn an_epoch_covers_the_samples_in_another_order_each_time() {
         let samples: Vec<usize> = (100..123).collect();
-        let plans = training_plans(&samples, 5, 1, 0);
-        assert_eq!(plans.len(), 4);
-        let mut seen: Vec<usize> = plans.iter().flat_map(|p| p.samples.clone()).collect();
-        seen.sort_unstable();
-        seen.dedup();
+        let plans = |epoch| training_plans(&samples, 5, None, 1, epoch);
+        assert_eq!(plans(0).len(), 4);
+        let seen: BTreeSet<usize> = plans(0).concat().iter().map(|drawn| drawn.sample).collect();
         assert_eq!(seen.len(), 20);
-        assert_ne!(plans, training_plans(&samples, 5, 1, 1));
-        assert_eq!(plans, training_plans(&samples, 5, 1, 0));
-        // 4 batches of a pass, and 6 in an epoch of 33 samples: the second pass changes its samples anew.
-        let long = epoch_plans(&samples, 5, Some(33), 1, 2);
-        assert_eq!((long.len(), long[3].epoch, long[4].epoch), (6, 4, 5));
-        assert_eq!(epoch_plans(&samples, 5, Some(33), 1, 3)[0].epoch, 6, "no pass occurs twice");
-        assert_eq!(epoch_plans(&samples, 5, None, 1, 2), training_plans(&samples, 5, 1, 2));
-        assert_eq!(measuring_plans(&samples, 10).iter().map(|p| p.samples.len()).collect::<Vec<_>>(), [10, 10, 3]);
+        assert_ne!(plans(0), plans(1));
+        assert_eq!(plans(0), plans(0));
+        assert!(plans(3).concat().iter().all(|drawn| drawn.changes == Some(3)), "no epoch changes them as another");
+        assert_eq!(measuring_plans(&samples, 10).iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 3]);
+    }
+
+    #[test]
+    fn a_total_is_the_samples_as_they_are_and_the_same_changed_ones_in_every_epoch() {
+        let samples = [7, 8, 9];
+        let lengths = |batch| training_plans(&samples, batch, Some(8), 1, 0).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!((lengths(3), lengths(20)), (vec![3, 3], vec![8]));
+        let all = |number| training_plans(&samples, 2, Some(8), 1, number).concat();
+        let set = |number| all(number).iter().map(|drawn| (drawn.sample, drawn.changes)).collect::<BTreeSet<_>>();
+        let whole = samples.map(|sample| [None, Some(0), Some(1)].map(|changes| (sample, changes))).concat();
+        let whole: BTreeSet<_> = whole.into_iter().filter(|drawn| *drawn != (9, Some(1))).collect();
+        assert_eq!((set(0), set(1)), (whole.clone(), whole));
+        assert_ne!(all(0), all(1));
+        assert!(training_plans(&[], 2, Some(8), 1, 0).is_empty());
     }
 }

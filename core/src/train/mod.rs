@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::DataError;
 use crate::data::image::Image;
-use crate::data::loader::{BatchPlan, HostBatch, epoch_plans, measuring_plans};
+use crate::data::loader::{BatchPlan, HostBatch, measuring_plans, training_plans};
 use crate::rng::{Rng, splitmix64};
 use crate::tasks::{Scores, Task};
 
@@ -36,8 +36,9 @@ pub struct TrainConfig {
     pub accumulate: usize,
     /// Epochs without a better validation loss before stopping; 0 = never stop for that.
     pub patience: u64,
-    /// Samples of an epoch, where that is to be more than there are: the data are gone through again, changed anew, until
-    /// there are about so many (paper 002 augments to a given total); none = every sample once.
+    /// Samples of an epoch, where that is to be more than there are: the samples as they are, then changed ones until there
+    /// are so many, the same in every epoch (paper 002 augments to a given total, once); none = every sample once, changed
+    /// anew in every epoch.
     pub samples_per_epoch: Option<usize>,
     /// Largest number of optimiser updates in an epoch; none = the whole epoch.
     pub updates_per_epoch: Option<usize>,
@@ -246,7 +247,7 @@ pub async fn train<T: Task>(
     let rule = |name: &str, axes| ParameterRule { trained: config.layers.trains(name), ..rules.of(name, axes) };
     progress.model = freeze(progress.model, rule);
     let accumulate = config.accumulate.max(1);
-    let plans = |epoch| epoch_plans(train, config.batch, config.samples_per_epoch, seed, epoch);
+    let plans = |epoch| training_plans(train, config.batch, config.samples_per_epoch, seed, epoch);
     let batches = plans(0).len();
     let portion = accumulate.min(batches);
     let steps = (batches / accumulate).max(1).min(config.updates_per_epoch.unwrap_or(usize::MAX));

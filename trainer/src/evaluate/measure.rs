@@ -128,12 +128,12 @@ impl Evaluation {
         sets.into_iter().map(|(name, frames)| (name, Figures::new(&frames, method))).collect()
     }
 
-    /// Write `metrics.json` and `per_frame.csv`.
+    /// Write `per_frame.csv`, and `metrics.json` last: a study takes it for the sign that a run is measured.
     pub(crate) fn write(&self, out: &Path) -> Result<()> {
         let (model, baseline) = (self.figures(Method::Model), self.figures(Method::Baseline));
         let metrics = json!({ "model": model, "baseline": baseline, "pixels": self.size });
-        files::write(&out.join("metrics.json"), serde_json::to_string_pretty(&metrics)?.as_bytes())?;
-        files::write(&out.join("per_frame.csv"), &self.per_frame()?)
+        files::write(&out.join("per_frame.csv"), &self.per_frame()?)?;
+        files::write(&out.join("metrics.json"), serde_json::to_string_pretty(&metrics)?.as_bytes())
     }
 
     fn per_frame(&self) -> Result<Vec<u8>> {

@@ -45,7 +45,7 @@ impl std::str::FromStr for GroupBy {
             pattern => Self::Pattern(Regex::new(pattern).map_err(|e| {
                 let lines = e.to_string();
                 let reason = lines.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                format!("--group-by takes auto, file, parent, prefix or a regular expression, and `{pattern}` is none: {reason}")
+                format!("{pattern} is neither auto, file, parent nor prefix, nor a regular expression: {reason}")
             })?),
         })
     }
@@ -79,7 +79,7 @@ impl GroupBy {
             Self::Prefix => named(stem.split(['_', '-', ' ']).next().unwrap_or(stem)),
             Self::Pattern(pattern) => match pattern.captures(below) {
                 Some(found) => named(found.get(1).map_or(&found[0], |group| group.as_str())),
-                None => Err(format!("is not matched by --group-by {pattern}")),
+                None => Err(format!("is not matched by {pattern}")),
             },
         }
     }
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(group(r"\d", "set/x7y8.png").unwrap().unwrap(), "7");
         assert_eq!(group("file", "set/pid2.png").unwrap(), None);
         assert!(group("x+", "set/a.png").unwrap_err().contains("x+"));
-        assert!("(".parse::<GroupBy>().unwrap_err().contains("none"));
+        assert!("(".parse::<GroupBy>().unwrap_err().contains("neither auto"));
     }
 
     #[test]

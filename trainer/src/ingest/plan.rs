@@ -24,6 +24,8 @@ pub(super) struct Planned {
     pub(super) id: String,
     pub(super) group: String,
     rule: Rule,
+    /// Its kind, where the person said how kinds are told.
+    pub(super) stratum: Option<String>,
     pub(super) content: Content,
 }
 
@@ -36,6 +38,23 @@ pub(super) enum Content {
         stills: Vec<Still>,
         in_a_row: bool,
     },
+}
+
+impl Content {
+    /// What `rule` calls it, by its first file.
+    fn named_by(&self, rule: &GroupBy) -> Result<Option<String>> {
+        let (stem, folders, below) = match self {
+            Self::Clip(clip) => (clip.file.stem(), clip.file.folders.clone(), clip.file.below()),
+            Self::Stills { stills, .. } => {
+                let first = &stills[0];
+                (first.stem.clone(), first.folders().cloned().collect(), first.file.below())
+            }
+        };
+        match rule.group(&stem, &folders, &below) {
+            Ok(name) => Ok(name.map(|(name, _)| name)),
+            Err(reason) => Err(Usage(format!("--stratum-by: {below} {reason}")).into()),
+        }
+    }
 }
 
 /// All that will be done.
@@ -52,7 +71,9 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn make(verb: &Ingest) -> Result<Self> {
-        let by: GroupBy = verb.group_by.parse().map_err(Usage)?;
+        let rule = |option: &str, text: &str| text.parse::<GroupBy>().map_err(|e| Usage(format!("{option}: {e}")));
+        let by = rule("--group-by", &verb.group_by)?;
+        let kinds = verb.stratum_by.as_ref().map(|text| rule("--stratum-by", text)).transpose()?;
         let found = Sources::find(&verb.sources, &verb.out)?;
         let mut plan = Self {
             tables: found.tables,
@@ -73,6 +94,11 @@ impl Plan {
         let mut drafts = plan.clips(&by, found.clips);
         drafts.extend(plan.stills(&by, pairs.stills)?);
         plan.procedures = named(drafts);
+        if let Some(kinds) = kinds {
+            for planned in &mut plan.procedures {
+                planned.stratum = planned.content.named_by(&kinds)?;
+            }
+        }
         Ok(plan)
     }
 
@@ -310,7 +336,7 @@ fn named(drafts: Vec<Draft>) -> Vec<Planned> {
             Group::Itself(rule) => (id.clone(), rule),
             Group::Of(first) => (by_key.get(&first).unwrap_or(&id).clone(), Rule::Own),
         };
-        Planned { id, group, rule, content: draft.content }
+        Planned { id, group, rule, stratum: None, content: draft.content }
     };
     let mut planned: Vec<Planned> = drafts.into_iter().zip(ids).map(plan).collect();
     planned.sort_by_cached_key(|planned| natural(&planned.id));

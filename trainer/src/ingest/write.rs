@@ -212,6 +212,7 @@ impl<'a> Making<'a> {
             spacing: self.spacing.flatten(),
             origin: Some(format!("sonoseg ingest: {}", source(planned))),
             group: (planned.group != planned.id).then(|| planned.group.clone()),
+            stratum: planned.stratum.clone(),
             stills: matches!(planned.content, Content::Stills { in_a_row: false, .. }),
             classes: self.classes.filter(|_| self.masked > 0).map(|map| map.names.clone()).unwrap_or_default(),
             ingest: Some(how.clone()),
@@ -333,6 +334,9 @@ fn signature(verb: &Ingest, planned: &Planned, classes: Option<&ClassMap>, label
     let objects = verb.one_class.then_some(&verb.background);
     let settings = (verb.tolerance, verb.fps, verb.unlisted, verb.fill, objects, names, &planned.group);
     hash.update(format!("{settings:?}{labels:?}"));
+    if let Some(stratum) = &planned.stratum {
+        hash.update(stratum);
+    }
     Ok(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -31,9 +31,10 @@ pub(crate) struct Folds {
     /// Rows whose answers are shown, in this order, behind those of the network that they start from.
     #[serde(default)]
     answers: Vec<String>,
-    /// What the paper measured, by row: Dice, pixel error in percent and adjusted Rand index, each with its spread.
+    /// What the paper measured, by scale and row: Dice, pixel error in percent and adjusted Rand index, each with its
+    /// spread, `nan` where it gives none.
     #[serde(default)]
-    published: BTreeMap<String, [f64; 6]>,
+    published: BTreeMap<String, BTreeMap<String, [f64; 6]>>,
 }
 
 /// A row: the runs that differ in their fold only.
@@ -71,7 +72,7 @@ pub(super) fn blocks(folds: &Folds, done: &[Done<'_>], planned: &[Planned], plac
          which it does not say which one it is."
             .into(),
     ));
-    let table = table(folds, &rows);
+    let table = table(folds.published.get(place.scale), &rows);
     files::write(&place.out.join("table.csv"), &super::report::csv(&table)?)?;
     blocks.push(Block::Table(table));
     if let Some(svg) = figure(&rows)? {
@@ -107,7 +108,7 @@ fn rows<'a>(folds: &Folds, done: &'a [Done<'a>]) -> Vec<Row<'a>> {
     rows
 }
 
-fn table(folds: &Folds, rows: &[Row<'_>]) -> Table {
+fn table(published: Option<&BTreeMap<String, [f64; 6]>>, rows: &[Row<'_>]) -> Table {
     let columns = [
         "layers that learn",
         "folds",
@@ -142,9 +143,10 @@ fn table(folds: &Folds, rows: &[Row<'_>]) -> Table {
     for row in rows {
         let mut cells = figures(row.name, row.runs.len(), row.figures(|run| &run.frames));
         cells.push(duration(row.runs.values().map(|run| run.history.seconds).sum()));
-        if let Some(published) = folds.published.get(row.name) {
-            let pairs = published.chunks_exact(2);
-            cells.extend(pairs.map(|pair| format!("{} ± {}", number(pair[0], 2), number(pair[1], 2))));
+        if let Some(published) = published.and_then(|rows| rows.get(row.name)) {
+            let spread =
+                |spread: f64| if spread.is_nan() { String::new() } else { format!(" ± {}", number(spread, 2)) };
+            cells.extend(published.chunks_exact(2).map(|pair| number(pair[0], 2) + &spread(pair[1])));
         }
         cells.resize(columns.len(), String::new());
         table.rows.push(cells);
@@ -219,12 +221,14 @@ fn verdict(rows: &[Row<'_>]) -> String {
         number(mean, 3),
         number(sem, 3)
     );
-    let verdict = if mean.abs() <= 2.0 * sem || mean.abs().is_nan() || sem.is_nan() {
+    let verdict = if sem.is_nan() {
+        "These are too few folds to tell."
+    } else if mean.abs() <= 2.0 * sem {
         "Less than two standard errors: no direction is better here."
     } else if mean > 0.0 {
-        "Here as in the paper, shallow first is better."
+        "Shallow first is better here."
     } else {
-        "Unlike in the paper, deep first is better here."
+        "Deep first is better here."
     };
     format!("{figures} {verdict}")
 }
@@ -241,21 +245,28 @@ fn answers(
     let Some(first) = chosen.first() else { return Ok(None) };
     let start = first.runs.values().next().and_then(|run| run.planned.run.init.as_ref());
     let start = start.and_then(|name| planned.iter().find(|run| run.run.name == *name));
+    let names = start.map(|run| run.run.label.clone()).into_iter();
+    let names: Vec<String> = names.chain(chosen.iter().map(|row| row.name.to_owned())).collect();
     let device = Device::flex();
     let mut tiles: Vec<Tile> = Vec::new();
     for (fold, run) in &first.runs {
         let Some(id) = run.frames.keys().next() else { continue };
-        let models = chosen.iter().filter_map(|row| row.runs.get(fold)).map(|run| run.planned.model());
-        for model in start.map(Planned::model).into_iter().chain(models) {
+        // A row of pictures is whole or is not there: what stands in a column is told once.
+        let Some(runs) = chosen.iter().map(|row| row.runs.get(fold)).collect::<Option<Vec<_>>>() else { continue };
+        let mut row = Vec::new();
+        for model in start.map(Planned::model).into_iter().chain(runs.iter().map(|run| run.planned.model())) {
             let predictor = files::load_model(&model, &device)?;
             let data = Folder::for_recipe(Path::new(place.data), &predictor.header().recipe)?;
-            if let Some(index) = (0..data.len()).find(|&index| data.id(index) == *id) {
-                tiles.push(draw_sample(index, &predictor, &data, ONE_OF_MANY)?);
-            }
+            let Some(index) = (0..data.len()).find(|&index| data.id(index) == *id) else { break };
+            row.push(draw_sample(index, &predictor, &data, ONE_OF_MANY)?);
+        }
+        if row.len() == names.len() {
+            tiles.extend(row);
         }
     }
-    let names = start.map(|run| run.run.label.clone()).into_iter();
-    let names: Vec<String> = names.chain(chosen.iter().map(|row| row.name.to_owned())).collect();
+    if tiles.is_empty() {
+        return Ok(None);
+    }
     let text = format!(
         "The first held-out image of every fold. Columns from the left: {}. Outlined: the truth; tinted: the answer.",
         names.join(", ")

@@ -129,7 +129,8 @@ pub(crate) struct Planned {
     pub(crate) folder: PathBuf,
     /// Runs of an earlier stage must be done before this one starts.
     pub(crate) stage: usize,
-    /// Arguments of `sonoseg`, to be executed one after the other; each does nothing where it is done already.
+    /// Arguments of `sonoseg`, to be executed one after the other. Training does nothing where it is done already; an
+    /// evaluation measures again, and a study leaves it out where it is done.
     pub(crate) commands: Vec<Vec<String>>,
 }
 
