@@ -6,6 +6,7 @@ use anyhow::Result;
 use sonoseg_core::checkpoint::CheckpointError;
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::image::Image;
+use sonoseg_core::data::prepare::Preparation;
 use sonoseg_core::formats;
 use sonoseg_core::formats::encode::encode_png_grey;
 use sonoseg_core::inspect::filters::{AscentConfig, FilterError, feature_maps, maximise};
@@ -32,11 +33,9 @@ pub(crate) fn run(verb: &Inspect) -> Result<()> {
         let reason = "holds no U-Net, and only the layers of a U-Net have filters to look at".into();
         return Err(CheckpointError::Foreign { name, reason }.into());
     };
-    let config = AscentConfig {
-        size: verb.size.unwrap_or(predictor.header().preparation.size),
-        steps: verb.steps,
-        ..AscentConfig::default()
-    };
+    let own = &predictor.header().preparation;
+    let preparation = Preparation { size: verb.size.unwrap_or(own.size), ..own.clone() };
+    let config = AscentConfig { preparation, steps: verb.steps, ..AscentConfig::default() };
     let asked = |error: FilterError| match error {
         FilterError::Layer(reason) => anyhow::Error::from(Usage(reason)),
         error @ FilterError::Device(_) => error.into(),
@@ -50,8 +49,14 @@ pub(crate) fn run(verb: &Inspect) -> Result<()> {
     }
     progress.finish_and_clear();
     let path = verb.out.join(format!("activation-{}.png", verb.layer));
-    write_grid(&path, &images)?;
+    let dead: Vec<String> = all.iter().filter(|&&filter| images[filter].is_none()).map(usize::to_string).collect();
+    let size = config.preparation.size;
+    let blank = || Image::grey(size, size, vec![0.5; size * size]);
+    write_grid(&path, &images.into_iter().map(|image| image.unwrap_or_else(blank)).collect::<Vec<_>>())?;
     say(format!("{}: the images that filters 0 to {} answer most to", path.display(), verb.filters - 1));
+    if !dead.is_empty() {
+        say(format!("grey: filters that answer nothing to all that was tried: {}", dead.join(", ")));
+    }
 
     if let Some(file) = &verb.image {
         let name = files::absolute(file);

@@ -61,14 +61,18 @@ impl Split {
         Ok(split)
     }
 
-    /// The split is refused when a group lies on both sides.
+    /// The split is refused when a group lies on both sides, or a side is empty.
     pub fn check(&self) -> Result<(), DataError> {
-        match self.train.intersection(&self.val).next() {
-            Some(group) => Err(DataError::Inconsistent(format!(
-                "{group} is in both train and val: a split must keep every procedure on one side"
-            ))),
-            None => Ok(()),
+        let refused = |message: String| Err(DataError::Inconsistent(message));
+        if let Some(group) = self.train.intersection(&self.val).next() {
+            return refused(format!("{group} is in both train and val: a split must keep every procedure on one side"));
         }
+        for (side, groups) in [("train", &self.train), ("val", &self.val)] {
+            if groups.is_empty() {
+                return refused(format!("{side} of the split names no procedure: put at least one there"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -103,7 +107,9 @@ mod tests {
         assert_eq!((split.val.len(), split.train.len()), (3, 7));
         assert_eq!(split, Split::draw(&groups, 0.25, 3).unwrap());
         assert!(Split::draw(&groups.iter().take(1).cloned().collect(), 0.5, 3).is_err());
-        let leaky = Split { train: groups.clone(), val: groups };
+        let leaky = Split { train: groups.clone(), val: groups.clone() };
         assert!(leaky.check().unwrap_err().to_string().contains("both train and val"));
+        let all = Split { train: groups, val: BTreeSet::new() };
+        assert!(all.check().unwrap_err().to_string().contains("val of the split names no procedure"));
     }
 }

@@ -20,8 +20,7 @@ const VIDEO: &str = "This is a video. Open it in the app, which plays MP4, MOV a
      which reads it through ffmpeg. Other kinds: `ffmpeg -i FILE clip.mp4` first.";
 const VOLUME: &str = "Three-dimensional volumes are not read yet; volumes come with a later version. \
      Export the slices as PNG, or the clip as DICOM or MP4.";
-const OTHER: &str = "This is not a kind of file that is read. sonoseg reads PNG, JPEG, BMP, TIFF, GIF and DICOM, and videos in the \
-     app.";
+const OTHER: &str = "This is not a kind of file that is read. sonoseg reads PNG, JPEG, BMP, TIFF and GIF, DICOM, and MP4, MOV and WebM.";
 
 impl Kind {
     /// Why a file of this kind is not opened here.

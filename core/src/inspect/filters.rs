@@ -5,6 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::data::image::Image;
+use crate::data::prepare::Preparation;
 use crate::models::unet::Unet;
 use crate::rng::Rng;
 
@@ -14,8 +15,8 @@ const START: (f64, f64) = (0.5, 0.1);
 /// How images are sought.
 #[derive(Clone, Debug)]
 pub struct AscentConfig {
-    /// Height and width of the images.
-    pub size: usize,
+    /// How the network's images are prepared; they are sought at this size, in grey levels from 0 to 1.
+    pub preparation: Preparation,
     /// Steps of the ascent.
     pub steps: usize,
     /// Length of a step: the root mean square of its change, in grey levels from 0 to 1.
@@ -32,7 +33,8 @@ impl Default for AscentConfig {
     /// The paper says what is punished and not how much. The answers of a filter grow with its weights, so they are
     /// divided by their own size before the penalties are taken away.
     fn default() -> Self {
-        Self { size: 64, steps: 200, rate: 0.02, l2: 0.1, total_variation: 1.0, seed: 0 }
+        let preparation = Preparation { size: 64, mean: [0.0; 3], std: [1.0; 3] };
+        Self { preparation, steps: 200, rate: 0.02, l2: 0.1, total_variation: 1.0, seed: 0 }
     }
 }
 
@@ -63,18 +65,19 @@ fn answers(network: &Unet, layer: &str, images: Tensor<4>) -> Result<Tensor<4>, 
     found.ok_or_else(|| FilterError::Layer(format!("there is no layer {layer}; there are {}", names.join(", "))))
 }
 
-/// Images that make the given filters of `layer` answer most, one for each. `device` is the plain one of `network`.
+/// Images that make the given filters of `layer` answer most, one for each; none where a filter answers nothing to all that
+/// was tried, as dead ones do. `device` is the plain one of `network`.
 pub async fn maximise(
     network: &Unet,
     layer: &str,
     filters: &[usize],
     config: &AscentConfig,
     device: &Device,
-) -> Result<Vec<Image>, FilterError> {
+) -> Result<Vec<Option<Image>>, FilterError> {
     let learning = device.clone().autodiff();
     // Frozen, so that dropout is off and only the images have gradients.
     let network = network.clone().train().freeze();
-    let (count, size) = (filters.len(), config.size);
+    let (count, size) = (filters.len(), config.preparation.size);
     let [_, channels, _, _] = network.enc1.conva.weight.dims();
     let shape = [count, channels, size, size];
     let mut noise = Vec::with_capacity(count * channels * size * size);
@@ -84,23 +87,28 @@ pub async fn maximise(
         noise.extend((0..channels * size * size).map(|_| rng.uniform(grey - range, grey + range) as f32));
     }
     let mut images = Tensor::<4>::from_data(TensorData::new(noise, shape), device);
-    let mut chosen = None;
-    for _ in 0..config.steps {
-        let x = Tensor::from_inner(images.clone()).require_grad();
-        let answer = answers(&network, layer, x.clone())?;
+    let by_channel = |numbers: &[f64]| {
+        let numbers: Vec<f32> = numbers[..channels].iter().map(|&number| number as f32).collect();
+        Tensor::<4>::from_data(TensorData::new(numbers, [1, channels, 1, 1]), &learning)
+    };
+    let (centre, spread) = (by_channel(&config.preparation.mean), by_channel(&config.preparation.std));
+    // The mean answer of every filter to its own image.
+    let respond = |x: Tensor<4>| {
+        let answer = answers(&network, layer, (x - centre.clone()) / spread.clone())?;
         let [_, all, rows, columns] = answer.dims();
         if let Some(filter) = filters.iter().find(|&&filter| filter >= all) {
             return Err(FilterError::Layer(format!(
                 "{layer} has {all} filters, counted from 0, and no filter {filter}"
             )));
         }
-        let chosen = chosen.get_or_insert_with(|| {
-            let one = |&filter: &usize| (0..all).map(move |other| f32::from(u8::from(other == filter)));
-            let rows: Vec<f32> = filters.iter().flat_map(one).collect();
-            Tensor::<4>::from_data(TensorData::new(rows, [count, all, 1, 1]), &learning)
-        });
-        let own = (answer * chosen.clone()).sum_dim(1);
-        let mean: Tensor<4> = own.sum_dim(2).sum_dim(3) / (rows * columns) as f64;
+        let one = |&filter: &usize| (0..all).map(move |other| f32::from(u8::from(other == filter)));
+        let own: Vec<f32> = filters.iter().flat_map(one).collect();
+        let own = Tensor::<4>::from_data(TensorData::new(own, [count, all, 1, 1]), &learning);
+        Ok((answer * own).sum_dim(1).sum_dim(2).sum_dim(3) / (rows * columns) as f64)
+    };
+    for _ in 0..config.steps {
+        let x = Tensor::from_inner(images.clone()).require_grad();
+        let mean: Tensor<4> = respond(x.clone())?;
         let scale = mean.clone().detach().abs() + 1e-6;
         let distance = (x.clone() - START.0).square().mean_dim(1).mean_dim(2).mean_dim(3);
         let value = mean / scale - distance * config.l2 - variation(&x) * config.total_variation;
@@ -109,11 +117,17 @@ pub async fn maximise(
         let length = gradient.clone().square().mean_dim(1).mean_dim(2).mean_dim(3).sqrt() + 1e-12;
         images = (images + gradient / length * config.rate).clamp(0.0, 1.0);
     }
-    let data = images.into_data_async().await.map_err(|e| FilterError::Device(format!("{e:?}")))?;
-    let pixels: Vec<f32> = data.try_into_vec().map_err(|e| FilterError::Device(format!("{e:?}")))?;
+    let means = numbers(respond(Tensor::from_inner(images.clone()))?).await?;
+    let pixels = numbers(images).await?;
     // Several channels are frames of a clip; the first one is shown.
-    let images = pixels.chunks_exact(channels * size * size);
-    Ok(images.map(|pixels| stretched(size, size, &pixels[..size * size])).collect())
+    let images = pixels.chunks_exact(channels * size * size).zip(means);
+    Ok(images.map(|(pixels, mean)| (mean != 0.0).then(|| stretched(size, size, &pixels[..size * size]))).collect())
+}
+
+/// Read back.
+async fn numbers(tensor: Tensor<4>) -> Result<Vec<f32>, FilterError> {
+    let data = tensor.into_data_async().await.map_err(|e| FilterError::Device(format!("{e:?}")))?;
+    data.try_into_vec().map_err(|e| FilterError::Device(format!("{e:?}")))
 }
 
 /// Mean squared difference of neighbours.
@@ -137,9 +151,7 @@ fn variation(images: &Tensor<4>) -> Tensor<4> {
 pub async fn feature_maps(network: &Unet, layer: &str, input: Tensor<4>) -> Result<Vec<Image>, FilterError> {
     let answer = answers(network, layer, input)?;
     let [_, _, rows, columns] = answer.dims();
-    let data = answer.into_data_async().await.map_err(|e| FilterError::Device(format!("{e:?}")))?;
-    let numbers: Vec<f32> = data.try_into_vec().map_err(|e| FilterError::Device(format!("{e:?}")))?;
-    Ok(numbers.chunks_exact(rows * columns).map(|map| stretched(rows, columns, map)).collect())
+    Ok(numbers(answer).await?.chunks_exact(rows * columns).map(|map| stretched(rows, columns, map)).collect())
 }
 
 /// Numbers as a picture from black to white; grey where they are all alike.
@@ -161,8 +173,8 @@ mod tests {
         seeded(&UnetConfig { image_size: 16, base: 4, ..UnetConfig::default() }, &Device::flex())
     }
 
-    fn mean_answer(network: &Unet, layer: &str, filter: usize, image: &Image) -> f32 {
-        let x = Tensor::from_data(TensorData::new(image.pixels.clone(), [1, 1, 16, 16]), &Device::flex());
+    fn mean_answer(network: &Unet, layer: &str, filter: usize, input: Vec<f32>) -> f32 {
+        let x = Tensor::from_data(TensorData::new(input, [1, 1, 16, 16]), &Device::flex());
         let answer = answers(network, layer, x).unwrap().narrow(1, filter, 1).mean();
         answer.into_data().try_into_vec::<f32>().unwrap()[0]
     }
@@ -170,26 +182,45 @@ mod tests {
     #[test]
     fn a_filter_answers_more_to_its_image_than_to_noise() {
         let network = network();
-        let config = AscentConfig { size: 16, steps: 20, ..AscentConfig::default() };
-        for layer in ["enc1.conva", "enc2.convb", "dec9.convb"] {
-            let find = |steps| {
-                let config = AscentConfig { steps, ..config.clone() };
-                pollster::block_on(maximise(&network, layer, &[0, 3], &config, &Device::flex())).unwrap()
-            };
-            let (noise, found) = (find(0), find(config.steps));
-            assert_eq!(find(config.steps), found, "the seed decides");
-            for (index, filter) in [0, 3].into_iter().enumerate() {
-                let [before, after] =
-                    [&noise, &found].map(|images| mean_answer(&network, layer, filter, &images[index]));
-                // A filter that answers nothing anywhere has no gradient to climb.
-                assert!(after > before || (after == 0.0 && before == 0.0), "{layer} {filter}: {before} to {after}");
+        for (mean, std) in [(0.0, 1.0), (0.45, 0.2)] {
+            let preparation = Preparation { size: 16, mean: [mean; 3], std: [std; 3] };
+            let config = AscentConfig { preparation, steps: 20, ..AscentConfig::default() };
+            for layer in ["enc1.conva", "enc2.convb", "dec9.convb"] {
+                let find = |steps| {
+                    let config = AscentConfig { steps, ..config.clone() };
+                    pollster::block_on(maximise(&network, layer, &[0, 3], &config, &Device::flex())).unwrap()
+                };
+                let (noise, found) = (find(0), find(config.steps));
+                assert_eq!(find(config.steps), found, "the seed decides");
+                let mut alive = 0;
+                for (filter, images) in [0, 3].into_iter().zip(noise.iter().zip(&found)) {
+                    // A filter that answers nothing anywhere has no gradient to climb.
+                    let (Some(before), Some(after)) = images else { continue };
+                    let answer = |image: &Image| {
+                        let input = config.preparation.normalise(&[image.pixels.clone()], 1);
+                        mean_answer(&network, layer, filter, input)
+                    };
+                    assert!(answer(after) > answer(before), "{layer} {filter} at {mean}");
+                    alive += 1;
+                }
+                assert!(alive > 0, "{layer}");
             }
         }
     }
 
     #[test]
+    fn a_filter_that_answers_nothing_has_no_image() {
+        let mut network = network();
+        let layer = &mut network.enc1.conva;
+        layer.weight = layer.weight.clone().map(|weight| weight.zeros_like());
+        let config = AscentConfig { steps: 2, ..AscentConfig::default() };
+        let found = pollster::block_on(maximise(&network, "enc1.conva", &[0], &config, &Device::flex())).unwrap();
+        assert_eq!(found, [None]);
+    }
+
+    #[test]
     fn unknown_layers_and_filters_are_named() {
-        let (network, config) = (network(), AscentConfig { size: 16, ..AscentConfig::default() });
+        let (network, config) = (network(), AscentConfig { steps: 1, ..AscentConfig::default() });
         let fail = |layer: &str, filter| {
             let found = pollster::block_on(maximise(&network, layer, &[filter], &config, &Device::flex()));
             found.unwrap_err().to_string()

@@ -109,6 +109,20 @@ impl Folder {
         Ok(kinds.into_iter().map(|(group, kinds)| (group, joined(kinds))).collect())
     }
 
+    /// A split by group. Groups of which nothing is labelled do not measure anything: they are for learning, unless that is
+    /// true of all.
+    pub(crate) fn drawn(&self, val_share: f64, seed: u64) -> Result<Split, DataError> {
+        let groups = self.groups();
+        let labelled: BTreeSet<String> =
+            self.procedures.iter().filter(|one| one.any_labelled()).map(|one| one.group().to_owned()).collect();
+        if labelled.len() < 2 || labelled.len() == groups.len() {
+            return Split::draw(&groups, val_share, seed);
+        }
+        let mut split = Split::draw(&labelled, val_share, seed)?;
+        split.train.extend(groups.difference(&labelled).cloned());
+        Ok(split)
+    }
+
     /// The fold that a recipe asks for; else the split stored with the data, or one drawn by group.
     pub(crate) fn split(&self, recipe: &DataRecipe, seed: u64) -> Result<Split> {
         if recipe.folds > 0 {
@@ -116,11 +130,11 @@ impl Folder {
         }
         let path = self.root.join("splits.json");
         let groups = self.groups();
-        let split = if path.exists() {
+        let split: Split = if path.exists() {
             serde_json::from_str(&files::read_text(&path)?)
                 .map_err(|e| DataError::unreadable(files::absolute(&path), e))?
         } else {
-            Split::draw(&groups, recipe.val_share, seed)?
+            self.drawn(recipe.val_share, seed)?
         };
         split.check()?;
         if let Some(unknown) = split.train.union(&split.val).find(|name| !groups.contains(*name)) {

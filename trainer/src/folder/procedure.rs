@@ -131,6 +131,11 @@ impl ProcedureFolder {
         frames.iter().all(|frame| self.needle(frame).is_some() || frame.mask.is_some())
     }
 
+    /// Whether any frame has a mask or end points.
+    pub(super) fn any_labelled(&self) -> bool {
+        (0..self.frames.len()).any(|index| self.is_labelled(index, 1))
+    }
+
     /// End points are the better label of a needle, because the mask can be drawn from them after every change of the
     /// picture. Where a class of the masks is chosen, only masks count.
     fn needle(&self, frame: &Frame) -> Option<Target> {

@@ -128,7 +128,8 @@ fn tell(written: &Written) {
 /// Write `splits.json` once; later groups are told, because a split that changes would leak.
 fn split(verb: &Ingest) -> Result<()> {
     let path = verb.out.join("splits.json");
-    let groups = Folder::open(&verb.out, 1)?.groups();
+    let folder = Folder::open(&verb.out, 1)?;
+    let groups = folder.groups();
     if path.exists() {
         let split: Split = serde_json::from_str(&files::read_text(&path)?)
             .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
@@ -147,7 +148,7 @@ fn split(verb: &Ingest) -> Result<()> {
         say("no splits.json: all procedures are one group, and a split needs two");
         return Ok(());
     }
-    let split = Split::draw(&groups, verb.val_share, verb.seed)?;
+    let split = folder.drawn(verb.val_share, verb.seed)?;
     files::write(&path, serde_json::to_string_pretty(&split)?.as_bytes())?;
     say(format!("splits.json: {} groups to learn from, {} held out", split.train.len(), split.val.len()));
     Ok(())

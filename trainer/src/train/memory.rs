@@ -5,7 +5,7 @@
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
-use sonoseg_core::data::loader::{BatchPlan, HostBatch};
+use sonoseg_core::data::loader::{Drawn, HostBatch};
 use sonoseg_core::rng::Rng;
 use sonoseg_core::tasks::Task;
 use sonoseg_core::train::Progress;
@@ -28,7 +28,7 @@ pub(super) fn fit<T: Task>(
 ) -> Result<()> {
     let Some(before) = peak() else { return Ok(()) };
     let config = &setup.recipe.train;
-    let plan = BatchPlan { epoch: 0, samples: vec![setup.learn[0]], augmented: true };
+    let plan = [Drawn { sample: setup.learn[0], changes: Some(0) }];
     let one = HostBatch::make(&setup.data, &plan, setup.recipe.seed, &|sample, rng| task.views(sample, rng))?;
     let batch = one.to_device(&device.clone().autodiff());
     let mut rng = Rng::stream(setup.recipe.seed, "memory", [0, 0]);
@@ -47,7 +47,7 @@ pub(super) fn fit<T: Task>(
     if batch < config.batch {
         warn(format!(
             "an update with {} samples at once needs about {} MB, and {} MB are free: {batch} at once and {accumulate} \
-             times instead. The weights come out the same up to rounding",
+             times instead. The weights come out alike, not bit by bit the same",
             config.batch,
             (fixed + sample * config.batch as u64) >> 20,
             free >> 20

@@ -159,6 +159,14 @@ impl Setup {
             Some(split) => split,
             None => data.split(&recipe.data, recipe.seed)?,
         };
+        let (held, all) = (split.val.len(), data.groups().len());
+        let drawn = data.drawn(recipe.data.val_share, recipe.seed);
+        if !resumed && recipe.data.folds == 0 && drawn.is_ok_and(|drawn| drawn.val.len() != held) {
+            let share = recipe.data.val_share;
+            say(format!(
+                "data.val_share = {share} is not used: splits.json of the data holds out {held} of {all} groups"
+            ));
+        }
         let stride = recipe.data.stride;
         let samples = |groups: &BTreeSet<String>| match recipe.task {
             TaskName::Segment => data.labelled_samples(groups, stride),
