@@ -81,7 +81,7 @@ pub struct DataRecipe {
     pub stride: usize,
     /// The class of the masks that is to be found, by name or number, or `any`; such a network finds no needles. None =
     /// needles, or every class of the masks, or what the data choose.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "name_or_number")]
     pub class: Option<String>,
     /// Folds of a cross-validation by group, in place of `val_share` and of any split of the data; 0 = none.
     pub folds: usize,
@@ -90,6 +90,19 @@ pub struct DataRecipe {
     /// Learn from the held-out fold, too, as a paper does that splits what it has augmented already. The figures then
     /// say nothing about other patients.
     pub leaky_folds: bool,
+}
+
+fn name_or_number<'a, D: serde::Deserializer<'a>>(text: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Class {
+        Name(String),
+        Number(u8),
+    }
+    Ok(Some(match Class::deserialize(text)? {
+        Class::Name(name) => name,
+        Class::Number(number) => number.to_string(),
+    }))
 }
 
 impl DataRecipe {
@@ -159,9 +172,9 @@ pub struct Recipe {
 
 impl Recipe {
     /// Read a recipe. `settings` are `key=value` pairs (dotted keys, TOML values) that override the file.
-    pub fn parse(name: &str, text: &str, settings: &[String]) -> Result<Self, RecipeError> {
+    pub fn parse(name: &str, original: &str, settings: &[String]) -> Result<Self, RecipeError> {
         let invalid = |reason: String| RecipeError::Invalid { name: name.to_owned(), reason };
-        let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| invalid(e.to_string()))?;
+        let mut table: toml::Table = original.parse().map_err(|e: toml::de::Error| invalid(e.to_string()))?;
         for setting in settings {
             let (key, value) = setting
                 .split_once('=')
@@ -174,7 +187,9 @@ impl Recipe {
                 .map_err(|part| invalid(format!("--set {setting}: {part} is not a table")))?;
         }
         let text = toml::to_string(&table).map_err(|e| invalid(e.to_string()))?;
-        let recipe: Self = toml::from_str(&text).map_err(|e| invalid(explain(&e.to_string())))?;
+        let read = |text: &str| toml::from_str::<Self>(text).map_err(|e| invalid(explain(&e.to_string())));
+        // Where the file is wrong by itself, its own lines are named.
+        let recipe = read(&text).map_err(|error| read(original).err().unwrap_or(error))?;
         match recipe.problem() {
             Some(problem) => Err(invalid(problem)),
             None => Ok(recipe),
@@ -241,6 +256,11 @@ impl Recipe {
         if self.train.batch == 0 || self.train.epochs == 0 || self.data.stride == 0 {
             return Some("train.batch, train.epochs and data.stride must be at least 1".into());
         }
+        if self.train.steps == Some(0) || self.train.updates_per_epoch == Some(0) {
+            return Some(
+                "train.steps and train.updates_per_epoch must be at least 1: leave them out for no limit".into(),
+            );
+        }
         if self.train.samples_per_epoch.is_some_and(|total| total < self.train.batch) {
             return Some("train.samples_per_epoch must be at least train.batch".into());
         }
@@ -297,6 +317,7 @@ mod tests {
         let text = format!("{SHORT}[train]\nepoch = 3\n");
         let message = Recipe::parse("t.toml", &text, &[]).unwrap_err().to_string();
         assert!(message.contains("t.toml") && message.contains("did you mean `epochs`?"), "{message}");
+        assert!(message.contains("line 5"), "of the file: {message}");
         let message = Recipe::parse("t.toml", SHORT, &["network.heads=5".into()]).unwrap_err().to_string();
         assert!(message.contains("heads 5 does not divide width 128"), "{message}");
     }
@@ -321,6 +342,7 @@ mod tests {
             (UNET, "task=mae", "UNETR"),
             (UNET, "data.fold=1", "need data.folds"),
             (UNET, "data.folds=1", "at least 2"),
+            (UNET, "train.steps=0", "at least 1"),
             (SHORT, "network.dropout=0.5", "a unetr has no dropout"),
             (SHORT, "train.layers=deep-2", "those of a U-Net"),
             (SHORT, "network.width=1152921504606846976", "larger than 65536"),

@@ -12,3 +12,4 @@ mod resume;
 mod shop;
 mod study;
 mod tidy;
+mod twice;

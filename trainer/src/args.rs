@@ -13,7 +13,7 @@ use sonoseg_core::import::Layout;
 #[command(
     version,
     about,
-    after_help = "Exit codes: 0 done, 2 usage or recipe, 3 data, 4 out of memory, 5 training diverged, 130 quit by Ctrl-C."
+    after_help = "Exit codes: 0 done, 2 usage or recipe, 3 data, 4 out of memory, 5 training diverged, 130 stopped by Ctrl-C."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]

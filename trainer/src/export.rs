@@ -39,7 +39,7 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
 
 /// The kind of network, what its file says of it, and its tensors.
 fn open(run: &Path) -> Result<(String, Value, State)> {
-    let path = files::model_file(run);
+    let path = files::model_file(run)?;
     let name = files::absolute(&path);
     let bytes = files::read(&path)?;
     let architecture = checkpoint::architecture(&name, &bytes)?;

@@ -5,6 +5,12 @@ use sonoseg_core::data::DataError;
 use sonoseg_core::recipe::RecipeError;
 use sonoseg_core::train::TrainError;
 
+/// Exit code after Ctrl-C, as shells have it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Exit code when everything was done, and could not be told: standard output is a file on a full disk, for example.
+pub(crate) const UNSAID: u8 = 3;
+
 /// Some inputs could not be used; the rest was done.
 #[derive(Debug)]
 pub(crate) struct SomeFailed {
@@ -47,6 +53,34 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// Ctrl-C: what was done is kept, and what to do next is told already.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("stopped by Ctrl-C")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// A command of a study failed, and the study with it.
+#[derive(Debug)]
+pub(crate) struct RunFailed {
+    pub(crate) message: String,
+    /// Exit code of the command; none when it was killed.
+    pub(crate) code: Option<i32>,
+}
+
+impl std::fmt::Display for RunFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for RunFailed {}
+
 /// Not even one sample fits.
 #[derive(Debug)]
 pub(crate) struct OutOfMemory {
@@ -70,7 +104,7 @@ impl std::fmt::Display for OutOfMemory {
 
 impl std::error::Error for OutOfMemory {}
 
-/// 2 usage or recipe, 3 data, 4 memory, 5 diverged, 1 anything else.
+/// 2 usage or recipe, 3 data, 4 memory, 5 diverged, 130 interrupted, 1 anything else; of a study that of the run that failed.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if cause.is::<Usage>() || cause.is::<RecipeError>() {
@@ -82,6 +116,12 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
         }
         if cause.is::<OutOfMemory>() {
             return 4;
+        }
+        if cause.is::<Interrupted>() {
+            return INTERRUPTED;
+        }
+        if let Some(RunFailed { code, .. }) = cause.downcast_ref() {
+            return code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
         }
         match cause.downcast_ref::<TrainError>() {
             Some(TrainError::Diverged { .. }) => return 5,
@@ -109,5 +149,9 @@ mod tests {
         assert_eq!(exit_code(&TrainError::Diverged { epoch: 0, step: 0, loss: f64::NAN }.into()), 5);
         assert_eq!(exit_code(&TrainError::Device("out of memory".into()).into()), 4);
         assert_eq!(exit_code(&anyhow::anyhow!("something")), 1);
+        assert_eq!(exit_code(&Interrupted.into()), 130);
+        for (code, expected) in [(Some(5), 5), (None, 1)] {
+            assert_eq!(exit_code(&RunFailed { message: "run a failed".into(), code }.into()), expected);
+        }
     }
 }

@@ -14,6 +14,7 @@ mod folder;
 mod import;
 mod ingest;
 mod inspect;
+mod lock;
 mod overlay;
 mod predict;
 mod report;
@@ -46,9 +47,12 @@ fn main() -> ExitCode {
         Verb::Devices => device::list(),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) if terminal::all_said() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(failure::UNSAID),
         Err(error) => {
-            terminal::complain(&error);
+            if !error.is::<failure::Interrupted>() {
+                terminal::complain(&error);
+            }
             ExitCode::from(failure::exit_code(&error))
         }
     }

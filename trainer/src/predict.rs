@@ -1,9 +1,10 @@
 //! `sonoseg predict`: needles in images, DICOM files, videos and folders of them.
 
-use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::image::Image;
@@ -40,11 +41,7 @@ struct Row<'a> {
 pub(crate) fn run(verb: &Predict) -> Result<()> {
     let chosen = device::choose(verb.device)?;
     let predictor = files::load_model(&verb.model, &chosen.device)?;
-    let mut inputs = Vec::new();
-    for input in &verb.inputs {
-        collect(input, &mut inputs)?;
-    }
-    inputs.sort();
+    let inputs = inputs(&verb.inputs, &verb.out)?;
     let mut work = Work { predictor, out: &verb.out, every: verb.every, rows: csv::Writer::from_writer(Vec::new()) };
     let mut failures = Vec::new();
     let mut predicted = 0;
@@ -72,7 +69,12 @@ pub(crate) fn run(verb: &Predict) -> Result<()> {
         chosen.name,
         verb.out.display()
     ));
+    let failures_path = verb.out.join("failures.csv");
     if failures.is_empty() {
+        // Of an earlier command, about what can be read now.
+        if failures_path.exists() {
+            fs::remove_file(&failures_path).with_context(|| files::absolute(&failures_path))?;
+        }
         return Ok(());
     }
     let mut list = csv::Writer::from_writer(Vec::new());
@@ -80,13 +82,37 @@ pub(crate) fn run(verb: &Predict) -> Result<()> {
     for (label, reason) in &failures {
         list.write_record([label, reason])?;
     }
-    files::write(&verb.out.join("failures.csv"), &list.into_inner()?)?;
-    say(format!("what could not be read, and why: {}", verb.out.join("failures.csv").display()));
+    files::write(&failures_path, &list.into_inner()?)?;
+    say(format!("what could not be read, and why: {}", failures_path.display()));
     Err(SomeFailed { failed: failures.len(), total: inputs.len() }.into())
 }
 
-/// A file by its name, a folder by all files below it; each with the label that its results get.
-fn collect(input: &Path, found: &mut Vec<(PathBuf, String)>) -> Result<()> {
+/// All files with their labels, no two of them alike: results of one must not take the place of another's.
+fn inputs(given: &[PathBuf], out: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let mut found = Vec::new();
+    for input in given {
+        collect(input, out, &mut found)?;
+    }
+    found.sort();
+    found.dedup_by(|(a, _), (b, _)| a == b);
+    if found.is_empty() {
+        let given: Vec<String> = given.iter().map(|input| files::absolute(input)).collect();
+        return Err(DataError::unreadable(given.join(", "), "holds no files").into());
+    }
+    let mut often: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, label) in &found {
+        *often.entry(label.clone()).or_default() += 1;
+    }
+    for (path, label) in found.iter_mut().filter(|(_, label)| often[label] > 1) {
+        let whole = files::absolute(path);
+        let parts = Path::new(&whole).components().filter(|part| matches!(part, Component::Normal(_)));
+        *label = parts.collect::<PathBuf>().display().to_string();
+    }
+    Ok(found)
+}
+
+/// A file by its name, a folder by all files below it but the results; each with the label that its own results get.
+fn collect(input: &Path, out: &Path, found: &mut Vec<(PathBuf, String)>) -> Result<()> {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if !input.is_dir() {
         found.push((input.to_owned(), name(input)));
@@ -94,10 +120,12 @@ fn collect(input: &Path, found: &mut Vec<(PathBuf, String)>) -> Result<()> {
     }
     let mut folders = vec![input.to_owned()];
     while let Some(folder) = folders.pop() {
-        let entries = std::fs::read_dir(&folder).map_err(|e| DataError::unreadable(files::absolute(&folder), e))?;
+        let entries = fs::read_dir(&folder).map_err(|e| DataError::unreadable(files::absolute(&folder), e))?;
         for path in entries.flatten().map(|entry| entry.path()) {
             if path.is_dir() {
-                folders.push(path);
+                if files::absolute(&path) != files::absolute(out) {
+                    folders.push(path);
+                }
             } else if !name(&path).starts_with('.') {
                 let label = path.strip_prefix(input).unwrap_or(&path).display().to_string();
                 found.push((path, label));
@@ -119,7 +147,7 @@ impl Work<'_> {
     fn file(&mut self, path: &Path, label: &str) -> Result<u64> {
         if is_video(path) {
             // A missing file is to be called so, not a broken video.
-            std::fs::metadata(path).map_err(|e| DataError::unreadable(files::absolute(path), e))?;
+            fs::metadata(path).map_err(|e| DataError::unreadable(files::absolute(path), e))?;
             let mut video = Video::open(path)?;
             return self.frames(label, true, || video.next());
         }

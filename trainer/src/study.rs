@@ -5,14 +5,16 @@ mod plan;
 mod report;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::args::Study as Verb;
-use crate::failure::Usage;
+use crate::failure::{INTERRUPTED, RunFailed, Usage};
+use crate::files;
 use crate::terminal::say;
 use plan::{EVALUATION, Place, Planned, Study, shell};
 
@@ -54,18 +56,20 @@ pub(crate) fn run(verb: &Verb) -> Result<()> {
 /// Do the commands of a run. They know themselves what is done already.
 fn execute(run: &Planned) -> Result<()> {
     let program = std::env::current_exe().context("the program does not find itself")?;
+    let measures = run.folder.join(EVALUATION).join("metrics.json");
+    if measures.exists() && !run.finished() {
+        // Somebody measured what was not done yet.
+        fs::remove_file(&measures).with_context(|| files::absolute(&measures))?;
+    }
     for words in &run.commands {
-        let out = run.folder.join(EVALUATION).join("metrics.json");
-        if words[0] == "evaluate" && out.exists() {
+        if words[0] == "evaluate" && measures.exists() {
             continue;
         }
         let status = Command::new(&program).args(words).status().context("the program cannot be started again")?;
         if !status.success() {
-            bail!("run {} failed ({status}): {}; repeat the study to go on from there", run.run.name, shell(words));
-        }
-        // A run that Ctrl-C stopped ends well, too, but the study is to stop with it.
-        if words[0] == "train" && !run.folder.join("finished.json").exists() {
-            bail!("run {} was stopped; repeat the study to go on from there", run.run.name);
+            let how = if status.code() == Some(INTERRUPTED.into()) { "was stopped" } else { "failed" };
+            let message = format!("run {} {how}: {}; repeat the study to go on from there", run.run.name, shell(words));
+            return Err(RunFailed { message, code: status.code() }.into());
         }
     }
     Ok(())

@@ -2,15 +2,29 @@
 
 #![expect(clippy::print_stderr, reason = "this file is the terminal")]
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// Set when a line could not be written.
+static UNSAID: AtomicBool = AtomicBool::new(false);
+
 /// A line for people and for logs.
 pub(crate) fn say(line: impl std::fmt::Display) {
-    // A closed pipe (`sonoseg .. | head`) is nobody's error.
-    let _ = writeln!(std::io::stdout(), "{line}");
+    match writeln!(std::io::stdout(), "{line}") {
+        // A closed pipe (`sonoseg .. | head`) is nobody's error.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe && !UNSAID.swap(true, Ordering::Relaxed) => {
+            eprintln!("error: standard output cannot be written: {error}");
+        }
+        _ => {}
+    }
+}
+
+/// Whether all lines have been written.
+pub(crate) fn all_said() -> bool {
+    !UNSAID.load(Ordering::Relaxed)
 }
 
 /// An error with its causes, once.

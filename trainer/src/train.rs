@@ -19,6 +19,7 @@ use sonoseg_core::tasks::Task;
 use sonoseg_core::train::{Event, Progress, picture, train};
 
 use crate::args::Train;
+use crate::failure::Interrupted;
 use crate::feed::ThreadFeed;
 use crate::files;
 use crate::terminal::say;
@@ -88,6 +89,7 @@ fn learn<T: Task, H: Serialize>(
         Ending::Interrupted => {
             pollster::block_on(observer.save::<T>(&done))?;
             say(format!("stopped after update {}; go on with: sonoseg train --resume {run}", done.position.updates));
+            return Err(Interrupted.into());
         }
         Ending::Done { .. } if setup.recipe.task == TaskName::Mae => {
             say(format!("next: sonoseg train recipes/needle-sf-unetr.toml --data DATA --out RUN --init {run}"));

@@ -1,5 +1,6 @@
 //! Video through the ffmpeg program, as a stream of grey frames.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -40,11 +41,18 @@ pub(crate) struct Video {
 pub(crate) fn is_lossy(path: &Path) -> bool {
     let probed = Command::new("ffprobe")
         .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "stream=codec_name", "-of", "csv=p=0"])
-        .arg(path)
+        .arg(address(path))
         .stdin(Stdio::null())
         .output();
     let codec = probed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     !LOSSLESS.contains(&codec.trim().trim_end_matches(','))
+}
+
+/// The path as ffmpeg wants it: `10:30.mp4` would be a protocol.
+fn address(path: &Path) -> OsString {
+    let mut address = OsString::from("file:");
+    address.push(path);
+    address
 }
 
 impl Video {
@@ -61,7 +69,7 @@ impl Video {
         };
         let mut process = Command::new("ffmpeg")
             .args(["-nostdin", "-v", "error", "-i"])
-            .arg(path)
+            .arg(address(path))
             .args([
                 "-map",
                 "0:v:0",

@@ -47,9 +47,22 @@ impl LabelRow {
 /// One row as read: its line in the file, and the frame with its label or what is wrong with it.
 pub type ReadRow = (usize, Result<(usize, Option<Needle>), String>);
 
-/// Every row of a `labels.csv`, the wrong ones with their reason.
+/// Columns of a `labels.csv`, in small or capital letters.
+const COLUMNS: [&str; 5] = ["frame", "x1", "y1", "x2", "y2"];
+
+/// Every row of a `labels.csv`, the wrong ones with their reason. Without the columns there is one row, which says so: a
+/// column that is not there must not be taken for one that is blank.
 pub fn read_labels(bytes: &[u8]) -> Vec<ReadRow> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
+    let names: csv::StringRecord = match reader.headers() {
+        Ok(names) => names.iter().map(str::to_lowercase).collect(),
+        Err(error) => return vec![(1, Err(error.to_string()))],
+    };
+    if let Some(missing) = COLUMNS.iter().find(|column| !names.iter().any(|name| name == **column)) {
+        let columns = COLUMNS.join(",");
+        return vec![(1, Err(format!("there is no column {missing}: the first line must name {columns}")))];
+    }
+    reader.set_headers(names);
     let row = |row: Result<LabelRow, csv::Error>| -> Result<(usize, Option<Needle>), String> {
         let row = row.map_err(|e| e.to_string())?;
         Ok((row.frame, row.needle()?))
@@ -86,6 +99,11 @@ mod tests {
         let mut rows = read_labels(&bytes);
         assert_eq!(rows, [(2, Ok((0, Some(needle)))), (3, Ok((1, None)))]);
         rows = read_labels(b"frame,x1,y1,x2,y2\n0,,,,\n1,a,,,\n2,1,,,\n-3,,,,\n4,,,,\n");
+        assert_eq!(read_labels(b"\xef\xbb\xbfFrame, X1,Y1,X2,Y2\r\n0,1,2.5,3,4\r\n"), [(2, Ok((0, Some(needle))))]);
+        for other in [&b""[..], b"frame,entry_x,entry_y,tip_x,tip_y\n0,1,2,3,4\n", b"0,1,2,3,4\n1,1,2,3,4\n"] {
+            let read = read_labels(other);
+            assert!(matches!(read.as_slice(), [(1, Err(reason))] if reason.contains("there is no column")), "{read:?}");
+        }
         let lines: Vec<(usize, bool)> = rows.iter().map(|(line, row)| (*line, row.is_ok())).collect();
         assert_eq!(lines, [(2, true), (3, false), (4, false), (5, false), (6, true)]);
     }

@@ -167,7 +167,7 @@ impl ClassMap {
             if self.names.len() == MAX_CLASSES {
                 return Err(format!(
                     "The masks hold more than {MAX_CLASSES} different values, so that they are no masks. A mask has one \
-                     value per class and hard edges."
+                     value per class and hard edges. (`sonoseg ingest --one-class` takes all that they show as one object.)"
                 ));
             }
             self.classes.insert(value, self.names.len() as u8);

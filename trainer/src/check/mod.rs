@@ -58,9 +58,10 @@ pub(crate) fn run(verb: &Check) -> Result<()> {
 /// Problems between procedures.
 fn together(scanned: &[Scanned], problems: &mut Problems) {
     let masked = |one: &&Scanned| one.frames.iter().any(|frame| frame.classes.is_some());
-    let mut named = scanned.iter().filter(masked).filter(|one| !one.meta.classes.is_empty());
-    if let Some(first) = named.next() {
-        for other in named.filter(|other| other.meta.classes != first.meta.classes) {
+    let named = || scanned.iter().filter(masked).filter(|one| !one.meta.classes.is_empty());
+    // Sources that are added later add their classes behind those that are known.
+    if let Some(first) = named().max_by_key(|one| one.meta.classes.len()) {
+        for other in named().filter(|other| !first.meta.classes.starts_with(&other.meta.classes)) {
             let what = format!("its classes are {}, those of {} {}", list(other), first.id, list(first));
             let place = format!("{}/meta.json", other.id);
             problems.error("classes-differ", place, what, "a class has one number in the whole data set");

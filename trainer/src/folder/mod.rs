@@ -84,8 +84,9 @@ impl Folder {
             let root = files::absolute(&self.root);
             return Err(DataError::Inconsistent(format!("{root}: no mask has a class {wanted}; {names}")));
         }
+        let number = self.procedures.iter().find_map(|one| one.class_number(wanted));
         for procedure in &mut self.procedures {
-            procedure.choose_class(wanted)?;
+            procedure.choose_class(wanted, number)?;
         }
         Ok(self)
     }

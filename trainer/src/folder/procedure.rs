@@ -97,10 +97,18 @@ impl ProcedureFolder {
         self.meta.group.as_deref().unwrap_or(&self.id)
     }
 
-    /// From now on the given class of the masks, by name or number, is the foreground.
-    pub(super) fn choose_class(&mut self, wanted: &str) -> Result<(), DataError> {
+    /// The number of a class given by name or number, where the masks of the procedure may hold it.
+    pub(super) fn class_number(&self, wanted: &str) -> Option<u8> {
+        self.meta.class_number(wanted).filter(|_| self.frames.iter().any(|frame| frame.mask.is_some()))
+    }
+
+    /// From now on the given class of the masks, by name or number, is the foreground. `elsewhere`: its number in other
+    /// procedures of the data set, which may have come with more classes than this one.
+    pub(super) fn choose_class(&mut self, wanted: &str, elsewhere: Option<u8>) -> Result<(), DataError> {
         if self.frames.iter().any(|frame| frame.mask.is_some()) {
-            self.class = Some(self.class(wanted)?);
+            let names = self.meta.classes.len();
+            let absent = elsewhere.filter(|&number| names > 0 && usize::from(number) >= names).map(Class::Number);
+            self.class = Some(self.class(wanted).or_else(|error| absent.ok_or(error))?);
         }
         Ok(())
     }

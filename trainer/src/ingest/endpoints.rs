@@ -1,5 +1,6 @@
 //! Tables of needle ends in the frame numbers of the source: which of their rows belongs to which frame.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 use std::path::Path;
@@ -172,9 +173,15 @@ fn spread(
         };
         let placed = target.and_then(|target| {
             let (procedure, frame) = place(verb, target, &row, procedures)?;
-            match labels[procedure].insert(frame, row.needle) {
-                Some(other) if other != row.needle => Err("gives a frame a second, different label".into()),
-                _ => Ok(()),
+            match labels[procedure].entry(frame) {
+                Entry::Occupied(first) if *first.get() != row.needle => {
+                    Err("gives a frame a second, different label; the first one is kept".into())
+                }
+                Entry::Occupied(_) => Ok(()),
+                Entry::Vacant(place) => {
+                    place.insert(row.needle);
+                    Ok(())
+                }
             }
         });
         if let Err(reason) = placed {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sonoseg_core::data::DataError;
@@ -25,6 +25,7 @@ use crate::args::Ingest;
 use crate::failure::SomeFailed;
 use crate::files;
 use crate::folder::Folder;
+use crate::lock;
 use crate::terminal::{bar, say, warn};
 use plan::{Plan, count, say_some};
 use sources::Remark;
@@ -63,6 +64,13 @@ pub(crate) fn run(verb: &Ingest) -> Result<()> {
         return Ok(());
     }
 
+    let workplace = write::workplace(&verb.out);
+    let lock = lock::take(&workplace, false)?;
+    // What a program that was killed has left behind.
+    let left = workplace.join("procedures");
+    if left.exists() {
+        fs::remove_dir_all(&left).with_context(|| files::absolute(&left))?;
+    }
     let progress = bar(plan.procedures.len() as u64, "ingesting");
     let outcomes: Vec<Result<Option<Made>>> = plan
         .procedures
@@ -78,8 +86,9 @@ pub(crate) fn run(verb: &Ingest) -> Result<()> {
         })
         .collect();
     progress.finish_and_clear();
-    // Empty by now; it may not even exist.
-    let _ = fs::remove_dir(write::workplace(&verb.out));
+    drop(lock);
+    // Empty by now; what cannot be removed does no harm.
+    let _ = fs::remove_dir_all(workplace);
 
     let mut written: BTreeMap<String, Written> = log.procedures.drain(..).map(|one| (one.id.clone(), one)).collect();
     let (mut made, mut there) = (0, 0);

@@ -215,9 +215,10 @@ impl Plan {
     pub(super) fn tell(&self) {
         say_some("found", self.notes.iter().cloned());
         say_some("skipped", self.skipped.iter().map(|remark| format!("{}: {}", remark.path, remark.reason)));
-        let mut groups: BTreeMap<Vec<(String, u128)>, Vec<&Planned>> = BTreeMap::new();
+        let mut groups: BTreeMap<_, Vec<&Planned>> = BTreeMap::new();
         for planned in &self.procedures {
-            groups.entry(natural(&planned.group)).or_default().push(planned);
+            // In the order that people count in; `case_1` and `case_01` are two all the same.
+            groups.entry((natural(&planned.group), &planned.group)).or_default().push(planned);
         }
         say(format!(
             "{} in {}; a split never cuts a group",

@@ -61,10 +61,13 @@ pub(super) fn write(
     labels: &Labels,
 ) -> Result<Option<Made>> {
     let target = verb.out.join("procedures").join(&planned.id);
-    let signature = signature(verb, planned, classes, labels)?;
+    let names = classes.map_or(&[][..], |map| &map.names);
     if target.exists() {
-        let same = Meta::read(&target)?.ingest.is_some_and(|ingest| ingest.signature == signature);
-        if same {
+        let stored = Meta::read(&target)?;
+        // Sources that came later may have added classes behind those of this one.
+        let known = &names[..stored.classes.len().min(names.len())];
+        let signature = signature(verb, planned, known, labels)?;
+        if stored.ingest.is_some_and(|ingest| ingest.signature == signature) {
             return Ok(None);
         }
         let name = files::absolute(&target);
@@ -78,7 +81,7 @@ pub(super) fn write(
     while let Some(frame) = making.frames.next()? {
         making.frame(&frame)?;
     }
-    making.finish(signature).map(Some)
+    making.finish(signature(verb, planned, names, labels)?).map(Some)
 }
 
 /// A procedure in the making.
@@ -316,7 +319,7 @@ pub(super) fn source(planned: &Planned) -> String {
 }
 
 /// A hash of all that decides what a procedure becomes: names and sizes of its files, its labels, the settings.
-fn signature(verb: &Ingest, planned: &Planned, classes: Option<&ClassMap>, labels: &Labels) -> Result<String> {
+fn signature(verb: &Ingest, planned: &Planned, names: &[String], labels: &Labels) -> Result<String> {
     let paths: Vec<&PathBuf> = match &planned.content {
         Content::Clip(clip) => vec![&clip.file.path],
         Content::Stills { stills, .. } => {
@@ -330,7 +333,7 @@ fn signature(verb: &Ingest, planned: &Planned, classes: Option<&ClassMap>, label
     }
     let masks =
         matches!(&planned.content, Content::Stills { stills, .. } if stills.iter().any(|s| !s.masks.is_empty()));
-    let names = classes.filter(|_| masks).map(|map| &map.names);
+    let names = masks.then_some(names);
     let objects = verb.one_class.then_some(&verb.background);
     let settings = (verb.tolerance, verb.fps, verb.unlisted, verb.fill, objects, names, &planned.group);
     hash.update(format!("{settings:?}{labels:?}"));
@@ -340,9 +343,9 @@ fn signature(verb: &Ingest, planned: &Planned, classes: Option<&ClassMap>, label
     Ok(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Where unfinished procedures of this process lie: beside the data set's own, so that they can be moved there.
+/// Where unfinished procedures lie: beside the data set's own, so that they can be moved there. One program at a time.
 pub(super) fn workplace(out: &Path) -> PathBuf {
-    out.join(format!(".ingest-{}", std::process::id()))
+    out.join(".ingest")
 }
 
 /// A folder that is moved to its place when it is finished, and goes away when it is not.
@@ -352,7 +355,7 @@ struct Unfinished {
 
 impl Unfinished {
     fn new(out: &Path, id: &str) -> Result<Self> {
-        let path = workplace(out).join(id);
+        let path = workplace(out).join("procedures").join(id);
         for folder in ["frames", ""] {
             let folder = path.join(folder);
             fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", files::absolute(&folder)))?;

@@ -14,9 +14,6 @@ use super::origins::Origin;
 use crate::failure::Usage;
 use crate::files;
 
-/// Weights of a run, the best first.
-const WEIGHTS: [&str; 3] = ["best.safetensors", "best-loss.safetensors", "last.safetensors"];
-
 /// A run.
 pub(crate) struct RunFolder {
     pub(crate) path: PathBuf,
@@ -62,17 +59,13 @@ impl RunFolder {
 
     /// The best weights that the run has written so far.
     pub(crate) fn weights(&self) -> Result<PathBuf> {
-        let found = WEIGHTS.iter().map(|name| self.path.join(name)).find(|path| path.exists());
-        found.ok_or_else(|| {
-            let reason = "holds no weights yet: they are written at the end of the first epoch";
-            DataError::unreadable(files::absolute(&self.path), reason).into()
-        })
+        files::model_file(&self.path)
     }
 
     /// What other commands take for the best weights: the folder, or the file where the folder does not name one.
     pub(crate) fn model(&self) -> PathBuf {
         match self.weights() {
-            Ok(weights) if !weights.ends_with(WEIGHTS[0]) => weights,
+            Ok(weights) if !weights.ends_with(files::WEIGHTS[0]) => weights,
             _ => self.path.clone(),
         }
     }

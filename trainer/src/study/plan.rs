@@ -112,6 +112,11 @@ impl Run {
 }
 
 impl Planned {
+    /// Whether the training has come to its end.
+    pub(crate) fn finished(&self) -> bool {
+        self.folder.join("finished.json").exists()
+    }
+
     /// The model that is measured, and that other runs start from.
     pub(crate) fn model(&self) -> PathBuf {
         match self.run.weights {
@@ -218,8 +223,8 @@ impl Study {
     }
 }
 
-/// Folder of a run that its held-out measures lie in.
-pub(crate) const EVALUATION: &str = "evaluation";
+/// Folder of a run that the study's measures lie in: of the weights that it names, which `sonoseg report` may choose otherwise.
+pub(crate) const EVALUATION: &str = "measured";
 
 fn input(place: &Place<'_>, name: &str) -> Result<PathBuf, String> {
     place.inputs.get(name).cloned().ok_or_else(|| {

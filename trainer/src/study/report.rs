@@ -113,7 +113,7 @@ fn rows(done: &[Done<'_>], planned: &[Planned], place: &Place<'_>) -> Result<Vec
 }
 
 fn measured(run: &Planned) -> bool {
-    run.folder.join(EVALUATION).join("metrics.json").exists()
+    run.finished() && run.folder.join(EVALUATION).join("metrics.json").exists()
 }
 
 impl<'a> Done<'a> {

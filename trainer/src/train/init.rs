@@ -20,7 +20,7 @@ const ENCODER: &str = "encoder.";
 
 /// Fill `model` from a file: all of it where the file holds the same kind of network, else the encoder of a UNETR.
 pub(super) fn start_from<T: Task>(path: &Path, recipe: &Recipe, model: T::Model) -> Result<T::Model> {
-    let path = files::model_file(path);
+    let path = files::model_file(path)?;
     let name = files::absolute(&path);
     let bytes = files::read(&path)?;
     let architecture = checkpoint::architecture(&name, &bytes)?;

@@ -6,10 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
+use crate::failure::INTERRUPTED;
 use crate::terminal::warn;
-
-/// Exit code of a program that Ctrl-C ended, as shells have it.
-const INTERRUPTED: i32 = 130;
 
 /// Becomes true when the user wants to stop.
 pub(super) fn watch() -> Result<Arc<AtomicBool>> {
@@ -17,7 +15,7 @@ pub(super) fn watch() -> Result<Arc<AtomicBool>> {
     let seen = Arc::clone(&asked);
     ctrlc::set_handler(move || {
         if seen.swap(true, Ordering::Relaxed) {
-            exit(INTERRUPTED);
+            exit(INTERRUPTED.into());
         }
         warn("stopping after this update; press Ctrl-C again to quit at once");
     })

@@ -1,7 +1,7 @@
 //! What a run is made of before its first step: recipe, data, split, device; new, or read back from its folder.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -16,7 +16,8 @@ use crate::device::{self, Chosen};
 use crate::failure::Usage;
 use crate::files;
 use crate::folder::Folder;
-use crate::report::origins::origins;
+use crate::lock;
+use crate::report::origins::{Origin, origins};
 use crate::terminal::{say, warn};
 
 /// The file that a run is taken up again from.
@@ -24,6 +25,9 @@ pub(super) const RESUME: &str = "resume.safetensors";
 
 /// Written when a run has ended of its own accord.
 const FINISHED: &str = "finished.json";
+
+/// Settings that a run may be given anew when it goes on.
+const LIMITS: [&str; 3] = ["train.epochs", "train.steps", "train.patience"];
 
 /// A run that can begin.
 pub(super) struct Setup {
@@ -40,27 +44,6 @@ pub(super) struct Setup {
     _lock: File,
 }
 
-/// Keep a second program out of the run folder: two that write there would ruin the run. With `wait`, wait for the first.
-fn lock(folder: &Path, wait: bool) -> Result<File> {
-    let path = folder.join("lock");
-    fs::create_dir_all(folder).with_context(|| files::absolute(folder))?;
-    let file = File::create(&path).with_context(|| files::absolute(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) if wait => {
-            say(format!("another sonoseg is training in {}: waiting for it to end", folder.display()));
-            file.lock().with_context(|| files::absolute(&path))?;
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let message = format!("another sonoseg is training in {}: wait for it", files::absolute(folder));
-            Err(DataError::Inconsistent(message).into())
-        }
-        // A file system without locks has no way to tell.
-        Err(TryLockError::Error(_)) => Ok(file),
-    }
-}
-
 /// `environment.json`: where and on what the run was made.
 #[derive(Debug, Serialize, Deserialize)]
 struct Environment {
@@ -73,12 +56,20 @@ struct Environment {
     val_samples: usize,
 }
 
+impl Environment {
+    fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join("environment.json");
+        let text = files::read_text(&path)?;
+        Ok(serde_json::from_str(&text).map_err(|e| DataError::unreadable(files::absolute(&path), e))?)
+    }
+}
+
 impl Setup {
     /// A new run, or the one that `--resume` names.
     pub(super) fn of(verb: &Train) -> Result<Self> {
         // What another program does there decides whether this run begins, goes on or is finished.
         if let Some(folder) = verb.out.as_ref().filter(|folder| verb.or_continue && folder.exists()) {
-            drop(lock(folder, true)?);
+            drop(lock::take(folder, true)?);
         }
         match (&verb.resume, &verb.out) {
             (Some(folder), _) => Self::resume(verb, folder),
@@ -92,6 +83,21 @@ impl Setup {
                         files::absolute(folder)
                     );
                     return Err(DataError::Inconsistent(message).into());
+                }
+                let begun = Environment::read(folder)?;
+                let same = |a: Option<&Path>, b: Option<&Path>| a.map(files::absolute) == b.map(files::absolute);
+                for (what, now, then) in [
+                    ("--data", verb.data.as_deref(), Some(begun.data.as_path())),
+                    ("--init", verb.init.as_deref(), begun.init.as_deref()),
+                ] {
+                    if !same(now, then) {
+                        let then = then.map_or_else(|| "none".into(), files::absolute);
+                        let message = format!(
+                            "{} was begun with another {what} ({then}): choose another --out, or remove it",
+                            files::absolute(folder)
+                        );
+                        return Err(DataError::Inconsistent(message).into());
+                    }
                 }
                 Self::resume(verb, folder)
             }
@@ -108,7 +114,9 @@ impl Setup {
         let (Some(data_path), Some(folder)) = (&verb.data, &verb.out) else {
             return Err(Usage("a new run needs RECIPE, --data and --out".into()).into());
         };
-        if folder.exists() && !verb.or_continue {
+        // A run that failed before its first save has left nothing to go on with.
+        let failed_to_begin = folder.join("recipe.toml").exists() && !folder.join(RESUME).exists();
+        if folder.exists() && !verb.or_continue && !failed_to_begin {
             let message = format!(
                 "{} exists already: choose another --out, or go on with it by --resume {}",
                 files::absolute(folder),
@@ -128,10 +136,19 @@ impl Setup {
             return Err(DataError::Inconsistent(message).into());
         }
         let path = folder.join("recipe.toml");
-        let recipe = Recipe::parse(&files::absolute(&path), &files::read_text(&path)?, &verb.all_settings())?;
-        let path = folder.join("environment.json");
-        let environment: Environment = serde_json::from_str(&files::read_text(&path)?)
-            .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
+        let (name, text) = (files::absolute(&path), files::read_text(&path)?);
+        let (recipe, begun) = (Recipe::parse(&name, &text, &verb.all_settings())?, Recipe::parse(&name, &text, &[])?);
+        let mut limited = begun.clone();
+        limited.train.epochs = recipe.train.epochs;
+        limited.train.steps = recipe.train.steps;
+        limited.train.patience = recipe.train.patience;
+        if limited != recipe {
+            let message = "--resume goes on with the settings of the run, of which --epochs, --steps and --patience can be \
+                           changed: for others begin a new run with --init";
+            return Err(Usage(message.into()).into());
+        }
+        let longer = recipe != begun;
+        let environment = Environment::read(folder)?;
         let path = folder.join("splits.json");
         let split = serde_json::from_str(&files::read_text(&path)?)
             .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
@@ -149,7 +166,25 @@ impl Setup {
             );
             return Err(DataError::Inconsistent(message).into());
         }
+        if longer {
+            setup.write_limits()?;
+        }
         Ok(setup)
+    }
+
+    /// Note new limits of a run that goes on.
+    fn write_limits(&self) -> Result<()> {
+        let path = self.folder.join("origins.json");
+        let mut origins: BTreeMap<String, Origin> = serde_json::from_str(&files::read_text(&path)?)
+            .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
+        origins.extend(LIMITS.map(|key| (key.to_owned(), Origin::Setting)));
+        files::write(&path, serde_json::to_string_pretty(&origins)?.as_bytes())?;
+        files::write(&self.folder.join("recipe.toml"), self.recipe.to_toml().as_bytes())?;
+        let finished = self.folder.join(FINISHED);
+        if finished.exists() {
+            fs::remove_file(&finished).with_context(|| files::absolute(&finished))?;
+        }
+        Ok(())
     }
 
     fn open(verb: &Train, folder: &Path, recipe: Recipe, data_path: &Path, split: Option<Split>) -> Result<Self> {
@@ -189,7 +224,7 @@ impl Setup {
             hold,
             device: device::choose(verb.device)?,
             resumed,
-            _lock: lock(folder, false)?,
+            _lock: lock::take(folder, false)?,
         })
     }
 
@@ -205,7 +240,7 @@ impl Setup {
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             device: self.device.name.clone(),
             data: std::path::absolute(&self.data_path)?,
-            init: verb.init.clone(),
+            init: verb.init.as_deref().map(std::path::absolute).transpose()?,
             train_samples: self.learn.len(),
             val_samples: self.hold.len(),
         };
