@@ -101,7 +101,7 @@ fn folds_have_equal_shares_of_the_kinds_that_folders_name() {
         let folder = raw.join(if number < 4 { "benign" } else { "malignant" });
         fs::create_dir_all(&folder).unwrap();
         let noise = GrayImage::from_fn(32, 32, |x, y| {
-            Luma([(splitmix64(u64::from(number << 10 | x / 4 << 5 | y / 4)) & 255) as u8])
+            Luma([(splitmix64(u64::from((number << 10) + x / 4 * 32 + y / 4)) & 255) as u8])
         });
         noise.save(folder.join(format!("{number}.png"))).unwrap();
     }

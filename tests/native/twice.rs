@@ -12,7 +12,7 @@ use crate::shop::{Workshop, fails, succeeds, text};
 
 /// A picture of random patches with a bright square at its own place, and the mask of that square in `value`.
 fn picture(seed: u64, value: u8) -> [GrayImage; 2] {
-    let noise = |x: u32, y: u32| (splitmix64(seed << 20 | u64::from(x / 4 << 8 | y / 4)) % 100) as u8;
+    let noise = |x: u32, y: u32| (splitmix64((seed << 20) + u64::from(x / 4 * 256 + y / 4)) % 100) as u8;
     let inside = |x: u32, y: u32| (8 + seed as u32..16 + seed as u32).contains(&x) && (8..16).contains(&y);
     [
         GrayImage::from_fn(32, 32, |x, y| Luma([if inside(x, y) { 220 } else { noise(x, y) }])),
@@ -133,6 +133,24 @@ fn what_a_killed_ingest_has_left_does_not_come_into_the_data() {
     succeeds(&["ingest", text(&source), "--out", text(&out), "--group-by", "file"]);
     assert_eq!(names(&out.join("procedures/n0/frames")), BTreeSet::from(["000000.png".into()]));
     assert!(!out.join(".ingest").exists());
+}
+
+#[test]
+fn dicom_files_of_one_examination_are_one_group_and_nobody_is_named() {
+    let shop = Workshop::new();
+    let (data, out) = (shop.simulate("data", "24"), shop.path("out"));
+    fs::create_dir(shop.path("raw")).unwrap();
+    for (name, procedure) in [("a", "p0000"), ("b", "p0000"), ("c", "p0001")] {
+        fs::copy(data.join(format!("procedures/{procedure}/clip.dcm")), shop.path(&format!("raw/{name}.dcm"))).unwrap();
+    }
+    let said = succeeds(&["ingest", text(&shop.path("raw")), "--out", text(&out)]);
+    assert!(
+        said.contains("3 procedures in 2 groups") && said.contains("what the files say of their patient"),
+        "{said}"
+    );
+    let group = |name: &str| json(&out.join(format!("procedures/{name}/meta.json")))["group"].clone();
+    assert!(group("a") == group("b") && group("a") != group("c"));
+    assert!(group("a").as_str().unwrap().starts_with("patient-"));
 }
 
 #[test]

@@ -61,6 +61,16 @@ impl Dicom {
         self.format.is_lossy() || text(&self.elements.main, tags::LOSSY_IMAGE_COMPRESSION) == "01"
     }
 
+    pub(super) fn person(&self) -> Option<String> {
+        let id = text(&self.elements.main, tags::PATIENT_ID);
+        let small = id.to_lowercase();
+        // What programs write in place of a number that they have taken away.
+        let nobody = ["anon", "unknown", "none", "simulated"].iter().any(|word| small.starts_with(word))
+            || small.chars().all(|c| matches!(c, '0' | 'x' | ' '));
+        let id = if nobody { text(&self.elements.main, tags::STUDY_INSTANCE_UID) } else { id };
+        Some(id).filter(|id| !id.is_empty())
+    }
+
     pub(super) fn frame_times_us(&self) -> Option<Vec<u64>> {
         self.times_us.clone()
     }
@@ -282,6 +292,19 @@ mod tests {
                 assert!(open("no extension", bytes[132..].to_vec()).is_err());
             }
         }
+    }
+
+    #[test]
+    fn a_patient_or_else_an_examination_keeps_files_together() {
+        let person = |more: &[(Tag, Value)]| open("a.dcm", file(EXPLICIT, &ultrasound(), more)).unwrap().person();
+        let of = |id: &'static str| {
+            person(&[(tags::PATIENT_ID, Value::Text(id)), (tags::STUDY_INSTANCE_UID, Value::Text("1.2.3"))])
+        };
+        assert_eq!(of("A7 ").as_deref(), Some("A7"));
+        for nobody in ["", "Anonymous", "ANON-12", "0000", "xxx"] {
+            assert_eq!(of(nobody).as_deref(), Some("1.2.3"), "{nobody}");
+        }
+        assert_eq!(person(&[]), None);
     }
 
     #[test]

@@ -207,9 +207,11 @@ enum Level {
 }
 
 /// What is read of the main level, of ultrasound regions and of shared functional groups.
-const WANTED: [Tag; 34] = [
+const WANTED: [Tag; 36] = [
     tags::SOP_CLASS_UID,
     tags::MODALITY,
+    tags::PATIENT_ID,
+    tags::STUDY_INSTANCE_UID,
     tags::ROWS,
     tags::COLUMNS,
     tags::NUMBER_OF_FRAMES,

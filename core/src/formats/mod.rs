@@ -147,6 +147,15 @@ impl Clip {
         Some((times.len() - 1) as f64 * 1e6 / span as f64)
     }
 
+    /// A word for the person that the file shows, the same in all files of one patient or at least of one examination.
+    /// None for all but DICOM. It may be a real number of a real patient: not for showing or storing as it is.
+    pub fn person(&self) -> Option<String> {
+        match &self.frames {
+            Frames::Raster(_) => None,
+            Frames::Dicom(dicom) => dicom.person(),
+        }
+    }
+
     /// Millimetres, where the file tells.
     pub fn scale(&self) -> &Scale {
         match &self.frames {

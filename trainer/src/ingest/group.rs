@@ -2,7 +2,7 @@
 //!
 //! `auto`: the first word with a number in the name, or else in the nearest folder, that stands for a person or a
 //! recording: `pid2_..`, `patient-07`, `case_0001`, `vid0033_..`, `S1_..`. Without such a word every file is a group of
-//! its own, unless neighbours look alike (see `likeness.rs`).
+//! its own, unless it is a DICOM file, which names a patient or an examination, or neighbours look alike (`alike.rs`).
 
 use std::sync::LazyLock;
 
@@ -29,6 +29,8 @@ pub(super) enum Rule {
     Name,
     /// The folder.
     Folder,
+    /// What a DICOM file says of its patient or examination.
+    Header,
     /// The file alone.
     Own,
 }

@@ -1,11 +1,14 @@
 //! The procedures that will be made: every clip is one, and every group of pictures is one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use sha2::{Digest, Sha256};
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::likeness::Thumbnail;
+use sonoseg_core::formats;
 
 use super::alike;
 use super::group::{GroupBy, Rule, natural};
@@ -13,6 +16,7 @@ use super::pairs::{Pairs, Still};
 use super::sources::{ClipFile, ClipKind, Found, Remark, Sources};
 use crate::args::Ingest;
 use crate::failure::Usage;
+use crate::files;
 use crate::terminal::say;
 
 /// Lines of a list that are printed; the rest is counted.
@@ -119,6 +123,9 @@ impl Plan {
             let (stem, below) = (clip.file.stem(), clip.file.below());
             match by.group(&stem, &clip.file.folders, &below) {
                 Ok(group) => {
+                    let person =
+                        || (matches!(by, GroupBy::Auto) && clip.kind == ClipKind::Dicom).then(|| person(&clip));
+                    let group = group.or_else(|| Some((person()??, Rule::Header)));
                     let group = group.map_or(Group::Itself(Rule::Own), |(group, rule)| Group::Named(group, rule));
                     drafts.push(Draft { short: stem, long: below, key: None, group, content: Content::Clip(clip) });
                 }
@@ -231,6 +238,7 @@ impl Plan {
             let from = match members[0].rule {
                 Rule::Name => "by a word of the names",
                 Rule::Folder => "by the folder",
+                Rule::Header => "by what the files say of their patient",
                 Rule::Own => "alike",
             };
             let pictures: usize = members.iter().map(|planned| planned.pictures()).sum();
@@ -288,6 +296,15 @@ impl Key {
             None => Self::Own(still.file.path.clone()),
         }
     }
+}
+
+/// A word for the patient or examination of a DICOM file, which does not give away their number. None for files that
+/// do not say; of what cannot be read, the reading itself tells later.
+fn person(clip: &ClipFile) -> Option<String> {
+    let bytes = fs::read(&clip.file.path).ok()?;
+    let person = formats::open(&files::absolute(&clip.file.path), bytes).ok()?.person()?;
+    let hash = Sha256::digest(person.as_bytes());
+    Some(format!("patient-{}", hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>()))
 }
 
 /// A procedure before it has a name of its own.
