@@ -197,7 +197,7 @@ mod tests {
                     // A filter that answers nothing anywhere has no gradient to climb.
                     let (Some(before), Some(after)) = images else { continue };
                     let answer = |image: &Image| {
-                        let input = config.preparation.normalise(&[image.pixels.clone()], 1);
+                        let input = config.preparation.normalise(std::slice::from_ref(&image.pixels), 1);
                         mean_answer(&network, layer, filter, input)
                     };
                     assert!(answer(after) > answer(before), "{layer} {filter} at {mean}");
