@@ -385,8 +385,12 @@ fn every_problem_of_a_broken_data_set_is_named() {
     assert!(problems(&empty).1.contains("empty"));
     // A class that no mask shows.
     for id in ["a", "b"] {
-        fs::write(data.join(format!("procedures/{id}/meta.json")), r#"{"classes": ["background", "nerve", "bone"]}"#)
-            .unwrap();
+        fs::write(
+            data.join(format!("procedures/{id}/meta.json")),
+            r#"{"classes": ["background", "nerve", "bone"], "patient": "anna"}"#,
+        )
+        .unwrap();
     }
-    assert!(problems(&data).1.contains("class-absent"));
+    let found = problems(&data).1;
+    assert!(found.contains("class-absent") && found.contains("unknown-key"), "{found:?}");
 }

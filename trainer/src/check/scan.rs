@@ -14,7 +14,7 @@ use sonoseg_core::needle::Needle;
 
 use super::problem::Problems;
 use crate::files;
-use crate::folder::{Meta, Numbered, read_rows};
+use crate::folder::{KEYS, Meta, Numbered, read_rows};
 
 /// Millimetres that a pixel of an ultrasound image can be wide.
 const PLAUSIBLE_MM: std::ops::RangeInclusive<f64> = 0.001..=5.0;
@@ -209,6 +209,10 @@ impl Scan<'_> {
             let advice = "write {} where nothing is known";
             self.problems.error("no-meta", self.file(&path), "is missing", advice);
             return Meta::default();
+        }
+        for key in Meta::unknown_keys(self.folder).unwrap_or_default() {
+            let what = format!("nothing reads its `{key}`; the keys that are read: {}", KEYS.join(", "));
+            self.problems.warning("unknown-key", self.file(&path), what, "write it as one of them, or take it out");
         }
         Meta::read(self.folder).unwrap_or_else(|error| {
             let what = self.reason(&error, &path);

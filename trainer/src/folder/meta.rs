@@ -1,5 +1,6 @@
 //! `meta.json` of a procedure: what is known about all of its frames.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -8,6 +9,10 @@ use sonoseg_core::data::DataError;
 use sonoseg_core::data::image::Spacing;
 
 use crate::files;
+
+/// All keys of [`Meta`].
+pub(crate) const KEYS: [&str; 10] =
+    ["difficulty", "fps", "spacing", "origin", "group", "stills", "classes", "class", "stratum", "ingest"];
 
 /// `meta.json` of a procedure. Every key may be left out.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -70,6 +75,14 @@ impl Meta {
         meta.map_err(|e| DataError::unreadable(files::absolute(&path), e).into())
     }
 
+    /// The keys of a `meta.json` that nothing reads.
+    pub(crate) fn unknown_keys(procedure: &Path) -> Result<Vec<String>> {
+        let path = procedure.join("meta.json");
+        let keys: BTreeMap<String, serde_json::Value> = serde_json::from_str(&files::read_text(&path)?)
+            .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
+        Ok(keys.into_keys().filter(|key| !KEYS.contains(&key.as_str())).collect())
+    }
+
     /// The number of a class given by name or number. None when the masks have no such class.
     pub(crate) fn class_number(&self, wanted: &str) -> Option<u8> {
         let named = self.classes.iter().position(|name| name == wanted);
@@ -94,5 +107,34 @@ mod tests {
         assert_eq!(Meta::default().class_number("7"), Some(7), "without names every number may occur");
         assert_eq!(Meta::default().class_number("nerve"), None);
         assert_eq!(serde_json::to_string(&Meta::default()).unwrap(), "{}");
+    }
+
+    #[test]
+    fn every_key_is_known() {
+        let some = || Some("a".to_owned());
+        let how = Ingested {
+            signature: String::new(),
+            frames_read: 1,
+            frames_dropped: 0,
+            drop_ratio: 0.0,
+            tolerance: 0.0,
+            lossy: false,
+        };
+        let meta = Meta {
+            difficulty: some(),
+            fps: Some(1.0),
+            spacing: Some(Spacing { x_mm: 1.0, y_mm: 1.0 }),
+            origin: some(),
+            group: some(),
+            stills: true,
+            classes: vec![String::new()],
+            class: some(),
+            stratum: some(),
+            ingest: Some(how),
+        };
+        let mut keys = KEYS.to_vec();
+        keys.sort_unstable();
+        let written = serde_json::to_value(meta).unwrap();
+        assert!(written.as_object().unwrap().keys().eq(keys));
     }
 }

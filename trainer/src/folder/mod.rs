@@ -18,7 +18,7 @@ use sonoseg_core::data::split::Split;
 use sonoseg_core::recipe::{DataRecipe, Recipe};
 
 pub(crate) use labels::{LabelRow, read_rows, write_labels};
-pub(crate) use meta::{Ingested, Meta};
+pub(crate) use meta::{Ingested, KEYS, Meta};
 pub(crate) use procedure::{Numbered, ProcedureFolder};
 
 use crate::files;
