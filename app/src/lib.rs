@@ -3,7 +3,7 @@
 //! | part | what it is |
 //! |---|---|
 //! | [`messages`] | everything that passes between page and worker |
-//! | [`keys`], [`options`], [`overlay`], [`playback`], [`recovery`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
+//! | [`keys`], [`options`], [`overlay`], [`playback`], [`recovery`], [`rotation`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
 //! | `app`, `components`, `engine`, `viewer`, `paint`, `files` | the page (wasm only, no Burn) |
 //! | `worker` | what the worker binary needs besides Burn (wasm only) |
 
@@ -13,6 +13,7 @@ pub mod options;
 pub mod overlay;
 pub mod playback;
 pub mod recovery;
+pub mod rotation;
 pub mod timeline;
 pub mod timings;
 pub mod transform;
