@@ -2,6 +2,7 @@
 
 use leptos::ev;
 use leptos::prelude::*;
+use wasm_bindgen::JsCast;
 
 use crate::components::canvas::Canvas;
 use crate::components::display::Display;
@@ -20,7 +21,7 @@ use crate::files;
 use crate::keys::{Action, Press, action};
 use crate::options::Options;
 use crate::overlay::Overlay;
-use crate::viewer::{Stage, Viewer};
+use crate::viewer::{Stage, Viewer, Weight};
 
 /// The whole page.
 #[component]
@@ -50,11 +51,17 @@ pub fn App() -> impl IntoView {
             on:drop=move |event| {
                 event.prevent_default();
                 viewer.dropping.set(false);
-                engine.open(files::listed(event.data_transfer().and_then(|transfer| transfer.files())));
+                let Some(dropped) = event.data_transfer() else { return };
+                let (files, folders) = files::dropped(&dropped);
+                for folder in folders {
+                    viewer.tell(Weight::Problem, format!("{folder} is a folder: drop the files in it."));
+                }
+                engine.open(files);
             }
             data-state=move || state_name(viewer)
             data-device=move || viewer.device.with(|d| d.as_ref().map(|d| if d.gpu { "webgpu" } else { "cpu" }))
             data-clip=move || viewer.clip.with(|clip| clip.as_ref().map(|clip| clip.name.clone()))
+            data-size=move || viewer.clip.with(|clip| clip.as_ref().map(|clip| format!("{}x{}", clip.width, clip.height)))
             data-frames=move || viewer.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames)).to_string()
             data-frame=move || viewer.frame.get().to_string()
             data-playing=move || viewer.playing.get().to_string()
@@ -109,20 +116,20 @@ fn needle(viewer: Viewer) -> Option<crate::messages::NeedleReport> {
     viewer.shown().and_then(|found| found.report.needle)
 }
 
-/// Whether the frame on the screen was looked at: `waiting`, `needle`, `none` or `failed`.
+/// Whether the frame on the screen was looked at: `waiting`, `seen`, `none` or `failed`.
 fn predicted(viewer: Viewer) -> &'static str {
     use crate::timeline::FrameState;
     let frame = viewer.frame.get();
     match viewer.states.with(|states| states.get(frame).copied()) {
         None | Some(FrameState::Waiting) => "waiting",
-        Some(FrameState::Needle(_)) => "needle",
-        Some(FrameState::NoNeedle) => "none",
+        Some(FrameState::Seen(_)) => "seen",
+        Some(FrameState::NotSeen) => "none",
         Some(FrameState::Failed) => "failed",
     }
 }
 
 pub(crate) fn shown_overlay(viewer: Viewer) -> Overlay {
-    if viewer.peek.get() { Overlay::Hidden } else { viewer.overlay.get() }
+    if viewer.peek.get() { Overlay::Hidden } else { viewer.chosen_overlay() }
 }
 
 fn overlay_pixels(viewer: Viewer) -> usize {
@@ -150,10 +157,18 @@ fn listen_to_keys(viewer: Viewer, engine: Engine, pickers: Pickers) {
             alt: event.alt_key(),
         };
         let Some(action) = action(press, viewer.letters.get_untracked()) else { return };
-        if belongs_to_focus(&event, action) {
+        // The open sheet has the keyboard for itself.
+        let shut_out = viewer.help.get_untracked() && !matches!(action, Action::Help | Action::Escape);
+        let focus = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+        if shut_out || focus.as_ref().is_some_and(|focus| belongs_to(focus, action)) {
             return;
         }
+        let on_strip = focus.is_some_and(|focus| focus.class_list().contains("strip"));
+        let action = if on_strip { action.on_strip() } else { action };
         event.prevent_default();
+        if event.repeat() && !action.repeats() {
+            return;
+        }
         if action == Action::Peek {
             viewer.peek.set(true);
         } else {
@@ -174,13 +189,9 @@ fn listen_to_keys(viewer: Viewer, engine: Engine, pickers: Pickers) {
 }
 
 /// Keys that the focused control needs itself: a button its Space, a slider its arrows, a text field everything.
-fn belongs_to_focus(event: &web_sys::KeyboardEvent, action: Action) -> bool {
-    use wasm_bindgen::JsCast;
-    let Some(element) = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()) else {
-        return false;
-    };
-    let tag = element.tag_name().to_lowercase();
-    let kind = element.get_attribute("type").unwrap_or_default();
+fn belongs_to(focus: &web_sys::Element, action: Action) -> bool {
+    let tag = focus.tag_name().to_lowercase();
+    let kind = focus.get_attribute("type").unwrap_or_default();
     match (tag.as_str(), kind.as_str()) {
         ("input", "range") => matches!(action, Action::Step(_) | Action::First | Action::Last | Action::File(_)),
         ("input", "checkbox") | ("button" | "summary" | "select", _) => action == Action::PlayPause,

@@ -24,7 +24,10 @@ pub(crate) fn perform(action: Action, viewer: Viewer, engine: Engine, pickers: P
         Action::First => viewer.go_to(0),
         Action::Last => viewer.go_to(usize::MAX),
         Action::PlayPause => viewer.toggle_playing(),
-        Action::CycleOverlay => viewer.overlay.update(|overlay| *overlay = overlay.next()),
+        Action::CycleOverlay => {
+            let choices = untrack(|| viewer.overlays());
+            viewer.overlay.update(|overlay| *overlay = overlay.next(&choices));
+        }
         Action::Peek => {}
         Action::Opacity(by) => {
             viewer.opacity.update(|opacity| *opacity = (*opacity + 0.1 * f64::from(by)).clamp(0.1, 1.0));
@@ -61,7 +64,7 @@ fn click(input: NodeRef<html::Input>) {
 }
 
 fn show_neighbour(by: i8, viewer: Viewer, engine: Engine) {
-    let current = viewer.clip.with_untracked(|clip| clip.as_ref().map(|clip| clip.file));
+    let current = engine.wanted();
     let next = viewer.files.with_untracked(|files| {
         let readable: Vec<u32> = files
             .iter()

@@ -12,6 +12,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{MessageEvent, Worker};
 
+use crate::asked::{Asked, OnItsWay};
 use crate::files::{Place, Source};
 use crate::messages::{Command, DeviceChoice};
 use crate::options::Options;
@@ -25,17 +26,30 @@ use crate::viewer::{FileLine, Readable, Stage, Viewer};
 enum Job {
     /// Choose the device.
     Start,
-    /// Load a model; `keep` the results when they are its own, after a restart.
+    /// Load a model; `keep` the results when it is the page's own model, which gave them before a restart.
     Model { source: Source, keep: bool },
-    /// Open a file and show it; `keep` the results when it is the clip on the screen, after a restart.
-    Show { file: u32, keep: bool },
+    /// Open a file and show it.
+    Show { file: u32, why: Why },
     /// Say whether a file can be read.
     Check(u32),
+}
+
+/// Why a file is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// It is the first of files that were opened together; when it cannot be read, the next one is shown.
+    Opened,
+    /// It was chosen from the list.
+    Chosen,
+    /// It is on the screen; after a restart it is opened again, and its results are kept.
+    Kept,
 }
 
 /// A worker and the closures that listen to it.
 struct Running {
     worker: Worker,
+    /// The address of its script, until it is awake.
+    address: String,
     _on_message: Closure<dyn FnMut(MessageEvent)>,
     _on_error: Closure<dyn FnMut(web_sys::Event)>,
 }
@@ -61,9 +75,10 @@ struct Inner {
     loaded: bool,
     /// The clip that the running worker has open. The one on the screen outlives the worker.
     opened: Option<u32>,
-    predicting: bool,
+    on_its_way: OnItsWay,
     predicted: usize,
-    fetching: usize,
+    /// The clip with a frame that stopped a worker.
+    suspect: Option<u32>,
 }
 
 /// Handle to the worker. Cheap to copy.
@@ -94,57 +109,69 @@ impl Engine {
             model: Some(bundled("demo.safetensors", "assets/demo.safetensors")),
             loaded: false,
             opened: None,
-            predicting: false,
+            on_its_way: OnItsWay::default(),
             predicted: 0,
-            fetching: 0,
+            suspect: None,
         };
         let engine = Self { viewer, inner: StoredValue::new_local(inner) };
         let demo = engine.add_source(&bundled("demo.dcm", "assets/demo.dcm"));
-        engine.inner.update_value(|inner| inner.jobs.push_back(Job::Show { file: demo, keep: false }));
+        engine.inner.update_value(|inner| inner.jobs.push_back(Job::Show { file: demo, why: Why::Chosen }));
         engine.spawn();
         engine
     }
 
     /// Open files: the first readable one is shown, the others are checked. A model file is loaded.
     pub(crate) fn open(&self, files: Vec<web_sys::File>) {
-        let mut shown = false;
-        for file in files {
-            if file.name().to_lowercase().ends_with(".safetensors") {
-                self.open_model(file);
-                continue;
-            }
-            let file = self.add_source(&Source::picked(file));
-            let job = if shown { Job::Check(file) } else { Job::Show { file, keep: false } };
-            shown = true;
-            self.inner.update_value(|inner| inner.jobs.push_back(job));
-        }
-        self.next_job();
+        let (models, files): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|file| file.name().to_lowercase().ends_with(".safetensors"));
+        let files: Vec<u32> = files.into_iter().map(|file| self.add_source(&Source::picked(file))).collect();
+        let show = files.first().map(|&file| Job::Show { file, why: Why::Opened });
+        let load = models.into_iter().map(|file| Job::Model { source: Source::picked(file), keep: false });
+        let check = files.iter().skip(1).map(|&file| Job::Check(file));
+        self.ask(show.into_iter().chain(load).chain(check).collect());
     }
 
     /// Load a model file. The one in use stays when it is refused.
     pub(crate) fn open_model(&self, file: web_sys::File) {
-        self.inner.update_value(|inner| inner.jobs.push_back(Job::Model { source: Source::picked(file), keep: false }));
-        self.next_job();
+        self.ask(vec![Job::Model { source: Source::picked(file), keep: false }]);
     }
 
     /// Show a file of the list.
     pub(crate) fn show(&self, file: u32) {
-        self.inner.update_value(|inner| inner.jobs.push_back(Job::Show { file, keep: false }));
-        self.next_job();
+        self.inner.update_value(|inner| inner.jobs.retain(|job| !matches!(job, Job::Check(other) if *other == file)));
+        self.ask(vec![Job::Show { file, why: Why::Chosen }]);
     }
 
-    /// Start a new worker because the user asks for it.
+    /// The file that the user wants to see: the last one asked for, or else the one on the screen.
+    pub(crate) fn wanted(&self) -> Option<u32> {
+        let asked = self.inner.with_value(|inner| {
+            inner.jobs.iter().rev().chain(&inner.job).find_map(|job| match job {
+                Job::Show { file, why: Why::Opened | Why::Chosen } => Some(*file),
+                _ => None,
+            })
+        });
+        asked.or_else(|| self.viewer.clip.with_untracked(|clip| clip.as_ref().map(|clip| clip.file)))
+    }
+
+    /// Start a new worker because the user asks for it, as the first time.
     pub(crate) fn start_again(&self) {
-        self.inner.update_value(|inner| inner.recovery.forgive());
-        self.restart(During::Cpu, "started again by hand");
+        self.inner.update_value(|inner| {
+            inner.recovery = Recovery::default();
+            inner.device = inner.options.device;
+            inner.because = None;
+        });
+        self.respawn("The worker had stopped.".to_owned());
     }
 
     /// Ask for what is needed next: pixels to show, a prediction. Never more than one prediction is on its way.
     pub(crate) fn pump(&self) {
         let viewer = &self.viewer;
         let Some(clip) = viewer.clip.get_untracked() else { return };
-        let state =
-            |inner: &Inner| (inner.opened == Some(clip.file), inner.fetching > 0, inner.loaded && !inner.predicting);
+        let file = clip.file;
+        let state = |inner: &Inner| {
+            let able = inner.loaded && !inner.on_its_way.prediction();
+            (inner.opened == Some(file), inner.on_its_way.pixels(), able)
+        };
         let Some((true, fetching, able)) = self.inner.try_with_value(state) else { return };
         let shown = viewer.frame.get_untracked();
         let mut asked = fetching;
@@ -156,15 +183,17 @@ impl Engine {
             });
             if let Some((first, count)) = run {
                 asked = true;
-                self.inner.update_value(|inner| inner.fetching = count);
-                self.post(&Command::Frames { file: clip.file, first, count }, &[]);
+                self.inner.update_value(|inner| {
+                    (first..first + count).for_each(|frame| inner.on_its_way.ask(Asked::Pixels { file, frame }));
+                });
+                self.post(&Command::Frames { file, first, count }, &[]);
             }
         }
         let has_picture = asked || viewer.pixels.with_value(|pixels| pixels.contains_key(&shown));
         let next = viewer.states.with_untracked(|states| timeline::next_to_predict(states, shown));
         if let Some(frame) = next.filter(|_| able && has_picture) {
-            self.inner.update_value(|inner| inner.predicting = true);
-            self.post(&Command::Predict { file: clip.file, frame }, &[]);
+            self.inner.update_value(|inner| inner.on_its_way.ask(Asked::Prediction { file, frame }));
+            self.post(&Command::Predict { file, frame }, &[]);
         }
     }
 
@@ -187,19 +216,12 @@ impl Engine {
             engine.trouble("crash", &error.unwrap_or_else(|| "the worker could not be loaded".to_owned()));
         });
         match new_worker() {
-            Ok(worker) => {
+            Ok((worker, address)) => {
                 worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
                 worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
                 self.inner.update_value(|inner| {
-                    inner.awake = false;
-                    inner.generation += 1;
-                    inner.loaded = false;
-                    inner.opened = None;
-                    inner.predicting = false;
-                    inner.predicted = 0;
-                    inner.fetching = 0;
                     inner.during = if inner.device == DeviceChoice::Cpu { During::Cpu } else { During::GpuStart };
-                    inner.running = Some(Running { worker, _on_message: on_message, _on_error: on_error });
+                    inner.running = Some(Running { worker, address, _on_message: on_message, _on_error: on_error });
                 });
             }
             Err(error) => {
@@ -223,6 +245,18 @@ impl Engine {
         }
     }
 
+    /// Put jobs in front of the first check: what the user waits for comes before what is only good to know. A file that
+    /// was to be shown and is not yet read gives way to another one.
+    fn ask(&self, jobs: Vec<Job>) {
+        let shows = jobs.iter().any(|job| matches!(job, Job::Show { .. }));
+        self.inner.update_value(|inner| {
+            inner.jobs.retain(|job| !(shows && matches!(job, Job::Show { why: Why::Opened | Why::Chosen, .. })));
+            let at = inner.jobs.iter().position(|job| matches!(job, Job::Check(_))).unwrap_or(inner.jobs.len());
+            jobs.into_iter().rev().for_each(|job| inner.jobs.insert(at, job));
+        });
+        self.next_job();
+    }
+
     /// Take the next job when the worker is free.
     fn next_job(&self) {
         let mut job = None;
@@ -234,22 +268,24 @@ impl Engine {
                 inner.job.clone_from(&job);
             }
         });
+        self.settle();
         let engine = *self;
         match job {
-            None => self.settle(),
+            None => {}
             Some(Job::Start) => {
                 let command = self.inner.with_value(|inner| Command::Start {
                     device: inner.device,
                     because: inner.because.clone(),
                     fail_selftest: inner.options.fail_selftest,
                 });
-                self.post(&command, &[]);
+                self.post_job(&command, &[]);
             }
             Some(Job::Model { source, .. }) => {
                 spawn_local(async move {
                     let name = source.name.clone();
                     match source.read().await {
-                        Ok(bytes) => engine.post_to(generation, &Command::LoadModel { name }, &bytes),
+                        _ if engine.is_over(generation) => {}
+                        Ok(bytes) => engine.post_job(&Command::LoadModel { name }, &[bytes]),
                         Err(reason) => engine.model_refused(&reason),
                     }
                 });
@@ -261,7 +297,8 @@ impl Engine {
                     let name = source.name.clone();
                     let command = if show { Command::Open { file, name } } else { Command::Check { file, name } };
                     match source.read().await {
-                        Ok(bytes) => engine.post_to(generation, &command, &bytes),
+                        _ if engine.is_over(generation) => {}
+                        Ok(bytes) => engine.post_job(&command, &[bytes]),
                         Err(reason) => engine.refused(file, reason),
                     }
                 });
@@ -269,20 +306,29 @@ impl Engine {
         }
     }
 
-    fn post_to(&self, generation: u32, command: &Command, bytes: &Uint8Array) {
-        if self.inner.with_value(|inner| inner.generation == generation) {
-            self.post(command, std::slice::from_ref(bytes));
-        }
+    fn post_job(&self, command: &Command, buffers: &[Uint8Array]) {
+        self.inner.update_value(|inner| inner.on_its_way.ask(Asked::Job));
+        self.post(command, buffers);
+    }
+
+    /// The worker that a job was taken for is dead; the next one takes the job anew.
+    fn is_over(&self, generation: u32) -> bool {
+        self.inner.with_value(|inner| inner.generation != generation)
     }
 
     fn job_done(&self) {
-        self.inner.update_value(|inner| inner.job = None);
+        self.inner.update_value(|inner| {
+            inner.job = None;
+            inner.on_its_way.answered(Asked::Job);
+        });
         self.next_job();
     }
 
-    /// Nothing is left to start with: start-up is over.
+    /// Nothing but checks is left to do: start-up, or opening a file, is over.
     fn settle(&self) {
-        let idle = self.inner.with_value(|inner| inner.awake && inner.job.is_none());
+        let idle = self.inner.with_value(|inner| {
+            inner.awake && inner.job.iter().chain(&inner.jobs).all(|job| matches!(job, Job::Check(_)))
+        });
         let starting = self.viewer.stage.with_untracked(|stage| matches!(stage, Stage::Starting(_)));
         if idle && starting && self.viewer.device.with_untracked(Option::is_some) {
             self.viewer.stage.set(Stage::Ready);
@@ -297,7 +343,9 @@ pub(crate) fn now() -> f64 {
 
 /// A module worker that runs `start-worker.js` under the policy of this page: a worker from an address has a policy of
 /// its own, one from a blob inherits the page's, so that nothing can leave from there either.
-fn new_worker() -> Result<Worker, JsValue> {
+///
+/// Gives the address of the blob, too, which is to be revoked once the script is loaded.
+fn new_worker() -> Result<(Worker, String), JsValue> {
     let base = document().base_uri()?.unwrap_or_default();
     let script = web_sys::Url::new_with_base("start-worker.js", &base)?.href();
     let parts = Array::of1(&format!("import {};", js_sys::JSON::stringify(&script.into())?).into());
@@ -308,5 +356,5 @@ fn new_worker() -> Result<Worker, JsValue> {
     let options = web_sys::WorkerOptions::new();
     options.set_type(web_sys::WorkerType::Module);
     options.set_name("sonoseg");
-    Worker::new_with_options(&address, &options)
+    Ok((Worker::new_with_options(&address, &options)?, address))
 }

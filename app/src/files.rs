@@ -1,6 +1,6 @@
 //! Bytes of files: those the user picked, and those that come with the app. Nothing is ever sent anywhere.
 
-use js_sys::{ArrayBuffer, Uint8Array};
+use js_sys::{ArrayBuffer, Function, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
@@ -74,4 +74,24 @@ impl Source {
 pub(crate) fn listed(list: Option<web_sys::FileList>) -> Vec<web_sys::File> {
     let Some(list) = list else { return Vec::new() };
     (0..list.length()).filter_map(|index| list.get(index)).collect()
+}
+
+/// The files of a drop, and the names of the folders in it, which cannot be read as files.
+pub(crate) fn dropped(transfer: &web_sys::DataTransfer) -> (Vec<web_sys::File>, Vec<String>) {
+    let items = transfer.items();
+    let all = (0..items.length()).filter_map(|index| items.get(index)).filter_map(|item| {
+        let file = item.get_as_file().ok().flatten()?;
+        Some((is_folder(&item), file))
+    });
+    let (folders, files): (Vec<_>, Vec<_>) = all.partition(|(folder, _)| *folder);
+    (files.into_iter().map(|(_, file)| file).collect(), folders.into_iter().map(|(_, file)| file.name()).collect())
+}
+
+/// What only browsers tell, by a method of the old file system.
+fn is_folder(item: &web_sys::DataTransferItem) -> bool {
+    let entry = Reflect::get(item, &"webkitGetAsEntry".into()).and_then(|method| {
+        let entry = method.dyn_into::<Function>()?.call0(item)?;
+        Reflect::get(&entry, &"isDirectory".into())
+    });
+    entry.is_ok_and(|folder| folder.is_truthy())
 }

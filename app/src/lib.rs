@@ -3,16 +3,19 @@
 //! | part | what it is |
 //! |---|---|
 //! | [`messages`] | everything that passes between page and worker |
-//! | [`keys`], [`options`], [`overlay`], [`playback`], [`recovery`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
+//! | [`asked`], [`keys`], [`options`], [`overlay`], [`playback`], [`recovery`], [`rotation`], [`sought`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
 //! | `app`, `components`, `engine`, `viewer`, `paint`, `files` | the page (wasm only, no Burn) |
 //! | `worker` | what the worker binary needs besides Burn (wasm only) |
 
+pub mod asked;
 pub mod keys;
 pub mod messages;
 pub mod options;
 pub mod overlay;
 pub mod playback;
 pub mod recovery;
+pub mod rotation;
+pub mod sought;
 pub mod timeline;
 pub mod timings;
 pub mod transform;

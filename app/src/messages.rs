@@ -54,7 +54,7 @@ pub enum Command {
         /// How many.
         count: usize,
     },
-    /// Find the needle in a frame. Answered by [`Report::Predicted`] or [`Report::Failed`].
+    /// Find what the model looks for in a frame. Answered by [`Report::Predicted`] or [`Report::Failed`].
     Predict {
         /// The file that the frame belongs to.
         file: u32,
@@ -148,6 +148,8 @@ pub struct ModelReport {
     pub parameters: usize,
     /// What it was trained on.
     pub trained_on: String,
+    /// The class of masks that it marks, or `any`. None = needles.
+    pub class: Option<String>,
     /// Edge of its square input in pixels.
     pub input_size: usize,
     /// Frames that one prediction reads.

@@ -1,6 +1,8 @@
 //! The mask over the picture: one bit per pixel on its way, coloured pixels on the canvas.
 
-/// How the needle is shown.
+use crate::sought::Sought;
+
+/// How what the model found is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overlay {
     /// Mask and tip.
@@ -18,15 +20,23 @@ impl Overlay {
     /// All, in the order of the key that cycles them.
     pub const ALL: [Self; 4] = [Self::Mask, Self::Outline, Self::Line, Self::Hidden];
 
-    /// The next one, round in a circle.
+    /// The overlays for what a model looks for: an area has no line.
+    pub fn choices(sought: &Sought) -> Vec<Self> {
+        let drawn = |overlay: &Self| *sought == Sought::Needle || *overlay != Self::Line;
+        Self::ALL.into_iter().filter(drawn).collect()
+    }
+
+    /// This one, or the outline where it is none of the choices.
     #[must_use]
-    pub fn next(self) -> Self {
-        match self {
-            Self::Mask => Self::Outline,
-            Self::Outline => Self::Line,
-            Self::Line => Self::Hidden,
-            Self::Hidden => Self::Mask,
-        }
+    pub fn among(self, choices: &[Self]) -> Self {
+        if choices.contains(&self) { self } else { Self::Outline }
+    }
+
+    /// The next one of the choices, round in a circle.
+    #[must_use]
+    pub fn next(self, choices: &[Self]) -> Self {
+        let at = choices.iter().position(|choice| *choice == self.among(choices)).unwrap_or_default();
+        choices[(at + 1) % choices.len()]
     }
 
     /// Its name on the button.
@@ -167,6 +177,17 @@ pub fn shrunk_mask(classes: &[u8], height: usize, width: usize, shrink: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_area_has_no_line_to_show() {
+        let round = |sought: Sought| {
+            let choices = Overlay::choices(&sought);
+            let first = Overlay::Line.among(&choices);
+            [first, first.next(&choices), first.next(&choices).next(&choices)]
+        };
+        assert_eq!(round(Sought::Needle), [Overlay::Line, Overlay::Hidden, Overlay::Mask]);
+        assert_eq!(round(Sought::Class("any".into())), [Overlay::Outline, Overlay::Hidden, Overlay::Mask]);
+    }
 
     #[test]
     fn bits_survive_the_way_and_are_counted_and_coloured() {

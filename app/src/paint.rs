@@ -75,12 +75,15 @@ impl Painter {
         Ok(Self { context: context(canvas)?, picture: Layer::new()?, mask: Layer::new()? })
     }
 
+    /// Draw nothing, on a canvas of this size.
+    pub(crate) fn clear(&self, (width, height): (f64, f64)) {
+        self.context.clear_rect(0.0, 0.0, width, height);
+    }
+
     /// Draw a scene.
     pub(crate) fn paint(&mut self, scene: &Scene) -> Result<(), JsValue> {
         let context = &self.context;
-        let (width, height) = scene.canvas;
-        context.set_transform(1.0, 0.0, 0.0, 1.0, 0.0, 0.0)?;
-        context.clear_rect(0.0, 0.0, width, height);
+        self.clear(scene.canvas);
         // The picture is made of squares of `shrink` pixels, so it may reach a little beyond the image.
         let shrink = scene.clip.shrink as f64;
         let (shown_height, shown_width) = (scene.clip.shown_height(), scene.clip.shown_width());

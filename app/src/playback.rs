@@ -31,8 +31,8 @@ impl Clock {
         self.shown_since_ms = None;
     }
 
-    /// The frame to show now. `frame` is on the screen; `ready` says whether a frame may be shown. With `wait`, frames
-    /// follow one another and an unready one holds the picture; without it, late frames are passed over.
+    /// The frame to show now. `frame` is on the screen; `ready` says whether a frame may be shown. With `wait`, an unready
+    /// frame holds the picture; without it, time goes on, and the last ready frame is shown.
     pub fn advance(
         &mut self,
         now_ms: f64,
@@ -47,26 +47,27 @@ impl Clock {
             self.shown_since_ms = Some(now_ms);
             return frame;
         };
-        let (mut due, mut shown) = (since, frame);
+        let (mut due, mut at) = (since, frame);
+        let mut shown = None;
         for _ in 0..count {
-            let next_due = due + duration_ms(times_us, shown) / speed;
-            let next = (shown + 1) % count;
-            if next_due > now_ms || (wait && !ready(next)) {
+            let next_due = due + duration_ms(times_us, at) / speed;
+            let next = (at + 1) % count;
+            let next_ready = ready(next);
+            if next_due > now_ms || (wait && !next_ready) {
                 break;
             }
-            (due, shown) = (next_due, next);
+            (due, at) = (next_due, next);
+            if next_ready {
+                shown = Some((next, due));
+            }
+        }
+        let Some((shown, due)) = shown else {
             if wait {
-                break;
+                // Time spent waiting is not caught up afterwards.
+                self.shown_since_ms = Some(since.max(now_ms - duration_ms(times_us, frame) / speed));
             }
-        }
-        if shown == frame {
-            // Time spent waiting is not caught up afterwards.
-            self.shown_since_ms = Some(since.max(now_ms - duration_ms(times_us, frame) / speed));
             return frame;
-        }
-        if !ready(shown) {
-            return frame;
-        }
+        };
         self.shown_since_ms = Some(if now_ms - due > 100.0 { now_ms } else { due });
         shown
     }
@@ -112,6 +113,26 @@ mod tests {
         let mut clock = Clock::default();
         clock.advance(0.0, 0, &TIMES, 1.0, false, |_| true);
         assert_eq!(clock.advance(90.0, 0, &TIMES, 1.0, false, |_| true), 2);
+    }
+
+    #[test]
+    fn without_waiting_the_last_ready_frame_is_shown_when_later_ones_are_missing() {
+        let mut clock = Clock::default();
+        let even = [0, 40_000, 80_000, 120_000, 160_000, 200_000];
+        clock.advance(0.0, 0, &even, 1.0, false, |_| true);
+        assert_eq!(clock.advance(170.0, 0, &even, 1.0, false, |_| false), 0);
+        assert_eq!(clock.advance(175.0, 0, &even, 1.0, false, |frame| frame == 2), 2, "frame 4 is due and missing");
+        assert_eq!(clock.advance(201.0, 2, &even, 1.0, false, |frame| frame != 4), 5, "the time went on meanwhile");
+    }
+
+    #[test]
+    fn several_frames_fit_between_two_repaints() {
+        let mut clock = Clock::default();
+        clock.advance(0.0, 0, &TIMES, 4.0, true, |_| true);
+        assert_eq!(clock.advance(21.0, 0, &TIMES, 4.0, true, |_| true), 2);
+        let mut clock = Clock::default();
+        clock.advance(0.0, 0, &TIMES, 4.0, true, |_| true);
+        assert_eq!(clock.advance(21.0, 0, &TIMES, 4.0, true, |frame| frame == 1), 1, "not beyond what is ready");
     }
 
     #[test]

@@ -6,11 +6,11 @@ pub enum FrameState {
     /// Not looked at yet.
     #[default]
     Waiting,
-    /// A needle is seen, with this confidence.
-    Needle(f64),
-    /// No needle is seen.
-    NoNeedle,
-    /// It could not be decoded or predicted.
+    /// What the model looks for is seen, with this confidence.
+    Seen(f64),
+    /// It is not seen.
+    NotSeen,
+    /// The frame could not be decoded or predicted.
     Failed,
 }
 
@@ -19,9 +19,9 @@ pub enum FrameState {
 pub fn columns(states: &[FrameState], columns: usize) -> Vec<FrameState> {
     let weight = |state: &FrameState| match state {
         FrameState::Waiting => 0.0,
-        FrameState::Failed => 1.0,
-        FrameState::NoNeedle => 2.0,
-        FrameState::Needle(confidence) => 3.0 + confidence,
+        FrameState::NotSeen => 1.0,
+        FrameState::Seen(confidence) => 2.0 + confidence,
+        FrameState::Failed => 4.0,
     };
     (0..columns)
         .map(|column| {
@@ -62,32 +62,37 @@ pub fn next_to_forget(kept: impl Iterator<Item = usize>, count: usize, shown: us
     kept.max_by_key(|&frame| (frame + count - shown) % count)
 }
 
-/// Counts for the summary under the strip: looked at, with a needle.
+/// Counts for the summary under the strip: looked at, seen in.
 pub fn tally(states: &[FrameState]) -> (usize, usize) {
-    let needle = states.iter().filter(|state| matches!(state, FrameState::Needle(_))).count();
+    let seen = states.iter().filter(|state| matches!(state, FrameState::Seen(_))).count();
     let waiting = states.iter().filter(|state| **state == FrameState::Waiting).count();
-    (states.len() - waiting, needle)
+    (states.len() - waiting, seen)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::FrameState::{Needle, NoNeedle, Waiting};
+    use super::FrameState::{Failed, NotSeen, Seen, Waiting};
     use super::*;
 
     #[test]
     fn columns_show_the_most_telling_frame() {
-        let states = [Waiting, Needle(0.4), NoNeedle, Waiting];
-        assert_eq!(columns(&states, 2), [Needle(0.4), NoNeedle]);
-        assert_eq!(columns(&states[..2], 4), [Waiting, Waiting, Needle(0.4), Needle(0.4)]);
+        let states = [Waiting, Seen(0.4), NotSeen, Waiting];
+        assert_eq!(columns(&states, 2), [Seen(0.4), NotSeen]);
+        assert_eq!(columns(&states[..2], 4), [Waiting, Waiting, Seen(0.4), Seen(0.4)]);
+        assert_eq!(
+            columns(&[Seen(0.9), Failed, NotSeen], 1),
+            [Failed],
+            "a failed frame is not hidden by its neighbours"
+        );
         assert_eq!(columns(&[], 1), [Waiting]);
     }
 
     #[test]
     fn prediction_starts_at_the_shown_frame_and_goes_round() {
-        let states = [Waiting, NoNeedle, Needle(0.9), Waiting];
+        let states = [Waiting, NotSeen, Seen(0.9), Waiting];
         assert_eq!(next_to_predict(&states, 1), Some(3));
         assert_eq!(next_to_predict(&states, 0), Some(0));
-        assert_eq!(next_to_predict(&[NoNeedle], 0), None);
+        assert_eq!(next_to_predict(&[NotSeen], 0), None);
         assert_eq!(next_to_predict(&[], 0), None);
     }
 
@@ -107,6 +112,6 @@ mod tests {
 
     #[test]
     fn the_tally_counts_what_was_looked_at() {
-        assert_eq!(tally(&[Waiting, NoNeedle, Needle(0.5)]), (2, 1));
+        assert_eq!(tally(&[Waiting, NotSeen, Seen(0.5)]), (2, 1));
     }
 }

@@ -8,6 +8,7 @@ use leptos::prelude::*;
 use crate::messages::{ClipReport, DeviceReport, ModelReport, PredictionReport};
 use crate::overlay::{Bits, Overlay};
 use crate::playback::Clock;
+use crate::sought::Sought;
 use crate::timeline::FrameState;
 use crate::timings::{Durations, Rate};
 use crate::transform::Transform;
@@ -67,6 +68,13 @@ pub(crate) struct Found {
     pub(crate) mask_pixels: usize,
 }
 
+impl Found {
+    /// Marked pixels among all pixels of the frame, from 0 to 1.
+    pub(crate) fn marked_share(&self) -> f64 {
+        self.mask_pixels as f64 / (self.mask.height * self.mask.width).max(1) as f64
+    }
+}
+
 /// The pixels of a frame.
 #[derive(Debug)]
 pub(crate) struct Pixels {
@@ -92,6 +100,8 @@ pub(crate) struct Viewer {
     pub(crate) stage: RwSignal<Stage>,
     pub(crate) device: RwSignal<Option<DeviceReport>>,
     pub(crate) model: RwSignal<Option<ModelReport>>,
+    /// What the results on the page are about; they outlive the model that gave them.
+    pub(crate) sought: RwSignal<Sought>,
     pub(crate) clip: RwSignal<Option<Arc<ClipReport>>>,
     pub(crate) files: RwSignal<Vec<FileLine>>,
     pub(crate) notices: RwSignal<Vec<Notice>>,
@@ -121,6 +131,7 @@ impl Viewer {
             stage: RwSignal::new(Stage::Starting("Starting the worker".to_owned())),
             device: RwSignal::new(None),
             model: RwSignal::new(None),
+            sought: RwSignal::new(Sought::default()),
             clip: RwSignal::new(None),
             files: RwSignal::new(Vec::new()),
             notices: RwSignal::new(Vec::new()),
@@ -173,8 +184,23 @@ impl Viewer {
         }
     }
 
+    /// Take the clip from the screen, which cannot be read any more.
+    pub(crate) fn close_clip(&self) {
+        self.playing.set(false);
+        self.clip.set(None);
+        self.pixels.update_value(HashMap::clear);
+        self.forget_predictions();
+        self.go_to(0);
+    }
+
+    /// Forget how long the work took on another device, with another model or for another clip.
+    pub(crate) fn forget_speeds(&self) {
+        self.speeds.set_value(Speeds::default());
+    }
+
     /// Forget what the old model said.
     pub(crate) fn forget_predictions(&self) {
+        self.forget_speeds();
         let count = self.clip.with_untracked(|clip| clip.as_ref().map_or(0, |clip| clip.frames));
         self.found.set_value((0..count).map(|_| None).collect());
         self.states.set(vec![FrameState::Waiting; count]);
@@ -183,7 +209,11 @@ impl Viewer {
     /// Remember what the model found in a frame.
     pub(crate) fn keep_found(&self, found: Found) {
         let frame = found.report.frame;
-        let state = found.report.needle.map_or(FrameState::NoNeedle, |needle| FrameState::Needle(needle.confidence));
+        let state = match (self.sought.get_untracked(), &found.report.needle) {
+            (Sought::Needle, Some(needle)) => FrameState::Seen(needle.confidence),
+            (Sought::Class(_), _) if found.mask_pixels > 0 => FrameState::Seen(1.0),
+            _ => FrameState::NotSeen,
+        };
         self.found.update_value(|all| {
             if let Some(slot) = all.get_mut(frame) {
                 *slot = Some(Arc::new(found));
@@ -206,6 +236,16 @@ impl Viewer {
         let frame = self.frame.get();
         self.states.with(|states| states.get(frame).copied());
         self.found.with_value(|all| all.get(frame).cloned().flatten())
+    }
+
+    /// The overlays that can be chosen.
+    pub(crate) fn overlays(&self) -> Vec<Overlay> {
+        self.sought.with(Overlay::choices)
+    }
+
+    /// The chosen overlay.
+    pub(crate) fn chosen_overlay(&self) -> Overlay {
+        self.overlay.get().among(&self.overlays())
     }
 
     /// Keep the pixels of a frame, forgetting others when memory is full.

@@ -101,6 +101,8 @@ pub struct ModelSummary {
     pub parameters: usize,
     /// What it learned from.
     pub trained_on: String,
+    /// The class of masks that it marks, or `any`. None = needles.
+    pub class: Option<String>,
     /// Height and width of its input, in pixels.
     pub input_size: usize,
     /// Frames that one prediction reads.
@@ -225,6 +227,7 @@ impl Predictor {
             size: self.header.recipe.network.size(),
             parameters: burn::module::Module::num_params(&self.network),
             trained_on: self.header.trained_on.clone(),
+            class: self.header.recipe.data.class.clone(),
             input_size: self.header.preparation.size,
             window: self.window(),
         }
@@ -305,6 +308,26 @@ mod tests {
 
     const RECIPE: &str = "name = \"t\"\n[network]\npreset = \"tiny\"\nwidth = 16\nheads = 2\nfeature_size = 4\n\
         [preparation]\nsize = 32\n";
+
+    #[test]
+    fn a_network_for_a_class_of_masks_says_so_and_finds_no_needle() {
+        let device = Device::flex();
+        let predictor = |settings: &[String]| {
+            let recipe = Recipe::parse("t.toml", RECIPE, settings).unwrap();
+            let header = ModelHeader::of(&recipe);
+            Predictor::new(header.network.init(&device), header, &device)
+        };
+        // A bright diagonal, as a needle gives it.
+        let line: Vec<f32> =
+            (0..32 * 32_usize).map(|at| if (at / 32).abs_diff(at % 32) < 2 { 0.95 } else { 0.02 }).collect();
+        let frame = Image::from_grey8(32, 32, &[0; 32 * 32]);
+        let (needles, nerves) = (predictor(&[]), predictor(&["data.class=\"nerve\"".to_owned()]));
+        assert_eq!(needles.summary().class, None);
+        assert!(needles.finish(&line, &frame).detection.is_some());
+        assert_eq!(nerves.summary().class.as_deref(), Some("nerve"));
+        let marked = nerves.finish(&line, &frame);
+        assert!(marked.detection.is_none() && marked.mask.classes.contains(&1));
+    }
 
     #[test]
     fn headers_that_do_not_fit_the_weights_are_refused_before_memory_is_taken() {

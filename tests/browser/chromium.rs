@@ -47,9 +47,14 @@ pub(crate) struct Page {
 impl Page {
     /// Start Chromium and open the app with a query such as `?device=cpu`. `name` names the screenshots.
     pub(crate) fn open(name: &str, graphics: Graphics, query: &str) -> Self {
+        let no_gpu = if graphics == Graphics::NoWebGpu { "delete WorkerNavigator.prototype.gpu;" } else { "" };
+        Self::open_with(name, graphics, query, no_gpu)
+    }
+
+    /// The same with a line of JavaScript that the worker runs first.
+    pub(crate) fn open_with(name: &str, graphics: Graphics, query: &str, before_worker: &'static str) -> Self {
         let dist = repository().join("dist");
         assert!(dist.join("index.html").is_file(), "The app is not built: run `cargo xtask test browser`.");
-        let before_worker = if graphics == Graphics::NoWebGpu { "delete WorkerNavigator.prototype.gpu;" } else { "" };
         let server = Server::start(&dist, before_worker);
         let scratch = tempfile::tempdir().unwrap();
         let network_log = scratch.path().join("network.json");

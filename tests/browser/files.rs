@@ -1,6 +1,7 @@
 //! Files to open, made on the spot: sound ones from simulated frames, and broken ones.
 
-use crate::trained::unet;
+use crate::chromium::repository;
+use crate::trained::unets;
 use sonoseg_core::data::image::{Image, ScaleRegion};
 use sonoseg_core::data::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
 use sonoseg_core::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
@@ -31,12 +32,33 @@ impl Files {
 
     /// A simulated clip as MP4 with the codec that Chromium, phones and most machines use.
     pub(crate) fn mp4(&self, frames: usize) -> PathBuf {
-        self.encode(&simulated(frames), "insertion.mp4", "libx264")
+        self.encode(&simulated(frames), "insertion.mp4", "libx264", EVEN)
+    }
+
+    /// The same from a phone held upright: recorded lying, with a matrix that turns it clockwise.
+    pub(crate) fn turned_mp4(&self, frames: usize) -> PathBuf {
+        let mut bytes = std::fs::read(self.mp4(frames)).unwrap();
+        let header = bytes.windows(4).position(|word| word == b"tkhd").unwrap();
+        for (index, number) in [0_i32, 1, 0, -1, 0].into_iter().enumerate() {
+            let at = header + 44 + 4 * index;
+            bytes[at..at + 4].copy_from_slice(&(number << 16).to_be_bytes());
+        }
+        self.write("turned.mp4", &bytes)
+    }
+
+    /// A WebM whose frames are smaller from the middle on.
+    pub(crate) fn webm_of_two_sizes(&self, frames: usize) -> PathBuf {
+        let images = simulated(frames);
+        let halves = [("first.webm", EVEN), ("second.webm", "scale=320:240")];
+        let halves = halves.map(|(name, filter)| self.encode(&images[..frames / 2], name, "libvpx", filter));
+        let list = halves.map(|half| format!("file '{}'\n", half.display())).concat();
+        let list = self.write("list", list.as_bytes());
+        self.ffmpeg(&["-f", "concat", "-safe", "0", "-i", list.to_str().unwrap(), "-c", "copy"], "two-sizes.webm")
     }
 
     /// An MP4 whose only track is of a codec that browsers do not decode.
     pub(crate) fn mp4_of_old_codec(&self) -> PathBuf {
-        self.encode(&simulated(3), "old-codec.mp4", "mpeg4")
+        self.encode(&simulated(3), "old-codec.mp4", "mpeg4", EVEN)
     }
 
     /// A PNG that ends in the middle.
@@ -60,9 +82,16 @@ impl Files {
         self.write("resnet.safetensors", &bytes)
     }
 
-    /// A U-Net that has learned a little.
-    pub(crate) fn unet(&self) -> PathBuf {
-        self.write("native-unet.safetensors", &unet())
+    /// A U-Net that has learned a little, and the same as a network that marks a class of masks.
+    pub(crate) fn unets(&self) -> [PathBuf; 2] {
+        let [needles, class] = unets();
+        [self.write("native-unet.safetensors", &needles), self.write("native-unet-class.safetensors", &class)]
+    }
+
+    /// The model that comes with the app, under a name of its own.
+    pub(crate) fn copied_model(&self) -> PathBuf {
+        let bytes = std::fs::read(repository().join("app/assets/demo.safetensors")).unwrap();
+        self.write("copied.safetensors", &bytes)
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
@@ -71,15 +100,20 @@ impl Files {
         path
     }
 
-    fn encode(&self, images: &[Image], name: &str, codec: &str) -> PathBuf {
+    fn encode(&self, images: &[Image], name: &str, codec: &str, filter: &str) -> PathBuf {
         let raw = self.write("raw", &images.iter().flat_map(Image::to_bytes).collect::<Vec<u8>>());
         let size = format!("{}x{}", images[0].width, images[0].height);
+        let input = ["-f", "rawvideo", "-pix_fmt", "gray", "-video_size", &size, "-framerate", "15", "-i"];
+        let output = ["-vf", filter, "-c:v", codec, "-pix_fmt", "yuv420p"];
+        let words = [&input[..], &[raw.to_str().unwrap()], &output].concat();
+        self.ffmpeg(&words, name)
+    }
+
+    fn ffmpeg(&self, words: &[&str], name: &str) -> PathBuf {
         let file = self.folder.path().join(name);
-        let even = "pad=ceil(iw/2)*2:ceil(ih/2)*2";
         let status = Command::new("ffmpeg")
-            .args(["-y", "-f", "rawvideo", "-pix_fmt", "gray", "-video_size", &size, "-framerate", "15", "-i"])
-            .arg(&raw)
-            .args(["-vf", even, "-c:v", codec, "-pix_fmt", "yuv420p", "-movflags", "+faststart"])
+            .arg("-y")
+            .args(words)
             .arg(&file)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -89,6 +123,9 @@ impl Files {
         file
     }
 }
+
+/// Codecs take even sizes only.
+const EVEN: &str = "pad=ceil(iw/2)*2:ceil(ih/2)*2";
 
 /// Frames of one easy insertion that the model was never trained on.
 fn simulated(frames: usize) -> Vec<Image> {

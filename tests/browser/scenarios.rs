@@ -16,6 +16,11 @@ const FIRST_OVERLAY_S: f64 = 15.0;
 /// Time for a first prediction on the software GPU, which compiles a hundred shaders on the CPU, in seconds.
 const SOFTWARE_GPU_S: u64 = 300;
 
+/// Once the copied model is there, predicting frame 31 or 47 stops the worker.
+const STOPS_AT_FRAMES: &str = "let copied = false; addEventListener('message', ({ data }) => { const { LoadModel, Predict } = \
+     data?.head ?? {}; if (LoadModel) copied = LoadModel.name === 'copied.safetensors'; if (copied && Predict && \
+     Predict.frame % 16 === 15 && Predict.frame > 20) throw new Error('made to stop'); });";
+
 /// Ready to work, on this device, with a model and a clip.
 fn ready(page: &Page, device: &str) {
     page.wait(SOFTWARE_GPU_S, "ready page", |state| {
@@ -27,7 +32,7 @@ fn ready(page: &Page, device: &str) {
 
 /// The answer of the model for the frame on the screen.
 fn predicted(state: &State) -> Option<()> {
-    matches!(state.text("predicted"), "needle" | "none").then_some(())
+    matches!(state.text("predicted"), "seen" | "none").then_some(())
 }
 
 /// The notice that contains a text; notices appear when the worker has answered.
@@ -95,8 +100,14 @@ fn on_the_cpu_it_plays_and_the_overlay_is_on_the_needle() {
     page.press(" ");
     page.wait(60, "playing clip", |state| (state.number("frame") >= Some(3.0)).then_some(()));
     page.pause();
+    let shown = page.state().number("frame");
     page.press("F1");
     page.screenshot("keys");
+    page.press("ArrowRight");
+    page.press("F1");
+    assert_eq!(page.state().number("frame"), shown, "the open sheet let a key through");
+    page.press("ArrowRight");
+    page.wait(10, "next frame after the sheet", |state| (state.number("frame") > shown).then_some(()));
     page.close();
 }
 
@@ -113,6 +124,19 @@ fn a_dicom_clip_and_a_video_open() {
         });
         page.screenshot(name);
     }
+    let lying = page.state().text("size").to_owned();
+    page.choose_files("#open-files", &[&files.turned_mp4(8)]);
+    page.wait(60, "answer for a phone's clip", |state| {
+        predicted(state).filter(|()| state.text("clip") == "turned.mp4")
+    });
+    let upright: Vec<_> = lying.split('x').rev().collect();
+    assert_eq!(page.state().text("size"), upright.join("x"), "the clip lies on its side");
+    page.screenshot("turned");
+    page.choose_files("#open-files", &[&files.webm_of_two_sizes(8)]);
+    notice(&page, "change their size");
+    page.wait(60, "answer for the frames before the change", |state| {
+        predicted(state).filter(|()| state.text("clip") == "two-sizes.webm" && state.number("frames") == Some(4.0))
+    });
     page.close();
 }
 
@@ -122,11 +146,26 @@ fn a_unet_that_was_trained_natively_opens_and_finds_the_needle() {
     let page = Page::open("unet", Graphics::Off, "?device=cpu");
     ready(&page, "cpu");
     page.pause();
-    page.choose_files("#open-model", &[&files.unet()]);
+    let [needles, class] = files.unets();
+    page.choose_files("#open-model", &[&needles]);
     page.wait(60, "answer of the U-Net", |state| {
         predicted(state).filter(|()| page.text().contains("native-unet") && page.text().contains("unet 8"))
     });
     overlay_is_on_the_needle(&page, 6, COARSE_TIP_TOLERANCE_PX);
+    // A network that marks a class has no needle, no tip and no line, and says what it marked.
+    page.choose_files("#open-model", &[&class]);
+    let pixels = page.wait(60, "marked frame", |state| {
+        let seen = state.text("predicted") == "seen" && page.text().contains("native-unet-class");
+        seen.then(|| (state.number("tipX"), state.number("overlayPixels")))
+    });
+    assert!(pixels.0.is_none() && pixels.1 > Some(0.0), "tip and pixels {pixels:?}");
+    let text = page.text();
+    assert!(text.contains("Marked") && !text.to_lowercase().contains("needle"), "{text}");
+    page.screenshot("marked");
+    for overlay in ["outline", "hide", "mask"] {
+        page.press("o");
+        page.wait(10, &format!("overlay '{overlay}'"), |state| (state.text("overlay") == overlay).then_some(()));
+    }
     page.close();
 }
 
@@ -166,6 +205,35 @@ fn a_lost_device_is_replaced_and_the_work_goes_on() {
 }
 
 #[test]
+fn a_frame_that_stops_the_worker_is_passed_over_and_what_is_gone_is_said() {
+    let files = Files::new();
+    let page = Page::open_with("stops", Graphics::Off, "?device=cpu", STOPS_AT_FRAMES);
+    ready(&page, "cpu");
+    page.pause();
+    page.press("Home");
+    let model = files.copied_model();
+    page.choose_files("#open-model", &[&model]);
+    page.wait(60, "copied model", |_| page.text().contains("copied.safetensors").then_some(()));
+    std::fs::remove_file(&model).unwrap();
+    notice(&page, "one of its frames stopped the worker");
+    notice(&page, "No model is loaded now");
+    page.wait(60, "page without a model", |state| {
+        (state.text("state") == "no-model" && state.text("clip") == "demo.dcm").then_some(())
+    });
+    assert!(predicted(&page.state()).is_some(), "the results before it were lost");
+    page.screenshot("no-model");
+    page.choose_files("#open-model", &[&files.copied_model()]);
+    notice(&page, "its frames stop the worker again and again");
+    page.wait(60, "closed clip", |state| (state.text("clip").is_empty()).then_some(()));
+    page.screenshot("closed");
+    page.choose_files("#open-files", &[&files.dicom(4)]);
+    page.wait(60, "answer for another clip", |state| {
+        predicted(state).filter(|()| state.text("state") == "ready" && state.text("clip") == "insertion.dcm")
+    });
+    page.close();
+}
+
+#[test]
 fn bad_files_are_named_with_the_reason_and_the_good_one_opens() {
     let files = Files::new();
     let page = Page::open("bad-files", Graphics::Off, "?device=cpu");
@@ -175,6 +243,11 @@ fn bad_files_are_named_with_the_reason_and_the_good_one_opens() {
         page.choose_files("#open-files", &[file]);
         notice(&page, file.file_name().unwrap().to_str().unwrap());
     }
+    page.script(
+        "{ const dropped = new DataTransfer(); dropped.items.add(new File(['?'], 'dropped.dcm')); \
+         document.querySelector('#app').dispatchEvent(new DragEvent('drop', { dataTransfer: dropped, bubbles: true })); }",
+    );
+    notice(&page, "dropped.dcm");
     let model = files.foreign_model();
     page.choose_files("#open-model", &[&model]);
     notice(&page, "resnet.safetensors");

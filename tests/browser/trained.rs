@@ -71,9 +71,10 @@ impl Feed for Direct<'_> {
     }
 }
 
-/// The model file.
-pub(crate) fn unet() -> Vec<u8> {
+/// Two model files with the same weights: one for needles, and one that marks a class of masks.
+pub(crate) fn unets() -> [Vec<u8>; 2] {
     let recipe = Recipe::parse("unet", RECIPE, &[]).unwrap();
+    let for_class = Recipe::parse("unet", RECIPE, &["data.class=\"any\"".to_owned()]).unwrap();
     let (task, device) = (recipe.segment(), Device::flex());
     let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..NeedleSimConfig::default() };
     let frames = Frames(ProcedureSim::new(&config, 4242, 1, FRAMES));
@@ -83,6 +84,8 @@ pub(crate) fn unet() -> Vec<u8> {
     let done =
         train(&task, begin, &recipe.train, 0, [&all, &all[..4]], &mut feed, &device, async |_| Ok(Flow::Continue));
     let model = pollster::block_on(done).unwrap().model;
-    let predictor = Predictor::new(burn::module::Module::valid(&model), ModelHeader::of(&recipe), &device);
-    pollster::block_on(predictor.to_bytes(Storage::F16)).unwrap()
+    [recipe, for_class].map(|recipe| {
+        let predictor = Predictor::new(burn::module::Module::valid(&model), ModelHeader::of(&recipe), &device);
+        pollster::block_on(predictor.to_bytes(Storage::F16)).unwrap()
+    })
 }

@@ -9,6 +9,7 @@ use web_sys::PointerEvent;
 use crate::app::shown_overlay;
 use crate::engine::now;
 use crate::paint::{Painter, Scene};
+use crate::sought::Sought;
 use crate::timeline::FrameState;
 use crate::viewer::{Stage, Viewer, Weight};
 
@@ -42,6 +43,10 @@ pub fn Canvas() -> impl IntoView {
                 viewer.move_view(|view| view.zoomed(factor.clamp(0.5, 2.0), at));
             }
             on:pointerdown=move |event| {
+                // The other buttons have menus of their own.
+                if event.button() != 0 {
+                    return;
+                }
                 if let Some(canvas) = canvas.get_untracked() {
                     // Without capture the drag ends at the edge of the picture, which is no harm.
                     let _ = canvas.set_pointer_capture(event.pointer_id());
@@ -53,6 +58,7 @@ pub fn Canvas() -> impl IntoView {
             on:pointermove=move |event| drag(viewer, pointers, &event)
             on:pointerup=move |event| release(pointers, &event)
             on:pointercancel=move |event| release(pointers, &event)
+            on:lostpointercapture=move |event| release(pointers, &event)
             on:dblclick=move |_| viewer.fit()
         ></canvas>
         <p class="verdict" data-verdict=move || verdict(viewer).0>{move || verdict(viewer).1}</p>
@@ -85,6 +91,9 @@ fn release(pointers: Pointers, event: &PointerEvent) {
 
 /// One pointer moves the picture, two also zoom it.
 fn drag(viewer: Viewer, pointers: Pointers, event: &PointerEvent) {
+    if event.buttons() & 1 == 0 {
+        return release(pointers, event);
+    }
     let (id, now_at) = (event.pointer_id(), at(event));
     let Some((was_at, other)) = pointers.with_value(|all| {
         let other = all.iter().find(|(other, _)| **other != id).map(|(_, at)| *at);
@@ -133,6 +142,10 @@ fn repaint(viewer: Viewer, canvas: web_sys::HtmlCanvasElement, mut painter: Pain
                 viewer.speeds.update_value(|speeds| speeds.draw.add(now() - start));
                 Some(scene)
             }
+            None if last.is_some() => {
+                painter.clear(size);
+                None
+            }
             _ => last,
         };
         repaint(viewer, canvas, painter, last);
@@ -162,9 +175,9 @@ fn verdict(viewer: Viewer) -> (&'static str, String) {
         (Stage::Stopped(reason), _, _) => return ("stopped", reason),
         (Stage::Starting(what), false, _) => return ("starting", format!("{what}\u{2026}")),
         (_, false, _) => ("empty", "Open or drop ultrasound images, DICOM or video"),
-        (_, true, Some(FrameState::Needle(_))) => ("needle", "Needle seen"),
-        (_, true, Some(FrameState::NoNeedle)) => ("none", "No needle seen"),
-        (_, true, Some(FrameState::Failed)) => ("failed", "This frame could not be read"),
+        (_, true, Some(FrameState::Seen(_))) => return ("seen", viewer.sought.with(Sought::seen)),
+        (_, true, Some(FrameState::NotSeen)) => ("none", viewer.sought.with(Sought::not_seen)),
+        (_, true, Some(FrameState::Failed)) => ("failed", "This frame failed"),
         (Stage::Starting(what), _, _) => return ("starting", format!("{what}\u{2026}")),
         (Stage::Ready, _, _) if viewer.model.with(Option::is_none) => ("no-model", "No model: pictures only"),
         _ => ("waiting", "Looking\u{2026}"),

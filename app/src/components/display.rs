@@ -1,4 +1,4 @@
-//! How the needle is shown: mask, outline, line or not at all, and how opaque.
+//! How what was found is shown: mask, outline, line or not at all, and how opaque.
 
 use leptos::prelude::*;
 
@@ -12,7 +12,7 @@ pub fn Display() -> impl IntoView {
     let button = move |overlay: Overlay| {
         view! {
             <button
-                aria-pressed=move || (viewer.overlay.get() == overlay).to_string()
+                aria-pressed=move || (viewer.chosen_overlay() == overlay).to_string()
                 on:click=move |_| viewer.overlay.set(overlay)
             >
                 {overlay.name()}
@@ -23,7 +23,7 @@ pub fn Display() -> impl IntoView {
         <section class="panel" aria-labelledby="display-title">
             <h2 id="display-title">"Overlay"<kbd title="Key">"O"</kbd></h2>
             <div class="choice" role="group" aria-label="Overlay">
-                {Overlay::ALL.into_iter().map(button).collect_view()}
+                {move || viewer.overlays().into_iter().map(button).collect_view()}
             </div>
             <label class="slider">
                 "Opacity"

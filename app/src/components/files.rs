@@ -24,21 +24,25 @@ fn line(line: FileLine) -> impl IntoView {
     let engine = expect_context::<Engine>();
     let file = line.file;
     let current = move || viewer.clip.with(|clip| clip.as_ref().is_some_and(|clip| clip.file == file));
-    let (bad, hint) = match line.readable {
-        Readable::No(reason) => (true, reason),
-        _ => (false, line.name.clone()),
+    let reason = match line.readable {
+        Readable::No(reason) => Some(reason),
+        _ => None,
     };
+    let bad = reason.is_some();
+    let (name, title) = (line.name.clone(), line.name);
+    // The reason names the file, for where it stands alone.
+    let reason = reason.map(|reason| reason.trim_start_matches(&name).trim_start_matches([':', ' ']).to_owned());
     view! {
         <li>
             <button
                 class="file"
-                title=hint
-                disabled=bad
+                title=title
+                aria-disabled=bad.to_string()
                 aria-current=move || current().then_some("true")
-                on:click=move |_| engine.show(file)
+                on:click=move |_| if !bad { engine.show(file) }
             >
-                {line.name}
-                {bad.then_some(" \u{2013} unreadable")}
+                {name}
+                {reason.map(|reason| view! { <small>{reason}</small> })}
             </button>
         </li>
     }

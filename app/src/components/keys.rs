@@ -6,42 +6,46 @@ use leptos::prelude::*;
 use crate::keys::SHEET;
 use crate::viewer::Viewer;
 
-/// The sheet, shown by `?` and closed by Esc.
+/// The sheet, shown by `?` and closed by Esc. While it is open, the browser keeps focus and pointer in it, and gives the
+/// focus back afterwards.
 #[component]
 pub fn Keys() -> impl IntoView {
     let viewer = expect_context::<Viewer>();
-    let close = NodeRef::<html::Button>::new();
+    let sheet = NodeRef::<html::Dialog>::new();
     Effect::new(move || {
-        if let Some(button) = close.get().filter(|_| viewer.help.get()) {
-            // A button that cannot take the focus leaves it where it is.
-            let _ = button.focus();
+        let Some(sheet) = sheet.get() else { return };
+        match (viewer.help.get(), sheet.open()) {
+            (true, false) => {
+                // A dialog that is closed and on the page can always be shown.
+                let _ = sheet.show_modal();
+            }
+            (false, true) => sheet.close(),
+            _ => {}
         }
     });
     view! {
-        <Show when=move || viewer.help.get()>
-            <div class="sheet" role="dialog" aria-modal="true" aria-labelledby="keys-title">
-                <h2 id="keys-title">"Keys"</h2>
-                <dl>
-                    {SHEET
-                        .into_iter()
-                        .map(|(keys, what)| {
-                            view! {
-                                <dt>{keys}</dt>
-                                <dd>{what}</dd>
-                            }
-                        })
-                        .collect_view()}
-                </dl>
-                <label>
-                    <input
-                        type="checkbox"
-                        prop:checked=move || viewer.letters.get()
-                        on:change=move |event| viewer.letters.set(event_target_checked(&event))
-                    />
-                    "Single-letter keys"
-                </label>
-                <button node_ref=close class="primary" on:click=move |_| viewer.help.set(false)>"Close"</button>
-            </div>
-        </Show>
+        <dialog node_ref=sheet class="sheet" aria-labelledby="keys-title" on:close=move |_| viewer.help.set(false)>
+            <h2 id="keys-title">"Keys"</h2>
+            <dl>
+                {SHEET
+                    .into_iter()
+                    .map(|(keys, what)| {
+                        view! {
+                            <dt>{keys}</dt>
+                            <dd>{what}</dd>
+                        }
+                    })
+                    .collect_view()}
+            </dl>
+            <label>
+                <input
+                    type="checkbox"
+                    prop:checked=move || viewer.letters.get()
+                    on:change=move |event| viewer.letters.set(event_target_checked(&event))
+                />
+                "Single-letter keys"
+            </label>
+            <button class="primary" autofocus on:click=move |_| viewer.help.set(false)>"Close"</button>
+        </dialog>
     }
 }

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, PointerEvent};
 
+use crate::sought::Sought;
 use crate::timeline::{FrameState, columns};
 use crate::viewer::Viewer;
 
@@ -53,14 +54,14 @@ pub fn Strip() -> impl IntoView {
             }
         ></canvas>
         <p class="legend quiet">
-            <i class="needle"></i>
-            "needle (height: confidence)"
+            <i class="seen"></i>
+            {move || viewer.sought.with(Sought::bars)}
             <i class="none"></i>
-            "no needle seen"
+            {move || viewer.sought.with(|sought| sought.not_seen().to_lowercase())}
             <i class="waiting"></i>
             "not looked at"
             <i class="failed"></i>
-            "unreadable"
+            "failed"
         </p>
     }
 }
@@ -68,12 +69,12 @@ pub fn Strip() -> impl IntoView {
 fn words(viewer: Viewer) -> String {
     let frame = viewer.frame.get();
     let state = match viewer.states.with(|states| states.get(frame).copied().unwrap_or_default()) {
-        FrameState::Waiting => "not looked at",
-        FrameState::Needle(_) => "needle seen",
-        FrameState::NoNeedle => "no needle seen",
-        FrameState::Failed => "unreadable",
+        FrameState::Waiting => "Not looked at".to_owned(),
+        FrameState::Seen(_) => viewer.sought.with(Sought::seen),
+        FrameState::NotSeen => viewer.sought.with(Sought::not_seen).to_owned(),
+        FrameState::Failed => "Failed".to_owned(),
     };
-    format!("frame {}, {state}", frame + 1)
+    format!("Frame {}. {state}", frame + 1)
 }
 
 fn draw(canvas: &HtmlCanvasElement, states: &[FrameState], frame: usize) {
@@ -94,8 +95,8 @@ fn draw(canvas: &HtmlCanvasElement, states: &[FrameState], frame: usize) {
     for (column, state) in columns(states, count).into_iter().enumerate() {
         let (colour, share) = match state {
             FrameState::Waiting => ("#232a33", 0.22),
-            FrameState::Needle(confidence) => ("#26d0ce", 0.35 + 0.65 * confidence),
-            FrameState::NoNeedle => ("#5a6675", 0.22),
+            FrameState::Seen(confidence) => ("#26d0ce", 0.35 + 0.65 * confidence),
+            FrameState::NotSeen => ("#5a6675", 0.22),
             FrameState::Failed => ("#ff6b6b", 1.0),
         };
         context.set_fill_style_str(colour);

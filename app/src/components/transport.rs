@@ -59,8 +59,9 @@ pub fn Transport() -> impl IntoView {
             <span class="spacer"></span>
             <span class="quiet tally">
                 {move || {
-                    let (looked_at, needle) = viewer.states.with(|states| tally(states));
-                    format!("{looked_at} of {} looked at, needle in {needle}", count())
+                    let (looked_at, seen) = viewer.states.with(|states| tally(states));
+                    let seen_in = viewer.sought.with(|sought| sought.seen_in(seen));
+                    format!("{looked_at} of {} looked at, {seen_in}", count())
                 }}
             </span>
             {button(Action::Zoom(-1), "Zoom out (\u{2212})", "M5 11h14v2H5z")}

@@ -4,12 +4,13 @@ use js_sys::{Object, Reflect, Uint8Array};
 use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 
-use super::{Engine, Job, now};
-use crate::files::Place;
+use super::{Engine, Job, Why, now};
+use crate::asked::Asked;
 use crate::messages::{DeviceChoice, Report, Trouble};
 use crate::overlay::Bits;
 use crate::post;
 use crate::recovery::During;
+use crate::sought::Sought;
 use crate::timeline::FrameState;
 use crate::viewer::{Found, Pixels, Readable, Stage, Weight};
 
@@ -35,10 +36,9 @@ impl Engine {
                     inner.gpu_workers += usize::from(device.gpu);
                     if let Some(lost) = inner.recovering.take() {
                         let name = &device.name;
-                        viewer.tell(
-                            Weight::Info,
-                            format!("{lost} It was started again on {name}; your clip and its results were kept."),
-                        );
+                        let kept = viewer.clip.with_untracked(Option::is_some);
+                        let kept = if kept { "; your clip and its results were kept" } else { "" };
+                        viewer.tell(Weight::Info, format!("{lost} It was started again on {name}{kept}."));
                     }
                 });
                 // Nobody who asked for the CPU has to be told why.
@@ -49,6 +49,7 @@ impl Engine {
                     );
                 }
                 viewer.device.set(Some(device));
+                viewer.forget_speeds();
                 viewer.stage.set(Stage::Starting("Loading the model".to_owned()));
                 self.job_done();
             }
@@ -61,18 +62,21 @@ impl Engine {
                         inner.model = Some(source.clone());
                     }
                 });
+                viewer.sought.set(Sought::of(model.class.clone()));
                 viewer.model.set(Some(model));
                 if !keep {
+                    self.inner.update_value(|inner| inner.suspect = None);
                     viewer.forget_predictions();
                 }
                 self.job_done();
             }
             Report::ModelRefused { reason } => self.model_refused(&reason),
             Report::Opened(clip) => {
-                let keep = self.inner.with_value(|inner| matches!(inner.job, Some(Job::Show { keep: true, .. })));
+                let keep = self.inner.with_value(|inner| matches!(inner.job, Some(Job::Show { why: Why::Kept, .. })));
                 self.inner.update_value(|inner| inner.opened = Some(clip.file));
                 self.mark(clip.file, Readable::Yes);
                 if !(keep && viewer.clip.with_untracked(|old| old.as_ref().is_some_and(|old| old.file == clip.file))) {
+                    self.inner.update_value(|inner| inner.suspect = None);
                     viewer.show_clip(clip, motion_is_welcome());
                 }
                 self.job_done();
@@ -83,14 +87,19 @@ impl Engine {
             }
             Report::Refused { file, reason } => self.refused(file, reason),
             Report::Frame { file, frame, channels, decode_ms } => {
-                self.inner.update_value(|inner| inner.fetching = inner.fetching.saturating_sub(1));
+                self.inner.update_value(|inner| inner.on_its_way.answered(Asked::Pixels { file, frame }));
                 if self.is_current(file) {
                     viewer.speeds.update_value(|speeds| speeds.decode.add(decode_ms));
                     viewer.keep_pixels(frame, Pixels { channels, bytes: bytes() });
                 }
             }
             Report::Predicted(report) => {
-                self.inner.update_value(|inner| inner.predicting = false);
+                self.inner.update_value(|inner| {
+                    let (file, frame) = (report.file, report.frame);
+                    inner.on_its_way.answered(Asked::Prediction { file, frame });
+                    inner.predicted += 1;
+                    inner.recovery.after_predictions(inner.predicted);
+                });
                 let clip = viewer.clip.get_untracked().filter(|clip| clip.file == report.file);
                 if let Some(clip) = clip {
                     viewer.speeds.update_value(|speeds| {
@@ -106,20 +115,11 @@ impl Engine {
                 self.lose_when_asked();
             }
             Report::Failed { file, frame, predicting, reason } => {
-                self.inner.update_value(|inner| {
-                    if predicting {
-                        inner.predicting = false;
-                    } else {
-                        inner.fetching = inner.fetching.saturating_sub(1);
-                    }
-                });
-                if let Some(clip) = viewer.clip.get_untracked().filter(|clip| clip.file == file) {
+                let asked = if predicting { Asked::Prediction { file, frame } } else { Asked::Pixels { file, frame } };
+                self.inner.update_value(|inner| inner.on_its_way.answered(asked));
+                if self.is_current(file) {
                     viewer.tell(Weight::Problem, reason);
-                    viewer.set_state(frame, FrameState::Failed);
-                    if !predicting {
-                        let bytes = vec![0; clip.shown_height() * clip.shown_width()];
-                        viewer.keep_pixels(frame, Pixels { channels: 1, bytes });
-                    }
+                    self.give_up(asked);
                 }
             }
             Report::Note(text) => viewer.tell(Weight::Info, text),
@@ -130,6 +130,10 @@ impl Engine {
     fn awake(&self) {
         self.inner.update_value(|inner| {
             inner.awake = true;
+            if let Some(running) = &inner.running {
+                // An address that is not known was revoked before.
+                let _ = web_sys::Url::revoke_object_url(&running.address);
+            }
             // The picture first, then the device, then the model, then whatever else was asked for.
             let first = match inner.jobs.front() {
                 Some(Job::Show { .. }) => 1,
@@ -137,15 +141,14 @@ impl Engine {
             };
             inner.jobs.insert(first, Job::Start);
             if let Some(model) = inner.model.clone() {
-                // After a restart it is the model that gave the results on the screen.
-                inner.jobs.insert(first + 1, Job::Model { source: model, keep: inner.generation > 1 });
+                inner.jobs.insert(first + 1, Job::Model { source: model, keep: true });
             }
         });
         self.viewer.stage.set(Stage::Starting("Checking the graphics device".to_owned()));
         self.next_job();
     }
 
-    fn is_current(&self, file: u32) -> bool {
+    pub(super) fn is_current(&self, file: u32) -> bool {
         self.viewer.clip.with_untracked(|clip| clip.as_ref().is_some_and(|clip| clip.file == file))
     }
 
@@ -158,41 +161,80 @@ impl Engine {
     }
 
     pub(super) fn refused(&self, file: u32, reason: String) {
-        self.mark(file, Readable::No(reason.clone()));
-        self.viewer.tell(Weight::Problem, reason);
-        self.inner.update_value(|inner| {
-            // The next file of the same batch is shown instead.
-            if let (Some(Job::Show { .. }), Some(next)) = (&inner.job, inner.jobs.front_mut())
-                && let Job::Check(other) = *next
-            {
-                *next = Job::Show { file: other, keep: false };
+        match self.inner.with_value(|inner| inner.job.clone()) {
+            Some(Job::Show { why: Why::Kept, .. }) => self.leave_out(
+                file,
+                format!("{}. It could not be read again and was closed: open it again.", reason.trim_end_matches('.')),
+            ),
+            job => {
+                self.leave_out(file, reason);
+                self.show_instead_of(job.as_ref());
             }
-        });
+        }
         self.job_done();
     }
 
-    pub(super) fn model_refused(&self, reason: &str) {
+    /// A file cannot be read, for this reason. When it is the clip on the screen it is closed.
+    pub(super) fn leave_out(&self, file: u32, reason: String) {
+        self.mark(file, Readable::No(reason.clone()));
+        self.viewer.tell(Weight::Problem, reason);
+        let lost = self.inner.with_value(|inner| inner.opened != Some(file));
+        if lost && self.is_current(file) {
+            self.viewer.close_clip();
+        }
+    }
+
+    /// A file could not be read: show the next of those that were opened with it, unless another one is wanted by now.
+    pub(super) fn show_instead_of(&self, job: Option<&Job>) {
+        if !matches!(job, Some(Job::Show { why: Why::Opened, .. })) {
+            return;
+        }
         self.inner.update_value(|inner| {
-            // The model that comes with the app is not asked for again in vain.
-            if let (Some(Job::Model { source, .. }), Some(kept)) = (&inner.job, &inner.model)
-                && let (Place::Bundled(_), Place::Bundled(_)) = (&source.place, &kept.place)
+            let other = inner.jobs.iter().any(|job| matches!(job, Job::Show { .. }));
+            // What was opened last stands in front of older checks.
+            if !other
+                && let Some(next) = inner.jobs.iter_mut().find(|job| matches!(job, Job::Check(_)))
+                && let Job::Check(file) = *next
             {
-                inner.model = None;
+                *next = Job::Show { file, why: Why::Opened };
             }
         });
-        let kept = self.viewer.model.with_untracked(|model| model.as_ref().map(|model| model.name.clone()));
-        let rest = match kept {
-            Some(name) => format!("The model {name} stays in use."),
-            None => "Choose a model file to see predictions.".to_owned(),
-        };
+    }
+
+    pub(super) fn model_refused(&self, reason: &str) {
+        let rest = self.model_that_stays();
         self.viewer.tell(Weight::Problem, format!("{}. {rest}", reason.trim_end_matches('.')));
         self.job_done();
     }
 
+    /// A model was left out: say which one is in use now. Where the worker has none, that was the page's own, and it is
+    /// not asked for again in vain.
+    pub(super) fn model_that_stays(&self) -> String {
+        let loaded = self.inner.with_value(|inner| inner.loaded);
+        match self.viewer.model.get_untracked().filter(|_| loaded) {
+            Some(model) => format!("The model {} stays in use.", model.name),
+            None => {
+                self.inner.update_value(|inner| inner.model = None);
+                self.viewer.model.set(None);
+                "No model is loaded now: choose a model file to see predictions.".to_owned()
+            }
+        }
+    }
+
+    /// A frame cannot be shown or predicted, and is not asked for again.
+    pub(super) fn give_up(&self, asked: Asked) {
+        if let Asked::Pixels { frame, .. } | Asked::Prediction { frame, .. } = asked {
+            self.viewer.set_state(frame, FrameState::Failed);
+        }
+        if let (Asked::Pixels { frame, .. }, Some(clip)) = (asked, self.viewer.clip.get_untracked()) {
+            let bytes = vec![0; clip.shown_height() * clip.shown_width()];
+            self.viewer.keep_pixels(frame, Pixels { channels: 1, bytes });
+        }
+    }
+
     /// Destroy the GPU device after as many predictions as the address asks for.
     fn lose_when_asked(&self) {
-        let lose = self.inner.try_update_value(|inner| {
-            inner.predicted += 1;
+        let lose = self.inner.try_with_value(|inner| {
             let after = inner.gpu_workers.checked_sub(1).and_then(|index| inner.options.lose_after.get(index));
             inner.during == During::Gpu && after == Some(&inner.predicted)
         });

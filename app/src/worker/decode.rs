@@ -15,6 +15,7 @@ use web_sys::{
 use super::talk::pause;
 use super::track::Track;
 use crate::post::reason;
+use crate::rotation::QuarterTurns;
 
 /// Memory for the decoded frames of a video.
 const BUDGET: usize = 640 << 20;
@@ -76,18 +77,21 @@ pub(super) async fn decode(track: &Track, progress: impl Fn(usize)) -> Result<Vi
     let config = check(track).await?;
     let decoded = Rc::new(RefCell::new(Decoded::default()));
     let into = decoded.clone();
-    let mut reader = Reader::new();
+    let mut reader = Reader::new(track.turns);
     let output = Closure::<dyn FnMut(VideoFrame)>::new(move |frame: VideoFrame| {
         let mut decoded = into.borrow_mut();
-        match reader.read(&frame) {
-            Ok((size, _)) if *decoded.size.get_or_insert(size) != size => {
-                decoded.error = Some("Its frames change their size, which is not supported".to_owned());
+        // What comes after an error is only closed.
+        if decoded.error.is_none() {
+            match reader.read(&frame) {
+                Ok((size, _)) if *decoded.size.get_or_insert(size) != size => {
+                    decoded.error = Some("its frames change their size, which is not supported".to_owned());
+                }
+                Ok((_, grey)) => {
+                    decoded.bytes += grey.len();
+                    decoded.frames.push((frame.timestamp(), grey));
+                }
+                Err(error) => decoded.error = Some(reason(&error)),
             }
-            Ok((_, grey)) => {
-                decoded.bytes += grey.len();
-                decoded.frames.push((frame.timestamp(), grey));
-            }
-            Err(error) => decoded.error = Some(reason(&error)),
         }
         frame.close();
     });
@@ -103,7 +107,8 @@ pub(super) async fn decode(track: &Track, progress: impl Fn(usize)) -> Result<Vi
     finish(track, decoded, cut.unwrap_or(None))
 }
 
-/// Give the decoder the compressed frames, no faster than it takes them. `Some(frames)` when memory ended it early.
+/// Run a decoder and close it whatever happens: it must not call functions that are gone. `Some(frames)` when memory
+/// ended it early.
 async fn feed(
     track: &Track,
     config: &VideoDecoderConfig,
@@ -114,6 +119,24 @@ async fn feed(
 ) -> Result<Option<usize>, JsValue> {
     let functions = VideoDecoderInit::new(failed.as_ref().unchecked_ref(), output.as_ref().unchecked_ref());
     let decoder = VideoDecoder::new(&functions)?;
+    let fed = feed_all(&decoder, track, config, decoded, progress).await;
+    // A decoder that failed has closed itself.
+    if decoder.state() != web_sys::CodecState::Closed {
+        decoder.close()?;
+    }
+    // What it gave before is delivered while there is someone to take it.
+    pause(0).await;
+    fed
+}
+
+/// Give the decoder the compressed frames, no faster than it takes them.
+async fn feed_all(
+    decoder: &VideoDecoder,
+    track: &Track,
+    config: &VideoDecoderConfig,
+    decoded: &RefCell<Decoded>,
+    progress: impl Fn(usize),
+) -> Result<Option<usize>, JsValue> {
     decoder.configure(config)?;
     let mut cut = None;
     // What comes before the first key frame cannot be decoded.
@@ -138,11 +161,7 @@ async fn feed(
             progress(decoded.borrow().frames.len());
         }
     }
-    let flushed = JsFuture::from(decoder.flush()).await;
-    if decoder.state() != web_sys::CodecState::Closed {
-        decoder.close()?;
-    }
-    flushed?;
+    JsFuture::from(decoder.flush()).await?;
     Ok(cut)
 }
 
@@ -171,18 +190,20 @@ fn finish(track: &Track, mut decoded: Decoded, cut: Option<usize>) -> Result<Vid
 
 /// Turns decoded frames into grey bytes by drawing them: whatever the pixel format, the colours are the browser's.
 struct Reader {
+    turns: QuarterTurns,
     canvas: Option<(OffscreenCanvas, OffscreenCanvasRenderingContext2d)>,
 }
 
 impl Reader {
-    fn new() -> Self {
-        Self { canvas: None }
+    fn new(turns: QuarterTurns) -> Self {
+        Self { turns, canvas: None }
     }
 
-    /// `(height, width)` and the luminance (ITU-R BT.601) of a frame, at the size at which it was recorded.
+    /// `(height, width)` and the luminance (ITU-R BT.601) of a frame, at the size at which it was recorded, turned.
     fn read(&mut self, frame: &VideoFrame) -> Result<((usize, usize), Vec<u8>), JsValue> {
         let recorded = frame.visible_rect().map(|rect| (rect.width() as u32, rect.height() as u32));
-        let (width, height) = recorded.unwrap_or_else(|| (frame.display_width(), frame.display_height()));
+        let (across, down) = recorded.unwrap_or_else(|| (frame.display_width(), frame.display_height()));
+        let (height, width) = self.turns.size(down, across);
         let (canvas, context) = match &self.canvas {
             Some(kept) => kept,
             None => self.canvas.insert(canvas(width, height)?),
@@ -191,7 +212,9 @@ impl Reader {
             canvas.set_width(width);
             canvas.set_height(height);
         }
-        context.draw_image_with_video_frame_and_dw_and_dh(frame, 0.0, 0.0, f64::from(width), f64::from(height))?;
+        let [a, b, c, d, e, f] = self.turns.transform(down, across);
+        context.set_transform(a, b, c, d, e, f)?;
+        context.draw_image_with_video_frame_and_dw_and_dh(frame, 0.0, 0.0, f64::from(across), f64::from(down))?;
         let rgba = context.get_image_data(0, 0, width as i32, height as i32)?.data();
         let grey = rgba.chunks_exact(4).map(|pixel| {
             let weighted = 299 * u32::from(pixel[0]) + 587 * u32::from(pixel[1]) + 114 * u32::from(pixel[2]);

@@ -3,6 +3,7 @@
 use re_mp4::{Mp4, StsdBoxContent, TrackKind};
 
 use super::track::{Chunk, Track};
+use crate::rotation::QuarterTurns;
 
 /// True for the first bytes of an MP4 or MOV file that is a video (HEIC and AVIF pictures use the same container).
 pub(super) fn is_mp4(bytes: &[u8]) -> bool {
@@ -46,7 +47,14 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
         _ => video.raw_codec_config(&mp4),
     };
     let (height, width) = (u32::from(video.height), u32::from(video.width));
-    Ok(Track { codec, description, height, width, chunks, data: bytes, damage })
+    let matrix = &video.trak(&mp4).tkhd.matrix;
+    let turns = QuarterTurns::of([matrix.a, matrix.b, matrix.c, matrix.d]);
+    if turns.is_none() {
+        let note = "It asks to be mirrored or turned by an odd angle, and is shown as it was recorded.";
+        damage.get_or_insert_with(|| note.to_owned());
+    }
+    let turns = turns.unwrap_or_default();
+    Ok(Track { codec, description, height, width, turns, chunks, data: bytes, damage })
 }
 
 /// What to say about the first video track whose codec the demuxer does not know.

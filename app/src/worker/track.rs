@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::rotation::QuarterTurns;
+
 /// A compressed frame.
 #[derive(Clone, Debug)]
 pub(super) struct Chunk {
@@ -24,6 +26,8 @@ pub(super) struct Track {
     pub(super) height: u32,
     /// Columns.
     pub(super) width: u32,
+    /// How its pictures are turned to be shown.
+    pub(super) turns: QuarterTurns,
     /// In decoding order.
     pub(super) chunks: Vec<Chunk>,
     /// The bytes that the chunks lie in.

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use matroska_demuxer::{Frame, MatroskaFile, TrackType};
 
 use super::track::{Chunk, Track};
+use crate::rotation::QuarterTurns;
 
 /// True for the first bytes of a WebM or Matroska file.
 pub(super) fn is_webm(bytes: &[u8]) -> bool {
@@ -45,7 +46,16 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
     if chunks.is_empty() {
         return Err("Its video track has no readable frames.".to_owned());
     }
-    Ok(Track { codec, description, height: size.0 as u32, width: size.1 as u32, chunks, data, damage })
+    Ok(Track {
+        codec,
+        description,
+        height: size.0 as u32,
+        width: size.1 as u32,
+        turns: QuarterTurns::default(),
+        chunks,
+        data,
+        damage,
+    })
 }
 
 /// The name of a codec in WebCodecs, and what its decoder must know beforehand.

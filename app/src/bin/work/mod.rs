@@ -101,6 +101,7 @@ impl Work {
                     architecture: format!("{} {}", summary.architecture, summary.size),
                     parameters: summary.parameters,
                     trained_on: summary.trained_on,
+                    class: summary.class,
                     input_size: summary.input_size,
                     window: summary.window,
                     load_ms: now() - start,
