@@ -19,6 +19,7 @@ use crate::controls::{self, Pickers};
 use crate::engine::{Engine, now};
 use crate::files;
 use crate::keys::{Action, Press, action};
+use crate::messages::ModelReport;
 use crate::options::Options;
 use crate::overlay::Overlay;
 use crate::viewer::{Stage, Viewer, Weight};
@@ -96,11 +97,19 @@ pub fn App() -> impl IntoView {
             <footer>
                 <strong>"Not for clinical use."</strong>
                 <span>"Files stay on this device; 0 bytes sent."</span>
-                <span class="quiet">"Predictions by a model trained on simulated ultrasound can be wrong."</span>
+                <span class="quiet">{move || viewer.model.with(|model| caution(model.as_ref()))}</span>
             </footer>
             <Keys />
         </div>
     }
+}
+
+fn caution(model: Option<&ModelReport>) -> String {
+    let learned = model.map(|model| model.trained_on.as_str()).filter(|data| !data.is_empty());
+    learned.map_or_else(
+        || "Predictions can be wrong.".to_owned(),
+        |data| format!("Predictions can be wrong: this model was trained on {data}."),
+    )
 }
 
 fn state_name(viewer: Viewer) -> &'static str {
