@@ -51,7 +51,7 @@ fn results_of_files_with_one_name_stay_apart() {
         fs::create_dir(shop.path(folder)).unwrap();
         picture(seed, 1)[0].save(shop.path(folder).join("scan.png")).unwrap();
     }
-    let out = shop.path("one/results");
+    let out = shop.path("one/results/");
     let (one, two) = (shop.path("one"), shop.path("two"));
     // The second time the results lie in what is read.
     for _ in 0..2 {
@@ -88,6 +88,9 @@ fn a_run_goes_on_with_its_own_data_and_settings_and_new_limits_are_noted() {
         [&words, init].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     let words = |words: &[String]| fails(3, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    // The same folder by another word is the same.
+    let slash = data.join("");
+    succeeds(&begin(&slash, &[]).iter().map(String::as_str).collect::<Vec<_>>());
     assert!(words(&begin(&other, &[])).contains("another --data"));
     assert!(words(&begin(&data, &["--init", "elsewhere"])).contains("another --init"));
 
@@ -96,11 +99,25 @@ fn a_run_goes_on_with_its_own_data_and_settings_and_new_limits_are_noted() {
     assert!(told.contains("begin a new run"), "{told}");
     succeeds(&[&resume, ["--epochs", "2"].as_slice()].concat());
     assert!(fs::read_to_string(run.join("recipe.toml")).unwrap().contains("epochs = 2"));
-    assert_eq!(json(&run.join("origins.json"))["train.epochs"], "--set");
+    let origins = json(&run.join("origins.json"));
+    assert_eq!((&origins["train.epochs"], &origins["train.patience"]), (&"--set".into(), &"default".into()));
     let epochs = || fs::read_to_string(run.join("metrics.jsonl")).unwrap().matches("val_loss").count();
     assert_eq!((epochs(), run.join("finished.json").exists()), (2, true));
     succeeds(&resume);
     assert_eq!(epochs(), 2, "it is at its end");
+
+    // A finished run without the file to go on from, and a folder of something else, are nobody's to overwrite.
+    fs::remove_file(run.join("resume.safetensors")).unwrap();
+    let mine = shop.path("mine");
+    fs::create_dir(&mine).unwrap();
+    fs::write(mine.join("recipe.toml"), "# with care").unwrap();
+    for folder in [&run, &mine] {
+        for more in [&[][..], &["--continue"]] {
+            let words = ["train", text(&recipe), "--data", text(&data), "--out", text(folder), "--device", "flex"];
+            fails(3, &[&words, more].concat());
+        }
+    }
+    assert_eq!(fs::read_to_string(mine.join("recipe.toml")).unwrap(), "# with care");
 }
 
 #[test]
@@ -140,7 +157,7 @@ fn dicom_files_of_one_examination_are_one_group_and_nobody_is_named() {
     let shop = Workshop::new();
     let (data, out) = (shop.simulate("data", "24"), shop.path("out"));
     fs::create_dir(shop.path("raw")).unwrap();
-    for (name, procedure) in [("a", "p0000"), ("b", "p0000"), ("c", "p0001")] {
+    for (name, procedure) in [("clip_1", "p0000"), ("clip_2", "p0000"), ("clip_3", "p0001")] {
         fs::copy(data.join(format!("procedures/{procedure}/clip.dcm")), shop.path(&format!("raw/{name}.dcm"))).unwrap();
     }
     let said = succeeds(&["ingest", text(&shop.path("raw")), "--out", text(&out)]);
@@ -149,8 +166,8 @@ fn dicom_files_of_one_examination_are_one_group_and_nobody_is_named() {
         "{said}"
     );
     let group = |name: &str| json(&out.join(format!("procedures/{name}/meta.json")))["group"].clone();
-    assert!(group("a") == group("b") && group("a") != group("c"));
-    assert!(group("a").as_str().unwrap().starts_with("patient-"));
+    assert!(group("clip_1") == group("clip_2") && group("clip_1") != group("clip_3"));
+    assert!(group("clip_1").as_str().unwrap().starts_with("patient-"));
 }
 
 #[test]

@@ -48,6 +48,13 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|_| DataError::unreadable(absolute(path), "is not UTF-8 text").into())
 }
 
+/// Whether two paths lead to the same place.
+pub(crate) fn same(a: &Path, b: &Path) -> bool {
+    let place =
+        |path: &Path| fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
+    place(a) == place(b)
+}
+
 /// The path as it was tried.
 pub(crate) fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()

@@ -123,7 +123,7 @@ fn collect(input: &Path, out: &Path, found: &mut Vec<(PathBuf, String)>) -> Resu
         let entries = fs::read_dir(&folder).map_err(|e| DataError::unreadable(files::absolute(&folder), e))?;
         for path in entries.flatten().map(|entry| entry.path()) {
             if path.is_dir() {
-                if files::absolute(&path) != files::absolute(out) {
+                if !files::same(&path, out) {
                     folders.push(path);
                 }
             } else if !name(&path).starts_with('.') {

@@ -1,7 +1,5 @@
 //! All that is printed: progress, tables, complaints.
 
-#![expect(clippy::print_stderr, reason = "this file is the terminal")]
-
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,10 +14,15 @@ pub(crate) fn say(line: impl std::fmt::Display) {
     match writeln!(std::io::stdout(), "{line}") {
         // A closed pipe (`sonoseg .. | head`) is nobody's error.
         Err(error) if error.kind() != ErrorKind::BrokenPipe && !UNSAID.swap(true, Ordering::Relaxed) => {
-            eprintln!("error: standard output cannot be written: {error}");
+            tell("error: standard output cannot be written", error);
         }
         _ => {}
     }
+}
+
+/// A line on standard error. Where that cannot be written either, nobody is listening.
+fn tell(what: &str, line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{what}: {line}");
 }
 
 /// Whether all lines have been written.
@@ -29,12 +32,12 @@ pub(crate) fn all_said() -> bool {
 
 /// An error with its causes, once.
 pub(crate) fn complain(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    tell("error", format_args!("{error:#}"));
 }
 
 /// Something that went wrong while the rest goes on.
 pub(crate) fn warn(line: impl std::fmt::Display) {
-    eprintln!("warning: {line}");
+    tell("warning", line);
 }
 
 /// A bar on a terminal; nothing where the output is a file or a pipe.

@@ -42,9 +42,14 @@ pub type BatchPlan = Vec<Drawn>;
 ///
 /// Without a total, every sample once, with changes that no other epoch has. With one, the same `total` in every epoch: the
 /// samples as they are, then changed ones until there are enough (paper 002 augments its images to a given total, once).
+/// Of more samples than the total every epoch takes others.
 pub fn training_plans(samples: &[usize], batch: usize, total: Option<usize>, seed: u64, epoch: u64) -> Vec<BatchPlan> {
     let drawn: Vec<Drawn> = match total {
         None => samples.iter().map(|&sample| Drawn { sample, changes: Some(epoch) }).collect(),
+        Some(total) if total < samples.len() => {
+            let chosen = Rng::stream(seed, "total", [epoch, 0]).permutation(samples.len()).into_iter().take(total);
+            chosen.map(|index| Drawn { sample: samples[index], changes: None }).collect()
+        }
         Some(total) => {
             let pass =
                 |number: u64| samples.iter().map(move |&sample| Drawn { sample, changes: number.checked_sub(1) });
@@ -133,5 +138,8 @@ mod tests {
         assert_eq!((set(0), set(1)), (whole.clone(), whole));
         assert_ne!(all(0), all(1));
         assert!(training_plans(&[], 2, Some(8), 1, 0).is_empty());
+        let few = |epoch| training_plans(&(0..20).collect::<Vec<_>>(), 2, Some(4), 1, epoch).concat();
+        let seen: BTreeSet<usize> = (0..40).flat_map(few).map(|drawn| drawn.sample).collect();
+        assert_eq!((few(0).len(), seen.len()), (4, 20), "all have their turn");
     }
 }

@@ -15,7 +15,7 @@ use anyhow::Result;
 use sonoseg_core::data::DataError;
 use sonoseg_core::data::sample::{Sample, Source};
 use sonoseg_core::data::split::Split;
-use sonoseg_core::recipe::{DataRecipe, Recipe};
+use sonoseg_core::recipe::{DataRecipe, Recipe, TaskName};
 
 pub(crate) use labels::{LabelRow, read_rows, write_labels};
 pub(crate) use meta::{Ingested, KEYS, Meta};
@@ -84,9 +84,10 @@ impl Folder {
             let root = files::absolute(&self.root);
             return Err(DataError::Inconsistent(format!("{root}: no mask has a class {wanted}; {names}")));
         }
-        let number = self.procedures.iter().find_map(|one| one.class_number(wanted));
+        let elsewhere =
+            self.procedures.iter().find_map(|one| Some((one.class_number(wanted)?, one.meta.classes.clone())));
         for procedure in &mut self.procedures {
-            procedure.choose_class(wanted, number)?;
+            procedure.choose_class(wanted, elsewhere.as_ref())?;
         }
         Ok(self)
     }
@@ -110,13 +111,13 @@ impl Folder {
         Ok(kinds.into_iter().map(|(group, kinds)| (group, joined(kinds))).collect())
     }
 
-    /// A split by group. Groups of which nothing is labelled do not measure anything: they are for learning, unless that is
-    /// true of all.
-    pub(crate) fn drawn(&self, val_share: f64, seed: u64) -> Result<Split, DataError> {
+    /// A split by group. Where labels count, groups of which nothing is labelled do not measure anything: they are for
+    /// learning, unless that is true of all.
+    pub(crate) fn drawn(&self, val_share: f64, seed: u64, labels_count: bool) -> Result<Split, DataError> {
         let groups = self.groups();
         let labelled: BTreeSet<String> =
             self.procedures.iter().filter(|one| one.any_labelled()).map(|one| one.group().to_owned()).collect();
-        if labelled.len() < 2 || labelled.len() == groups.len() {
+        if !labels_count || labelled.len() < 2 || labelled.len() == groups.len() {
             return Split::draw(&groups, val_share, seed);
         }
         let mut split = Split::draw(&labelled, val_share, seed)?;
@@ -125,9 +126,10 @@ impl Folder {
     }
 
     /// The fold that a recipe asks for; else the split stored with the data, or one drawn by group.
-    pub(crate) fn split(&self, recipe: &DataRecipe, seed: u64) -> Result<Split> {
-        if recipe.folds > 0 {
-            return Ok(Split::fold(&self.strata()?, [recipe.fold, recipe.folds], seed)?);
+    pub(crate) fn split(&self, recipe: &Recipe) -> Result<Split> {
+        let Recipe { data, seed, task, .. } = recipe;
+        if data.folds > 0 {
+            return Ok(Split::fold(&self.strata()?, [data.fold, data.folds], *seed)?);
         }
         let path = self.root.join("splits.json");
         let groups = self.groups();
@@ -135,7 +137,7 @@ impl Folder {
             serde_json::from_str(&files::read_text(&path)?)
                 .map_err(|e| DataError::unreadable(files::absolute(&path), e))?
         } else {
-            self.drawn(recipe.val_share, seed)?
+            self.drawn(data.val_share, *seed, *task == TaskName::Segment)?
         };
         split.check()?;
         if let Some(unknown) = split.train.union(&split.val).find(|name| !groups.contains(*name)) {

@@ -102,13 +102,17 @@ impl ProcedureFolder {
         self.meta.class_number(wanted).filter(|_| self.frames.iter().any(|frame| frame.mask.is_some()))
     }
 
-    /// From now on the given class of the masks, by name or number, is the foreground. `elsewhere`: its number in other
-    /// procedures of the data set, which may have come with more classes than this one.
-    pub(super) fn choose_class(&mut self, wanted: &str, elsewhere: Option<u8>) -> Result<(), DataError> {
+    /// From now on the given class of the masks, by name or number, is the foreground. `elsewhere`: its number in
+    /// another procedure and the classes there, which may go on where those of this one end.
+    pub(super) fn choose_class(
+        &mut self,
+        wanted: &str,
+        elsewhere: Option<&(u8, Vec<String>)>,
+    ) -> Result<(), DataError> {
         if self.frames.iter().any(|frame| frame.mask.is_some()) {
-            let names = self.meta.classes.len();
-            let absent = elsewhere.filter(|&number| names > 0 && usize::from(number) >= names).map(Class::Number);
-            self.class = Some(self.class(wanted).or_else(|error| absent.ok_or(error))?);
+            let mine = &self.meta.classes;
+            let absent = elsewhere.filter(|(_, names)| !mine.is_empty() && names.starts_with(mine));
+            self.class = Some(self.class(wanted).or_else(|error| absent.map(|(n, _)| Class::Number(*n)).ok_or(error))?);
         }
         Ok(())
     }

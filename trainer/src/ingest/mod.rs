@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sonoseg_core::data::DataError;
@@ -25,11 +25,10 @@ use crate::args::Ingest;
 use crate::failure::SomeFailed;
 use crate::files;
 use crate::folder::Folder;
-use crate::lock;
 use crate::terminal::{bar, say, warn};
 use plan::{Plan, count, say_some};
 use sources::Remark;
-use write::{Made, Written};
+use write::{Made, Workplace, Written};
 
 /// `ingest.json`: how the data set was made.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -44,6 +43,8 @@ pub(crate) fn run(verb: &Ingest) -> Result<()> {
     let mut plan = Plan::make(verb)?;
     let labels = endpoints::assign(verb, &mut plan)?;
     plan.tell();
+    // Held to the end: classes and split are those of all that is there.
+    let _workplace = (!verb.dry_run).then(|| Workplace::open(&verb.out)).transpose()?;
     let log_path = verb.out.join("ingest.json");
     let mut log = if log_path.exists() {
         serde_json::from_str(&files::read_text(&log_path)?)
@@ -64,13 +65,6 @@ pub(crate) fn run(verb: &Ingest) -> Result<()> {
         return Ok(());
     }
 
-    let workplace = write::workplace(&verb.out);
-    let lock = lock::take(&workplace, false)?;
-    // What a program that was killed has left behind.
-    let left = workplace.join("procedures");
-    if left.exists() {
-        fs::remove_dir_all(&left).with_context(|| files::absolute(&left))?;
-    }
     let progress = bar(plan.procedures.len() as u64, "ingesting");
     let outcomes: Vec<Result<Option<Made>>> = plan
         .procedures
@@ -86,9 +80,6 @@ pub(crate) fn run(verb: &Ingest) -> Result<()> {
         })
         .collect();
     progress.finish_and_clear();
-    drop(lock);
-    // Empty by now; what cannot be removed does no harm.
-    let _ = fs::remove_dir_all(workplace);
 
     let mut written: BTreeMap<String, Written> = log.procedures.drain(..).map(|one| (one.id.clone(), one)).collect();
     let (mut made, mut there) = (0, 0);
@@ -157,7 +148,7 @@ fn split(verb: &Ingest) -> Result<()> {
         say("no splits.json: all procedures are one group, and a split needs two");
         return Ok(());
     }
-    let split = folder.drawn(verb.val_share, verb.seed)?;
+    let split = folder.drawn(verb.val_share, verb.seed, true)?;
     files::write(&path, serde_json::to_string_pretty(&split)?.as_bytes())?;
     say(format!("splits.json: {} groups to learn from, {} held out", split.train.len(), split.val.len()));
     Ok(())

@@ -123,9 +123,10 @@ impl Plan {
             let (stem, below) = (clip.file.stem(), clip.file.below());
             match by.group(&stem, &clip.file.folders, &below) {
                 Ok(group) => {
-                    let person =
-                        || (matches!(by, GroupBy::Auto) && clip.kind == ClipKind::Dicom).then(|| person(&clip));
-                    let group = group.or_else(|| Some((person()??, Rule::Header)));
+                    // What a file says of itself is worth more than its name.
+                    let asked = matches!(by, GroupBy::Auto) && clip.kind == ClipKind::Dicom;
+                    let person = asked.then(|| person(&clip)).flatten();
+                    let group = person.map(|person| (person, Rule::Header)).or(group);
                     let group = group.map_or(Group::Itself(Rule::Own), |(group, rule)| Group::Named(group, rule));
                     drafts.push(Draft { short: stem, long: below, key: None, group, content: Content::Clip(clip) });
                 }
@@ -298,8 +299,9 @@ impl Key {
     }
 }
 
-/// A word for the patient or examination of a DICOM file, which does not give away their number. None for files that
-/// do not say; of what cannot be read, the reading itself tells later.
+/// A word for the patient or examination of a DICOM file, for groups. It does not show their number, but whoever tries all
+/// numbers finds it: this makes nothing anonymous. None for files that do not say; of what cannot be read, the reading
+/// itself tells later.
 fn person(clip: &ClipFile) -> Option<String> {
     let bytes = fs::read(&clip.file.path).ok()?;
     let person = formats::open(&files::absolute(&clip.file.path), bytes).ok()?.person()?;

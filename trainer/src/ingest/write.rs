@@ -20,6 +20,7 @@ use super::sources::Remark;
 use crate::args::{Ingest, Unlisted};
 use crate::files;
 use crate::folder::{Ingested, LabelRow, Meta, write_labels};
+use crate::lock;
 
 /// Mean difference in grey levels up to which a frame of a lossy source repeats another (systems.md, A-DATA).
 const LOSSY_TOLERANCE: f64 = 0.5;
@@ -63,12 +64,12 @@ pub(super) fn write(
     let target = verb.out.join("procedures").join(&planned.id);
     let names = classes.map_or(&[][..], |map| &map.names);
     if target.exists() {
-        let stored = Meta::read(&target)?;
-        // Sources that came later may have added classes behind those of this one.
-        let known = &names[..stored.classes.len().min(names.len())];
-        let signature = signature(verb, planned, known, labels)?;
-        if stored.ingest.is_some_and(|ingest| ingest.signature == signature) {
-            return Ok(None);
+        let stored = Meta::read(&target)?.ingest.map(|ingest| ingest.signature);
+        // Sources that came later may have added classes behind those that were known then.
+        for known in 0..=names.len() {
+            if stored.as_ref() == Some(&signature(verb, planned, &names[..known], labels)?) {
+                return Ok(None);
+            }
         }
         let name = files::absolute(&target);
         let message = format!(
@@ -346,6 +347,37 @@ fn signature(verb: &Ingest, planned: &Planned, names: &[String], labels: &Labels
 /// Where unfinished procedures lie: beside the data set's own, so that they can be moved there. One program at a time.
 pub(super) fn workplace(out: &Path) -> PathBuf {
     out.join(".ingest")
+}
+
+/// The workplace of this program, as long as it works.
+pub(super) struct Workplace {
+    path: PathBuf,
+    _lock: fs::File,
+}
+
+impl Workplace {
+    /// An error while another program works there. What a program that was killed has left behind is removed.
+    pub(super) fn open(out: &Path) -> Result<Self> {
+        let path = workplace(out);
+        let place = Self { _lock: lock::take(&path, false)?, path };
+        let left = place.path.join("procedures");
+        if left.exists() {
+            fs::remove_dir_all(&left).with_context(|| files::absolute(&left))?;
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        // Only what is empty goes; what cannot be removed does no harm.
+        let _ = fs::remove_dir(self.path.join("procedures"));
+        let _ = fs::remove_file(self.path.join("lock"));
+        let _ = fs::remove_dir(&self.path);
+        if let Some(out) = self.path.parent() {
+            let _ = fs::remove_dir(out);
+        }
+    }
 }
 
 /// A folder that is moved to its place when it is finished, and goes away when it is not.

@@ -26,8 +26,19 @@ pub(super) const RESUME: &str = "resume.safetensors";
 /// Written when a run has ended of its own accord.
 const FINISHED: &str = "finished.json";
 
-/// Settings that a run may be given anew when it goes on.
-const LIMITS: [&str; 3] = ["train.epochs", "train.steps", "train.patience"];
+/// Written first: where it is, the others of a run's beginning are ours.
+const ENVIRONMENT: &str = "environment.json";
+
+/// Whether a folder holds nothing but what a run writes before its first save, if anything: there is nothing to lose.
+fn begun_in_vain(folder: &Path) -> Result<bool> {
+    const EARLY: [&str; 5] = ["lock", ENVIRONMENT, "origins.json", "splits.json", "recipe.toml"];
+    let mut early = true;
+    for entry in fs::read_dir(folder).with_context(|| files::absolute(folder))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        early &= EARLY.contains(&name.strip_suffix(".part").unwrap_or(&name));
+    }
+    Ok(early && (folder.join(ENVIRONMENT).exists() || !folder.join("recipe.toml").exists()))
+}
 
 /// A run that can begin.
 pub(super) struct Setup {
@@ -58,7 +69,7 @@ struct Environment {
 
 impl Environment {
     fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join("environment.json");
+        let path = folder.join(ENVIRONMENT);
         let text = files::read_text(&path)?;
         Ok(serde_json::from_str(&text).map_err(|e| DataError::unreadable(files::absolute(&path), e))?)
     }
@@ -67,56 +78,19 @@ impl Environment {
 impl Setup {
     /// A new run, or the one that `--resume` names.
     pub(super) fn of(verb: &Train) -> Result<Self> {
-        // What another program does there decides whether this run begins, goes on or is finished.
-        if let Some(folder) = verb.out.as_ref().filter(|folder| verb.or_continue && folder.exists()) {
-            drop(lock::take(folder, true)?);
-        }
-        match (&verb.resume, &verb.out) {
-            (Some(folder), _) => Self::resume(verb, folder),
-            (None, Some(folder)) if verb.or_continue && folder.join(RESUME).exists() => {
-                let recipe = Self::new_recipe(verb)?;
-                let path = folder.join("recipe.toml");
-                // Read back and not compared as text: an older file does not name settings that are newer than it.
-                if Recipe::parse(&files::absolute(&path), &files::read_text(&path)?, &[])? != recipe {
-                    let message = format!(
-                        "{} was begun with other settings: choose another --out, or remove it",
-                        files::absolute(folder)
-                    );
-                    return Err(DataError::Inconsistent(message).into());
-                }
-                let begun = Environment::read(folder)?;
-                let same = |a: Option<&Path>, b: Option<&Path>| a.map(files::absolute) == b.map(files::absolute);
-                for (what, now, then) in [
-                    ("--data", verb.data.as_deref(), Some(begun.data.as_path())),
-                    ("--init", verb.init.as_deref(), begun.init.as_deref()),
-                ] {
-                    if !same(now, then) {
-                        let then = then.map_or_else(|| "none".into(), files::absolute);
-                        let message = format!(
-                            "{} was begun with another {what} ({then}): choose another --out, or remove it",
-                            files::absolute(folder)
-                        );
-                        return Err(DataError::Inconsistent(message).into());
-                    }
-                }
-                Self::resume(verb, folder)
+        if let Some(folder) = &verb.resume {
+            if !folder.join(RESUME).exists() {
+                let message = format!("{} is no run that can be resumed: it has no {RESUME}", files::absolute(folder));
+                return Err(DataError::Inconsistent(message).into());
             }
-            _ => Self::begin(verb),
+            return Self::resume(verb, folder, lock::take(folder, false)?);
         }
-    }
-
-    fn new_recipe(verb: &Train) -> Result<Recipe> {
-        let path = verb.recipe.as_deref().unwrap_or(Path::new(""));
-        Ok(Recipe::parse(&files::absolute(path), &files::read_text(path)?, &verb.all_settings())?)
-    }
-
-    fn begin(verb: &Train) -> Result<Self> {
-        let (Some(data_path), Some(folder)) = (&verb.data, &verb.out) else {
+        let (Some(data), Some(folder)) = (&verb.data, &verb.out) else {
             return Err(Usage("a new run needs RECIPE, --data and --out".into()).into());
         };
-        // A run that failed before its first save has left nothing to go on with.
-        let failed_to_begin = folder.join("recipe.toml").exists() && !folder.join(RESUME).exists();
-        if folder.exists() && !verb.or_continue && !failed_to_begin {
+        // Before the lock, which makes the folder.
+        let taken = folder.exists() && !begun_in_vain(folder)?;
+        if taken && !verb.or_continue {
             let message = format!(
                 "{} exists already: choose another --out, or go on with it by --resume {}",
                 files::absolute(folder),
@@ -125,16 +99,59 @@ impl Setup {
             return Err(DataError::Inconsistent(message).into());
         }
         let recipe = Self::new_recipe(verb)?;
-        let setup = Self::open(verb, folder, recipe, data_path, None)?;
+        // With `--continue`, what another program does there decides whether this run begins, goes on or is finished.
+        let lock = lock::take(folder, verb.or_continue)?;
+        if folder.join(RESUME).exists() {
+            Self::check_same(verb, folder, &recipe)?;
+            return Self::resume(verb, folder, lock);
+        }
+        if taken && (!folder.join(ENVIRONMENT).exists() || folder.join(FINISHED).exists()) {
+            let message = format!(
+                "{} holds something that is no run to go on with: choose another --out",
+                files::absolute(folder)
+            );
+            return Err(DataError::Inconsistent(message).into());
+        }
+        let setup = Self::open(verb, folder, recipe, data, None, lock)?;
         setup.write(verb)?;
         Ok(setup)
     }
 
-    fn resume(verb: &Train, folder: &Path) -> Result<Self> {
-        if !folder.join(RESUME).exists() {
-            let message = format!("{} is no run that can be resumed: it has no {RESUME}", files::absolute(folder));
-            return Err(DataError::Inconsistent(message).into());
+    /// An error unless the run in the folder is the one that is asked for.
+    fn check_same(verb: &Train, folder: &Path, recipe: &Recipe) -> Result<()> {
+        let other = |what: String| {
+            let message =
+                format!("{} was begun with {what}: choose another --out, or remove it", files::absolute(folder));
+            Err(DataError::Inconsistent(message).into())
+        };
+        let path = folder.join("recipe.toml");
+        // Read back and not compared as text: an older file does not name settings that are newer than it.
+        if Recipe::parse(&files::absolute(&path), &files::read_text(&path)?, &[])? != *recipe {
+            return other("other settings".into());
         }
+        let begun = Environment::read(folder)?;
+        for (what, now, then) in [
+            ("--data", verb.data.as_deref(), Some(begun.data.as_path())),
+            ("--init", verb.init.as_deref(), begun.init.as_deref()),
+        ] {
+            let same = match (now, then) {
+                (Some(now), Some(then)) => files::same(now, then),
+                (now, then) => now == then,
+            };
+            if !same {
+                let then = then.map_or_else(|| "none".into(), files::absolute);
+                return other(format!("another {what} ({then})"));
+            }
+        }
+        Ok(())
+    }
+
+    fn new_recipe(verb: &Train) -> Result<Recipe> {
+        let path = verb.recipe.as_deref().unwrap_or(Path::new(""));
+        Ok(Recipe::parse(&files::absolute(path), &files::read_text(path)?, &verb.all_settings())?)
+    }
+
+    fn resume(verb: &Train, folder: &Path, lock: File) -> Result<Self> {
         let path = folder.join("recipe.toml");
         let (name, text) = (files::absolute(&path), files::read_text(&path)?);
         let (recipe, begun) = (Recipe::parse(&name, &text, &verb.all_settings())?, Recipe::parse(&name, &text, &[])?);
@@ -147,13 +164,13 @@ impl Setup {
                            changed: for others begin a new run with --init";
             return Err(Usage(message.into()).into());
         }
-        let longer = recipe != begun;
+
         let environment = Environment::read(folder)?;
         let path = folder.join("splits.json");
         let split = serde_json::from_str(&files::read_text(&path)?)
             .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
         let data = verb.data.as_ref().unwrap_or(&environment.data);
-        let setup = Self::open(verb, folder, recipe, data, Some(split))?;
+        let setup = Self::open(verb, folder, recipe, data, Some(split), lock)?;
         if setup.learn.len() != environment.train_samples || setup.hold.len() != environment.val_samples {
             let message = format!(
                 "the run began with {} samples to learn from and {} held out, and {} has {} and {}: give the same data, \
@@ -166,36 +183,52 @@ impl Setup {
             );
             return Err(DataError::Inconsistent(message).into());
         }
-        if longer {
-            setup.write_limits()?;
+        if setup.recipe != begun {
+            setup.write_limits(&begun)?;
         }
         Ok(setup)
     }
 
     /// Note new limits of a run that goes on.
-    fn write_limits(&self) -> Result<()> {
-        let path = self.folder.join("origins.json");
-        let mut origins: BTreeMap<String, Origin> = serde_json::from_str(&files::read_text(&path)?)
-            .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
-        origins.extend(LIMITS.map(|key| (key.to_owned(), Origin::Setting)));
-        files::write(&path, serde_json::to_string_pretty(&origins)?.as_bytes())?;
-        files::write(&self.folder.join("recipe.toml"), self.recipe.to_toml().as_bytes())?;
+    fn write_limits(&self, begun: &Recipe) -> Result<()> {
         let finished = self.folder.join(FINISHED);
         if finished.exists() {
             fs::remove_file(&finished).with_context(|| files::absolute(&finished))?;
         }
-        Ok(())
+        let path = self.folder.join("origins.json");
+        let mut origins: BTreeMap<String, Origin> = if path.exists() {
+            serde_json::from_str(&files::read_text(&path)?)
+                .map_err(|e| DataError::unreadable(files::absolute(&path), e))?
+        } else {
+            BTreeMap::new()
+        };
+        let (now, then) = (&self.recipe.train, &begun.train);
+        let limits = [
+            ("train.epochs", now.epochs != then.epochs),
+            ("train.steps", now.steps != then.steps),
+            ("train.patience", now.patience != then.patience),
+        ];
+        origins.extend(limits.iter().filter(|(_, new)| *new).map(|(key, _)| ((*key).to_owned(), Origin::Setting)));
+        files::write(&path, serde_json::to_string_pretty(&origins)?.as_bytes())?;
+        files::write(&self.folder.join("recipe.toml"), self.recipe.to_toml().as_bytes())
     }
 
-    fn open(verb: &Train, folder: &Path, recipe: Recipe, data_path: &Path, split: Option<Split>) -> Result<Self> {
+    fn open(
+        verb: &Train,
+        folder: &Path,
+        recipe: Recipe,
+        data_path: &Path,
+        split: Option<Split>,
+        lock: File,
+    ) -> Result<Self> {
         let resumed = split.is_some();
         let data = Folder::for_recipe(data_path, &recipe)?;
         let split = match split {
             Some(split) => split,
-            None => data.split(&recipe.data, recipe.seed)?,
+            None => data.split(&recipe)?,
         };
         let (held, all) = (split.val.len(), data.groups().len());
-        let drawn = data.drawn(recipe.data.val_share, recipe.seed);
+        let drawn = data.drawn(recipe.data.val_share, recipe.seed, recipe.task == TaskName::Segment);
         if !resumed && recipe.data.folds == 0 && drawn.is_ok_and(|drawn| drawn.val.len() != held) {
             let share = recipe.data.val_share;
             say(format!(
@@ -224,17 +257,12 @@ impl Setup {
             hold,
             device: device::choose(verb.device)?,
             resumed,
-            _lock: lock::take(folder, false)?,
+            _lock: lock,
         })
     }
 
     fn write(&self, verb: &Train) -> Result<()> {
-        files::write(&self.folder.join("recipe.toml"), self.recipe.to_toml().as_bytes())?;
-        let table = |text: &str| text.parse::<toml::Table>().unwrap_or_default();
-        let file = verb.recipe.as_deref().map(files::read_text).transpose()?.unwrap_or_default();
-        let origins = origins(&table(&self.recipe.to_toml()), &table(&file), &verb.all_settings());
-        files::write(&self.folder.join("origins.json"), serde_json::to_string_pretty(&origins)?.as_bytes())?;
-        files::write(&self.folder.join("splits.json"), serde_json::to_string_pretty(&self.split)?.as_bytes())?;
+        let write = |name: &str, text: String| files::write(&self.folder.join(name), text.as_bytes());
         let environment = Environment {
             sonoseg: env!("CARGO_PKG_VERSION").into(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
@@ -244,7 +272,13 @@ impl Setup {
             train_samples: self.learn.len(),
             val_samples: self.hold.len(),
         };
-        files::write(&self.folder.join("environment.json"), serde_json::to_string_pretty(&environment)?.as_bytes())
+        write(ENVIRONMENT, serde_json::to_string_pretty(&environment)?)?;
+        let table = |text: &str| text.parse::<toml::Table>().unwrap_or_default();
+        let file = verb.recipe.as_deref().map(files::read_text).transpose()?.unwrap_or_default();
+        let origins = origins(&table(&self.recipe.to_toml()), &table(&file), &verb.all_settings());
+        write("origins.json", serde_json::to_string_pretty(&origins)?)?;
+        write("splits.json", serde_json::to_string_pretty(&self.split)?)?;
+        write("recipe.toml", self.recipe.to_toml())
     }
 
     /// True when the run ended of its own accord.
