@@ -1,12 +1,15 @@
 //! What a model looks for, and how the page words what it finds.
 
+/// The class that stands for all classes of the masks.
+pub const ANY_CLASS: &str = "any";
+
 /// What a model looks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Sought {
     /// The needle: a line with a tip.
     #[default]
     Needle,
-    /// Pixels of this class of masks, `any` for all classes: an area, without a tip or an angle.
+    /// Pixels of this class of masks, [`ANY_CLASS`] for all classes: an area, without a tip or an angle.
     Class(String),
 }
 
@@ -28,7 +31,7 @@ impl Sought {
     pub fn seen(&self) -> String {
         match self {
             Self::Needle => "Needle seen".to_owned(),
-            Self::Class(class) if class == "any" => "Marked".to_owned(),
+            Self::Class(class) if class == ANY_CLASS => "Marked".to_owned(),
             Self::Class(class) => format!("Marked: {class}"),
         }
     }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::messages::NeedleReport;
-use crate::sought::Sought;
+use crate::sought::{ANY_CLASS, Sought};
 use crate::timeline::FrameState;
 use crate::viewer::Viewer;
 
@@ -36,7 +36,7 @@ fn lines(viewer: Viewer) -> AnyView {
     if let Sought::Class(class) = viewer.sought.get() {
         let share = viewer.shown().map(|found| format!("{:.1} %", 100.0 * found.marked_share()));
         return view! {
-            {row("Class", "What the model marks", Some(class))}
+            {(class != ANY_CLASS).then(|| row("Class", "What the model marks", Some(class)))}
             {row("Share of the picture", "Marked pixels among all pixels of the frame", share)}
         }
         .into_any();
