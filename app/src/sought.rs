@@ -1,6 +1,6 @@
 //! What a model looks for, and how the page words what it finds.
 
-/// The class that stands for all classes of the masks.
+/// The class that stands for all classes of the masks, as recipes call it. (The page does not know the core.)
 pub const ANY_CLASS: &str = "any";
 
 /// What a model looks for.

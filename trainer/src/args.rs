@@ -125,7 +125,8 @@ pub(crate) struct Ingest {
     /// Keep at most this many frames per second of a clip.
     #[arg(long, value_parser = rate)]
     pub(crate) fps: Option<f64>,
-    /// What is one patient or procedure: `auto` (what a DICOM file says of its patient or examination, or else a word such as `pid2` or `case_07` in the name or folder), `file`,
+    /// What is one patient or procedure: `auto` (what a DICOM file says of its patient or examination, or else a word
+    /// such as `pid2` or `case_07` in the name or folder), `file`,
     /// `parent` (the folder), `prefix` (up to the first `_`), or a regular expression on the path.
     #[arg(long, default_value = "auto")]
     pub(crate) group_by: String,

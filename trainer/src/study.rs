@@ -16,7 +16,7 @@ use crate::args::Study as Verb;
 use crate::failure::{INTERRUPTED, RunFailed, Usage};
 use crate::files;
 use crate::terminal::say;
-use plan::{EVALUATION, Place, Planned, Study, shell};
+use plan::{MEASURED, Place, Planned, Study, shell};
 
 pub(crate) fn run(verb: &Verb) -> Result<()> {
     let study = Study::open(&verb.file)?;
@@ -53,10 +53,10 @@ pub(crate) fn run(verb: &Verb) -> Result<()> {
     Ok(())
 }
 
-/// Do the commands of a run. They know themselves what is done already.
+/// Do the commands of a run, but for what is done already.
 fn execute(run: &Planned) -> Result<()> {
     let program = std::env::current_exe().context("the program does not find itself")?;
-    let measures = run.folder.join(EVALUATION).join("metrics.json");
+    let measures = run.folder.join(MEASURED).join("metrics.json");
     if measures.exists() && !run.finished() {
         // Somebody measured what was not done yet.
         fs::remove_file(&measures).with_context(|| files::absolute(&measures))?;

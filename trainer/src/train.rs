@@ -24,6 +24,7 @@ use crate::feed::ThreadFeed;
 use crate::files;
 use crate::terminal::say;
 use observer::{Ending, Observer};
+pub(crate) use setup::FINISHED;
 use setup::Setup;
 
 pub(crate) fn run(verb: &Train) -> Result<()> {

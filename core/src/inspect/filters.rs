@@ -92,23 +92,21 @@ pub async fn maximise(
         Tensor::<4>::from_data(TensorData::new(numbers, [1, channels, 1, 1]), &learning)
     };
     let (centre, spread) = (by_channel(&config.preparation.mean), by_channel(&config.preparation.std));
+    let respond = |x: Tensor<4>| answers(&network, layer, (x - centre.clone()) / spread.clone());
+    let [_, all, rows, columns] = respond(Tensor::from_inner(images.clone()))?.dims();
+    if let Some(filter) = filters.iter().find(|&&filter| filter >= all) {
+        return Err(FilterError::Layer(format!("{layer} has {all} filters, counted from 0, and no filter {filter}")));
+    }
+    let one = |&filter: &usize| (0..all).map(move |other| f32::from(u8::from(other == filter)));
+    let own: Vec<f32> = filters.iter().flat_map(one).collect();
+    let own = Tensor::<4>::from_data(TensorData::new(own, [count, all, 1, 1]), &learning);
     // The mean answer of every filter to its own image.
-    let respond = |x: Tensor<4>| {
-        let answer = answers(&network, layer, (x - centre.clone()) / spread.clone())?;
-        let [_, all, rows, columns] = answer.dims();
-        if let Some(filter) = filters.iter().find(|&&filter| filter >= all) {
-            return Err(FilterError::Layer(format!(
-                "{layer} has {all} filters, counted from 0, and no filter {filter}"
-            )));
-        }
-        let one = |&filter: &usize| (0..all).map(move |other| f32::from(u8::from(other == filter)));
-        let own: Vec<f32> = filters.iter().flat_map(one).collect();
-        let own = Tensor::<4>::from_data(TensorData::new(own, [count, all, 1, 1]), &learning);
-        Ok((answer * own).sum_dim(1).sum_dim(2).sum_dim(3) / (rows * columns) as f64)
+    let mean_answers = |x: Tensor<4>| -> Result<Tensor<4>, FilterError> {
+        Ok((respond(x)? * own.clone()).sum_dim(1).sum_dim(2).sum_dim(3) / (rows * columns) as f64)
     };
     for _ in 0..config.steps {
         let x = Tensor::from_inner(images.clone()).require_grad();
-        let mean: Tensor<4> = respond(x.clone())?;
+        let mean = mean_answers(x.clone())?;
         let scale = mean.clone().detach().abs() + 1e-6;
         let distance = (x.clone() - START.0).square().mean_dim(1).mean_dim(2).mean_dim(3);
         let value = mean / scale - distance * config.l2 - variation(&x) * config.total_variation;
@@ -117,7 +115,7 @@ pub async fn maximise(
         let length = gradient.clone().square().mean_dim(1).mean_dim(2).mean_dim(3).sqrt() + 1e-12;
         images = (images + gradient / length * config.rate).clamp(0.0, 1.0);
     }
-    let means = numbers(respond(Tensor::from_inner(images.clone()))?).await?;
+    let means = numbers(mean_answers(Tensor::from_inner(images.clone()))?).await?;
     let pixels = numbers(images).await?;
     // Several channels are frames of a clip; the first one is shown.
     let images = pixels.chunks_exact(channels * size * size).zip(means);
@@ -195,7 +193,11 @@ mod tests {
                 let mut alive = 0;
                 for (filter, images) in [0, 3].into_iter().zip(noise.iter().zip(&found)) {
                     // A filter that answers nothing anywhere has no gradient to climb.
-                    let (Some(before), Some(after)) = images else { continue };
+                    let (Some(before), Some(after)) = images else {
+                        assert_eq!(images.1, &None, "{layer} {filter} at {mean} came to life by itself");
+                        assert_eq!(images.0, &None, "{layer} {filter} at {mean} died on the way");
+                        continue;
+                    };
                     let answer = |image: &Image| {
                         let input = config.preparation.normalise(std::slice::from_ref(&image.pixels), 1);
                         mean_answer(&network, layer, filter, input)

@@ -11,6 +11,7 @@ use super::folds::Folds;
 use crate::failure::Usage;
 use crate::files;
 use crate::report::quoted;
+use crate::train::FINISHED;
 
 /// The file.
 #[derive(Clone, Debug, Deserialize)]
@@ -114,7 +115,7 @@ impl Run {
 impl Planned {
     /// Whether the training has come to its end.
     pub(crate) fn finished(&self) -> bool {
-        self.folder.join("finished.json").exists()
+        self.folder.join(FINISHED).exists()
     }
 
     /// The model that is measured, and that other runs start from.
@@ -212,7 +213,7 @@ impl Study {
             words.extend(settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting.clone()]));
             let mut run = Planned { run: run.clone(), task, folder, stage, commands: vec![words] };
             if task == TaskName::Segment {
-                let (model, out) = (path(&run.model()), path(&run.folder.join(EVALUATION)));
+                let (model, out) = (path(&run.model()), path(&run.folder.join(MEASURED)));
                 let words = ["evaluate", &model, "--data", &path(&data), "--split", "val", "--out", &out];
                 let device = ["--device", place.device];
                 run.commands.push(words.into_iter().chain(device).map(str::to_owned).collect());
@@ -223,8 +224,8 @@ impl Study {
     }
 }
 
-/// Folder of a run that the study's measures lie in: of the weights that it names, which `sonoseg report` may choose otherwise.
-pub(crate) const EVALUATION: &str = "measured";
+/// Folder of a run with the study's measures: of the weights that the study names, where `sonoseg report` takes the best.
+pub(crate) const MEASURED: &str = "measured";
 
 fn input(place: &Place<'_>, name: &str) -> Result<PathBuf, String> {
     place.inputs.get(name).cloned().ok_or_else(|| {

@@ -13,7 +13,7 @@ use sonoseg_core::metrics::overlap::Counts;
 use sonoseg_core::recipe::TaskName;
 
 use super::folds;
-use super::plan::{EVALUATION, Place, Planned, Study, shell};
+use super::plan::{MEASURED, Place, Planned, Study, shell};
 use crate::files;
 use crate::folder::Folder;
 use crate::report::document::{Block, Document, Table, duration, number};
@@ -113,7 +113,7 @@ fn rows(done: &[Done<'_>], planned: &[Planned], place: &Place<'_>) -> Result<Vec
 }
 
 fn measured(run: &Planned) -> bool {
-    run.finished() && run.folder.join(EVALUATION).join("metrics.json").exists()
+    run.finished() && run.folder.join(MEASURED).join("metrics.json").exists()
 }
 
 impl<'a> Done<'a> {
@@ -128,7 +128,7 @@ impl<'a> Done<'a> {
             fn_: u64,
             tn: u64,
         }
-        let folder = planned.folder.join(EVALUATION);
+        let folder = planned.folder.join(MEASURED);
         let path = folder.join("per_frame.csv");
         let bytes = files::read(&path)?;
         let (mut frames, mut baseline) = (Frames::new(), Frames::new());

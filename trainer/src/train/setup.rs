@@ -24,7 +24,7 @@ use crate::terminal::{say, warn};
 pub(super) const RESUME: &str = "resume.safetensors";
 
 /// Written when a run has ended of its own accord.
-const FINISHED: &str = "finished.json";
+pub(crate) const FINISHED: &str = "finished.json";
 
 /// Written first: where it is, the others of a run's beginning are ours.
 const ENVIRONMENT: &str = "environment.json";
@@ -228,8 +228,8 @@ impl Setup {
             None => data.split(&recipe)?,
         };
         let (held, all) = (split.val.len(), data.groups().len());
-        let drawn = data.drawn(recipe.data.val_share, recipe.seed, recipe.task == TaskName::Segment);
-        if !resumed && recipe.data.folds == 0 && drawn.is_ok_and(|drawn| drawn.val.len() != held) {
+        let drawn = || data.drawn(recipe.data.val_share, recipe.seed, recipe.task == TaskName::Segment);
+        if !resumed && recipe.data.folds == 0 && drawn().is_ok_and(|drawn| drawn.val.len() != held) {
             let share = recipe.data.val_share;
             say(format!(
                 "data.val_share = {share} is not used: splits.json of the data holds out {held} of {all} groups"
