@@ -4,15 +4,15 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, CheckpointError, State, Storage};
-use crate::data::image::{Image, Mask};
-use crate::data::prepare::Preparation;
-use crate::data::resize;
 use crate::models::mae::MaeConfig;
 use crate::models::unet::Unet;
 use crate::models::{Network, NetworkConfig};
-use crate::needle::{Detection, FitConfig, fit};
 use crate::recipe::Recipe;
 use crate::tasks::segment::Frames;
+use sonoseg_imaging::geometry::resize;
+use sonoseg_imaging::geometry::{Detection, FitConfig, fit};
+use sonoseg_imaging::geometry::{Image, Mask};
+use sonoseg_imaging::prepare::Preparation;
 
 /// How to use the network of a model file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -277,7 +277,7 @@ impl Predictor {
         let probability = resize::bilinear(probabilities, square, original);
         let threshold = self.header.needle.threshold as f32;
         let classes = probability.iter().map(|&p| u8::from(p > threshold)).collect();
-        let mask = Mask { depth: 1, height: frame.height, width: frame.width, classes };
+        let mask = Mask { height: frame.height, width: frame.width, classes };
         Prediction { probability, mask, detection }
     }
 

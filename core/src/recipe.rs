@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment::AugmentConfig;
-use crate::data::prepare::Preparation;
 use crate::losses::overlap::DiceFocalConfig;
 use crate::models::mae::MaeConfig;
-use crate::needle::FitConfig;
 use crate::tasks::mae::{MaeTarget, MaskedAutoEncoding};
 use crate::tasks::segment::{Frames, Segment};
 use crate::train::TrainConfig;
 use crate::train::layer_set::LayerSet;
+use sonoseg_imaging::augment::AugmentConfig;
+use sonoseg_imaging::geometry::FitConfig;
+use sonoseg_imaging::prepare::Preparation;
 
 mod network;
 

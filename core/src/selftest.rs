@@ -7,7 +7,7 @@ use crate::checkpoint::{read_state, write_state};
 use crate::losses::overlap::{DiceFocalConfig, dice_focal};
 use crate::models::unetr::{Unetr, UnetrConfig};
 use crate::models::vit::VitConfig;
-use crate::rng::Rng;
+use sonoseg_imaging::rng::Rng;
 
 /// Largest difference that is rounding and not a fault.
 pub const TOLERANCE: f64 = 1e-3;

@@ -7,7 +7,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut file = vec![0; 128];
     file.extend(b"DICM");
     file.extend(bytes);
-    if let Ok(clip) = sonoseg_core::formats::open("fuzz.dcm", file) {
+    if let Ok(clip) = sonoseg_imaging::formats::open("fuzz.dcm", file) {
         let _ = clip.person();
         for frame in 0..clip.len().min(3) {
             let _ = clip.frame(frame);

@@ -4,5 +4,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = sonoseg_core::data::labels::read_labels(bytes);
+    let _ = sonoseg_imaging::dataset::labels::read_labels(bytes);
 });

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use sonoseg_core::checkpoint::{State, StateNames, read_state, write_state};
-use sonoseg_core::rng::splitmix64;
+use sonoseg_imaging::rng::splitmix64;
 
 /// Numbers with their shape; integers are held exactly, since all of them lie within f64.
 #[derive(Clone, Debug)]

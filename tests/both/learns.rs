@@ -1,15 +1,15 @@
 //! A task must be able to learn: a few samples by heart.
 
 use burn::tensor::Device;
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::image::Image;
-use sonoseg_core::data::loader::{BatchPlan, Drawn, HostBatch};
-use sonoseg_core::data::sample::{Sample, Source, Target};
-use sonoseg_core::needle::{Needle, Point};
 use sonoseg_core::recipe::Recipe;
 use sonoseg_core::tasks::Task;
 use sonoseg_core::tasks::segment::Segment;
+use sonoseg_core::train::loader::{BatchPlan, Drawn, HostBatch};
 use sonoseg_core::train::{Event, Feed, Flow, Progress, train};
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
+use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::geometry::{Needle, Point};
 
 const RECIPE: &str = r#"
 name = "by heart"
@@ -54,7 +54,7 @@ impl Source for Lines {
         let needle = (index > 0).then(|| Needle { entry: at(2, 4 * index), tip: at(16 + 3 * index, 26) });
         let mut pixels = vec![0.1; 32 * 32];
         if let Some(needle) = &needle {
-            let mask = sonoseg_core::needle::draw_capsule(needle, 1.0, 32, 32);
+            let mask = sonoseg_imaging::geometry::draw_capsule(needle, 1.0, 32, 32);
             for (pixel, class) in pixels.iter_mut().zip(mask.classes) {
                 *pixel += 0.8 * f32::from(class);
             }

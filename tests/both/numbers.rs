@@ -4,12 +4,12 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 use sonoseg_core::blocks::positions::{resize_table, sincos_table};
-use sonoseg_core::data::resize;
-use sonoseg_core::metrics::overlap::{Counts, mean_defined};
-use sonoseg_core::metrics::rand_index::Pairs;
 use sonoseg_core::train::adamw::{AdamW, AdamWConfig, Decay};
 use sonoseg_core::train::layers::{LayerRules, ParameterRule};
 use sonoseg_core::train::schedule::Schedule;
+use sonoseg_imaging::geometry::resize;
+use sonoseg_imaging::metrics::overlap::{Counts, mean_defined};
+use sonoseg_imaging::metrics::rand_index::Pairs;
 
 use crate::case::{Case, Numbers};
 

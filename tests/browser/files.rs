@@ -2,10 +2,10 @@
 
 use crate::chromium::repository;
 use crate::trained::unets;
-use sonoseg_core::data::image::{Image, ScaleRegion};
-use sonoseg_core::data::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
-use sonoseg_core::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
-use sonoseg_core::formats::encode::encode_png_grey;
+use sonoseg_imaging::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
+use sonoseg_imaging::formats::encode::encode_png_grey;
+use sonoseg_imaging::geometry::{Image, ScaleRegion};
+use sonoseg_imaging::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;

@@ -2,15 +2,15 @@
 
 use burn::tensor::Device;
 use sonoseg_core::checkpoint::Storage;
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::loader::{BatchPlan, HostBatch};
-use sonoseg_core::data::sample::{Sample, Source, Target};
-use sonoseg_core::data::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
 use sonoseg_core::predict::{ModelHeader, Predictor};
 use sonoseg_core::recipe::Recipe;
 use sonoseg_core::tasks::Task;
 use sonoseg_core::tasks::segment::Segment;
+use sonoseg_core::train::loader::{BatchPlan, HostBatch};
 use sonoseg_core::train::{Feed, Flow, Progress, train};
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
+use sonoseg_imaging::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
 
 const RECIPE: &str = r#"
 name = "native-unet"

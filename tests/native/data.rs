@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use sonoseg_core::data::image::Mask;
-use sonoseg_core::formats::encode::{encode_png_grey, encode_png_mask, encode_png_rgb};
+use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask, encode_png_rgb};
+use sonoseg_imaging::geometry::Mask;
 
 use crate::shop::{Workshop, fails, sonoseg, succeeds, text};
 
@@ -14,7 +14,7 @@ use crate::shop::{Workshop, fails, sonoseg, succeeds, text};
 fn patches(seed: u64, height: usize, width: usize) -> Vec<u8> {
     let level = |row: usize, column: usize| {
         let patch = (row * 8 / height * 8 + column * 8 / width) as u64;
-        sonoseg_core::rng::splitmix64(seed * 64 + patch) as u8
+        sonoseg_imaging::rng::splitmix64(seed * 64 + patch) as u8
     };
     (0..height * width).map(|i| level(i / width, i % width)).collect()
 }

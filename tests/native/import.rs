@@ -11,7 +11,7 @@ use serde_json::Value;
 use sonoseg_core::checkpoint::tensors::{Numbers, Tensors, read_tensors};
 use sonoseg_core::checkpoint::write_state;
 use sonoseg_core::import::{ImportOptions, Imported, Layout, Sizes, import, read_encoder};
-use sonoseg_core::rng::Rng;
+use sonoseg_imaging::rng::Rng;
 
 use crate::shop::{fails, program, succeeds, text};
 

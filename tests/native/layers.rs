@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use sonoseg_core::checkpoint::{State, decode};
-use sonoseg_core::rng::splitmix64;
 use sonoseg_core::train::layer_set::LayerSet;
+use sonoseg_imaging::rng::splitmix64;
 
 use crate::shop::{Workshop, fails, succeeds, text};
 

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sonoseg_core::data::image::Mask;
-use sonoseg_core::formats::encode::{encode_png_grey, encode_png_mask};
-use sonoseg_core::rng::splitmix64;
+use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask};
+use sonoseg_imaging::geometry::Mask;
+use sonoseg_imaging::rng::splitmix64;
 
 use crate::shop::{Workshop, succeeds, text};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use image::{GrayImage, Luma};
 use serde_json::Value;
-use sonoseg_core::rng::splitmix64;
+use sonoseg_imaging::rng::splitmix64;
 
 use crate::shop::{Workshop, fails, succeeds, text};
 

@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use feed::ThreadFeed;
 use folder::Folder;
-use sonoseg_core::data::loader::training_plans;
-use sonoseg_core::data::sample::Source;
 use sonoseg_core::recipe::Recipe;
 use sonoseg_core::train::Feed;
+use sonoseg_core::train::loader::training_plans;
+use sonoseg_imaging::dataset::sample::Source;
 
 const RECIPE: &str = "name = \"loader\"\n[network]\npreset = \"tiny\"\n";
 const BATCH: usize = 8;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
-use sonoseg_core::data::synthetic::Difficulty;
 use sonoseg_core::import::Layout;
+use sonoseg_imaging::synthetic::Difficulty;
 
 /// Ultrasound segmentation: simulate, ingest, check, train, evaluate, predict, export. Not for clinical use.
 #[derive(Debug, Parser)]

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::split::Split;
-use sonoseg_core::metrics::overlap::OverlapSummary;
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::split::Split;
+use sonoseg_imaging::metrics::overlap::OverlapSummary;
 
 use crate::args::{Evaluate, Part};
 use crate::device;

@@ -1,9 +1,9 @@
 //! Exit codes that scripts can rely on.
 
 use sonoseg_core::checkpoint::CheckpointError;
-use sonoseg_core::data::DataError;
 use sonoseg_core::recipe::RecipeError;
 use sonoseg_core::train::TrainError;
+use sonoseg_imaging::DataError;
 
 /// Exit code after Ctrl-C, as shells have it.
 pub(crate) const INTERRUPTED: u8 = 130;

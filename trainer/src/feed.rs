@@ -5,11 +5,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{Scope, ScopedJoinHandle};
 
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::loader::{BatchPlan, HostBatch};
-use sonoseg_core::data::sample::Source;
 use sonoseg_core::tasks::Task;
 use sonoseg_core::train::Feed;
+use sonoseg_core::train::loader::{BatchPlan, HostBatch};
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::sample::Source;
 
 type Work = (usize, BatchPlan);
 type Made = (usize, Result<HostBatch, DataError>);

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use anyhow::Result;
 use sonoseg_core::checkpoint::CheckpointError;
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::image::Image;
-use sonoseg_core::data::prepare::Preparation;
-use sonoseg_core::formats;
-use sonoseg_core::formats::encode::encode_png_grey;
 use sonoseg_core::inspect::filters::{AscentConfig, FilterError, feature_maps, maximise};
 use sonoseg_core::inspect::grid::grid;
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::formats;
+use sonoseg_imaging::formats::encode::encode_png_grey;
+use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::prepare::Preparation;
 
 use crate::args::Inspect;
 use crate::device;

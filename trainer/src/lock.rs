@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use sonoseg_core::data::DataError;
+use sonoseg_imaging::DataError;
 
 use crate::files;
 use crate::terminal::say;

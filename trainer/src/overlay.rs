@@ -1,8 +1,8 @@
 //! A prediction drawn over its frame.
 
-use sonoseg_core::data::image::Image;
-use sonoseg_core::needle::{Needle, draw_capsule};
 use sonoseg_core::predict::Prediction;
+use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::geometry::{Needle, draw_capsule};
 
 const MASK: [f32; 3] = [40.0, 200.0, 255.0];
 const LINE: [u8; 3] = [255, 220, 60];
@@ -76,7 +76,7 @@ mod tests {
         let green: Vec<usize> = (0..25).filter(|i| rgb[i * 3 + 1] == TRUTH[1]).collect();
         assert_eq!(green, [6, 7, 8, 11, 13, 16, 17, 18]);
     }
-    use sonoseg_core::needle::Point;
+    use sonoseg_imaging::geometry::Point;
 
     #[test]
     fn the_outline_leaves_the_inside_free() {

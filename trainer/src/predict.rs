@@ -6,11 +6,11 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::image::Image;
-use sonoseg_core::formats;
-use sonoseg_core::formats::encode::{encode_png_mask, encode_png_rgb};
 use sonoseg_core::predict::Predictor;
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::formats;
+use sonoseg_imaging::formats::encode::{encode_png_mask, encode_png_rgb};
+use sonoseg_imaging::geometry::Image;
 
 use crate::args::Predict;
 use crate::device;

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::image::{Image, ScaleRegion};
-use sonoseg_core::data::synthetic::{NeedleSimConfig, Procedure, simulate_procedure};
-use sonoseg_core::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
-use sonoseg_core::formats::encode::encode_png_grey;
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
+use sonoseg_imaging::formats::encode::encode_png_grey;
+use sonoseg_imaging::geometry::{Image, ScaleRegion};
+use sonoseg_imaging::synthetic::{NeedleSimConfig, Procedure, simulate_procedure};
 
 use crate::args::{Simulate, SimulateNeedle};
 use crate::failure::Usage;

@@ -11,12 +11,12 @@ use std::thread;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use serde::Serialize;
-use sonoseg_core::data::loader::{BatchPlan, Drawn, HostBatch};
-use sonoseg_core::formats::encode::encode_png_grey;
 use sonoseg_core::predict::{MaeHeader, ModelHeader};
 use sonoseg_core::recipe::TaskName;
 use sonoseg_core::tasks::Task;
+use sonoseg_core::train::loader::{BatchPlan, Drawn, HostBatch};
 use sonoseg_core::train::{Event, Progress, picture, train};
+use sonoseg_imaging::formats::encode::encode_png_grey;
 
 use crate::args::Train;
 use crate::failure::Interrupted;

@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::image::Image;
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::geometry::Image;
 
 use crate::files;
 

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use sonoseg_core::data::image::{Image, Scale};
-use sonoseg_core::formats;
+use sonoseg_imaging::formats;
+use sonoseg_imaging::geometry::{Image, Scale};
 
 use super::decode::{self, Video};
 use super::{mp4, webm};

@@ -4,7 +4,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::rng::Rng;
+use sonoseg_imaging::rng::Rng;
 
 /// The visible and the hidden patches of a batch of images, as many of each in every image.
 #[derive(Clone, Debug, PartialEq)]

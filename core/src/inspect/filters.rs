@@ -4,10 +4,10 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::data::image::Image;
-use crate::data::prepare::Preparation;
 use crate::models::unet::Unet;
-use crate::rng::Rng;
+use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::prepare::Preparation;
+use sonoseg_imaging::rng::Rng;
 
 /// Grey level that the ascent begins at, and how far its noise goes.
 const START: (f64, f64) = (0.5, 0.1);

@@ -1,6 +1,6 @@
 //! Pictures side by side.
 
-use crate::data::image::Image;
+use sonoseg_imaging::geometry::Image;
 
 /// Grey pictures of one size in rows of `columns`, on white, `gap` pixels apart. Panics without a picture.
 pub fn grid(pictures: &[Image], columns: usize, gap: usize) -> Image {

@@ -4,10 +4,10 @@
 //! A network that predicts normalised patches says nothing about their brightness and contrast: those are taken from
 //! the original patch, as in MAE's own pictures. Such a row looks better than what the network alone could paint.
 
-use crate::data::image::Image;
-use crate::data::prepare::Preparation;
 use crate::inspect::grid::grid;
 use crate::losses::pixels::VARIANCE_EPSILON;
+use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::prepare::Preparation;
 
 /// White pixels between the pictures.
 const GAP: usize = 4;

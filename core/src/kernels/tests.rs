@@ -11,7 +11,7 @@ fn device() -> Device {
 }
 
 fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
-    let mut rng = crate::rng::Rng::stream(seed, "kernels", [0, 0]);
+    let mut rng = sonoseg_imaging::rng::Rng::stream(seed, "kernels", [0, 0]);
     let numbers: Vec<f32> = (0..shape.iter().product()).map(|_| rng.uniform(-2.0, 2.0) as f32).collect();
     Tensor::<1>::from_floats(numbers.as_slice(), &device()).reshape(shape)
 }

@@ -222,9 +222,9 @@ mod tests {
     use crate::blocks::positions::sincos_table;
     use crate::checkpoint::{StateNames, read_state, write_state};
     use crate::losses::pixels::{masked_mse, patch_target};
-    use crate::rng::Rng;
     use crate::train::adamw::{AdamW, AdamWConfig};
     use crate::train::layers::ParameterRule;
+    use sonoseg_imaging::rng::Rng;
 
     fn small() -> MaeConfig {
         MaeConfig {

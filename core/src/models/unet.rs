@@ -236,9 +236,9 @@ fn halve(x: Tensor<4>) -> Tensor<4> {
 pub(crate) mod tests {
     use super::*;
     use crate::checkpoint::{StateNames, read_state, write_state};
-    use crate::rng::Rng;
     use burn::module::ModuleVisitor;
     use burn::tensor::{Gradients, TensorData};
+    use sonoseg_imaging::rng::Rng;
 
     /// A network with He's distribution from a stream of its own: Burn's is shared with tests that run meanwhile.
     pub(crate) fn seeded(config: &UnetConfig, device: &Device) -> Unet {

@@ -4,18 +4,18 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Scores, Task};
-use crate::augment::{AugmentConfig, Augmentation};
 use crate::blocks::masking::Masking;
-use crate::data::DataError;
-use crate::data::image::Image;
-use crate::data::loader::{Batch, View};
-use crate::data::prepare::Preparation;
-use crate::data::sample::Sample;
 use crate::inspect::reconstruct::{PanelConfig, Reconstruction, panel};
 use crate::losses::pixels::masked_mse;
 use crate::models::mae::{Mae, MaeConfig};
-use crate::rng::Rng;
 use crate::train::layers::LayerRules;
+use crate::train::loader::{Batch, View};
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::augment::{AugmentConfig, Augmentation};
+use sonoseg_imaging::dataset::sample::Sample;
+use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::prepare::Preparation;
+use sonoseg_imaging::rng::Rng;
 
 /// What the decoder learns to draw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,13 +5,13 @@ use std::future::Future;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::data::DataError;
-use crate::data::image::Image;
-use crate::data::loader::{Batch, View};
-use crate::data::sample::Sample;
-use crate::metrics::overlap::Counts;
-use crate::rng::Rng;
 use crate::train::layers::LayerRules;
+use crate::train::loader::{Batch, View};
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::sample::Sample;
+use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::metrics::overlap::Counts;
+use sonoseg_imaging::rng::Rng;
 
 pub mod mae;
 pub mod segment;

@@ -4,19 +4,19 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 use serde::{Deserialize, Serialize};
 
 use super::{Scores, Task};
-use crate::augment::{AugmentConfig, Augmentation};
-use crate::data::DataError;
-use crate::data::image::Image;
-use crate::data::loader::{Batch, View};
-use crate::data::prepare::Preparation;
-use crate::data::resize;
-use crate::data::sample::{Sample, Target};
 use crate::losses::overlap::{DiceFocalConfig, dice_focal};
-use crate::metrics::overlap::Counts;
 use crate::models::{Network, NetworkConfig};
-use crate::needle::draw_capsule;
-use crate::rng::Rng;
 use crate::train::layers::LayerRules;
+use crate::train::loader::{Batch, View};
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::augment::{AugmentConfig, Augmentation};
+use sonoseg_imaging::dataset::sample::{Sample, Target};
+use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::geometry::draw_capsule;
+use sonoseg_imaging::geometry::resize;
+use sonoseg_imaging::metrics::overlap::Counts;
+use sonoseg_imaging::prepare::Preparation;
+use sonoseg_imaging::rng::Rng;
 
 /// Which frames a network reads and which masks it gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

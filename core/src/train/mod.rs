@@ -5,15 +5,16 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::data::DataError;
-use crate::data::image::Image;
-use crate::data::loader::{BatchPlan, HostBatch, measuring_plans, training_plans};
-use crate::rng::{Rng, splitmix64};
 use crate::tasks::{Scores, Task};
+use crate::train::loader::{BatchPlan, HostBatch, measuring_plans, training_plans};
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::rng::{Rng, splitmix64};
 
 pub mod adamw;
 pub mod layer_set;
 pub mod layers;
+pub mod loader;
 pub mod resume;
 pub mod schedule;
 

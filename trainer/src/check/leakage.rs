@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rayon::prelude::*;
-use sonoseg_core::data::split::Split;
+use sonoseg_imaging::dataset::split::Split;
 
 use super::problem::Problems;
 use super::scan::{FrameFacts, Scanned};

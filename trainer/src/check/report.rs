@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
-use sonoseg_core::data::image::Spacing;
-use sonoseg_core::data::split::Split;
+use sonoseg_imaging::dataset::split::Split;
+use sonoseg_imaging::geometry::Spacing;
 
 use super::problem::{Level, Problem};
 use super::scan::Scanned;

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use sonoseg_core::data::image::{Image, Mask};
-use sonoseg_core::data::likeness::Thumbnail;
-use sonoseg_core::formats;
-use sonoseg_core::formats::mask::read_class_mask;
-use sonoseg_core::needle::Needle;
+use sonoseg_imaging::dataset::likeness::Thumbnail;
+use sonoseg_imaging::formats;
+use sonoseg_imaging::formats::mask::read_class_mask;
+use sonoseg_imaging::geometry::Needle;
+use sonoseg_imaging::geometry::{Image, Mask};
 
 use super::problem::Problems;
 use crate::files;
@@ -366,7 +366,7 @@ fn bytes(path: &Path) -> Result<(String, Vec<u8>), String> {
     Ok((files::absolute(path), std::fs::read(path).map_err(|e| e.to_string())?))
 }
 
-fn without_name(error: &sonoseg_core::data::DataError, name: &str) -> String {
+fn without_name(error: &sonoseg_imaging::DataError, name: &str) -> String {
     let text = error.to_string();
     text.strip_prefix(&format!("{name}: ")).unwrap_or(&text).to_owned()
 }

@@ -6,15 +6,15 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
-use sonoseg_core::baseline::{BaselineConfig, brightest_line};
-use sonoseg_core::data::image::{Image, Mask, Spacing};
-use sonoseg_core::data::sample::{Sample, Source, Target};
-use sonoseg_core::data::{DataError, resize};
-use sonoseg_core::formats::encode::encode_png_mask;
-use sonoseg_core::metrics::needle::{NeedleError, NeedleScores, NeedleSummary};
-use sonoseg_core::metrics::overlap::{Counts, OverlapIntervals, OverlapSummary};
-use sonoseg_core::needle::{Needle, draw_capsule, fit};
 use sonoseg_core::predict::Predictor;
+use sonoseg_imaging::baseline::{BaselineConfig, brightest_line};
+use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
+use sonoseg_imaging::formats::encode::encode_png_mask;
+use sonoseg_imaging::geometry::{Image, Mask, Spacing};
+use sonoseg_imaging::geometry::{Needle, draw_capsule, fit};
+use sonoseg_imaging::metrics::needle::{NeedleError, NeedleScores, NeedleSummary};
+use sonoseg_imaging::metrics::overlap::{Counts, OverlapIntervals, OverlapSummary};
+use sonoseg_imaging::{DataError, geometry::resize};
 
 use crate::files;
 use crate::folder::Folder;
@@ -266,7 +266,7 @@ fn measure_frame(predictor: &Predictor, data: &Folder, index: usize, masks: Opti
     };
     let model = ask_model(predictor, &sample)?;
     if let Some(folder) = masks {
-        let mask = Mask { depth: 1, height: size, width: size, classes: model.mask.clone() };
+        let mask = Mask { height: size, width: size, classes: model.mask.clone() };
         files::write(&folder.join(format!("{}.png", sample.id)), &encode_png_mask(&mask)?)?;
     }
     Ok(Some(Frame {

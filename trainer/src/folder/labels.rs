@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use sonoseg_core::data::DataError;
-pub(crate) use sonoseg_core::data::labels::LabelRow;
-use sonoseg_core::data::labels::{self, ReadRow};
-use sonoseg_core::needle::Needle;
+use sonoseg_imaging::DataError;
+pub(crate) use sonoseg_imaging::dataset::labels::LabelRow;
+use sonoseg_imaging::dataset::labels::{self, ReadRow};
+use sonoseg_imaging::geometry::Needle;
 
 use crate::files;
 

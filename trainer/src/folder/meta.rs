@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::image::Spacing;
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::geometry::Spacing;
 
 use crate::files;
 

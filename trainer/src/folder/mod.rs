@@ -12,10 +12,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::sample::{Sample, Source};
-use sonoseg_core::data::split::Split;
 use sonoseg_core::recipe::{DataRecipe, Recipe, TaskName};
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::sample::{Sample, Source};
+use sonoseg_imaging::dataset::split::Split;
 
 pub(crate) use labels::{LabelRow, read_rows, write_labels};
 pub(crate) use meta::{Ingested, KEYS, Meta};
@@ -211,9 +211,9 @@ impl Source for Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sonoseg_core::data::image::Mask;
-    use sonoseg_core::data::sample::Target;
-    use sonoseg_core::formats::encode::{encode_png_grey, encode_png_mask};
+    use sonoseg_imaging::dataset::sample::Target;
+    use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask};
+    use sonoseg_imaging::geometry::Mask;
 
     /// Two procedures of 3 x 2 pixels: `a` with masks and `b` with end points for one frame of its three.
     fn made_up() -> tempfile::TempDir {
@@ -226,7 +226,7 @@ mod tests {
             }
         }
         let classes = vec![0, 1, 2, 2, 0, 1];
-        let mask = encode_png_mask(&Mask { depth: 1, height: 2, width: 3, classes }).unwrap();
+        let mask = encode_png_mask(&Mask { height: 2, width: 3, classes }).unwrap();
         write("a/masks/000003.png", &mask);
         write("a/meta.json", br#"{"group": "anna", "classes": ["background", "nerve", "vessel"]}"#);
         write("b/meta.json", br#"{"group": "anna"}"#);

@@ -5,13 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::image::{Image, Mask, Scale};
-use sonoseg_core::data::sample::Target;
-use sonoseg_core::formats;
-use sonoseg_core::formats::mask::read_class_mask;
-use sonoseg_core::needle::Needle;
 use sonoseg_core::recipe::DataRecipe;
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::sample::Target;
+use sonoseg_imaging::formats;
+use sonoseg_imaging::formats::mask::read_class_mask;
+use sonoseg_imaging::geometry::Needle;
+use sonoseg_imaging::geometry::{Image, Mask, Scale};
 
 use super::labels::read_labels;
 use super::meta::Meta;

@@ -3,8 +3,8 @@
 use std::fs;
 
 use rayon::prelude::*;
-use sonoseg_core::data::likeness::Thumbnail;
-use sonoseg_core::formats;
+use sonoseg_imaging::dataset::likeness::Thumbnail;
+use sonoseg_imaging::formats;
 
 use super::pairs::Still;
 use crate::files;
@@ -52,7 +52,7 @@ pub(super) fn pairs(thumbnails: &[Option<Thumbnail>]) -> Vec<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sonoseg_core::data::image::Image;
+    use sonoseg_imaging::geometry::Image;
 
     /// A bright spot at a column.
     fn spot(at: usize) -> Thumbnail {

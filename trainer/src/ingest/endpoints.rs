@@ -6,8 +6,8 @@ use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::Result;
-use sonoseg_core::data::DataError;
-use sonoseg_core::needle::Needle;
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::geometry::Needle;
 
 use super::plan::{Content, Plan, Planned};
 use super::sources::{Found, Remark};

@@ -3,10 +3,10 @@
 use std::fs;
 use std::slice::Iter;
 
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::image::{Image, Mask, Scale};
-use sonoseg_core::formats::classes::ClassMap;
-use sonoseg_core::formats::{self, Clip};
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::formats::classes::ClassMap;
+use sonoseg_imaging::formats::{self, Clip};
+use sonoseg_imaging::geometry::{Image, Mask, Scale};
 
 use super::masks;
 use super::pairs::Still;
@@ -138,7 +138,7 @@ fn picture(verb: &Ingest, still: &Still, classes: Option<&ClassMap>) -> Result<(
 }
 
 /// The spacing that holds in the whole frame, and whether there is one in a part of it.
-pub(super) fn spacing(image: &Image) -> (Option<sonoseg_core::data::image::Spacing>, bool) {
+pub(super) fn spacing(image: &Image) -> (Option<sonoseg_imaging::geometry::Spacing>, bool) {
     let corners = [(0.0, 0.0), (image.width as f64 - 1.0, image.height as f64 - 1.0)];
     let whole = image.scale.at(&corners);
     (whole, whole.is_none() && image.scale != Scale::Unknown)

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use rayon::prelude::*;
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::image::Mask;
-use sonoseg_core::formats::classes::{ClassMap, Reading, Survey};
-use sonoseg_core::formats::mask::{StoredMask, read_mask};
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::formats::classes::{ClassMap, Reading, Survey};
+use sonoseg_imaging::formats::mask::{StoredMask, read_mask};
+use sonoseg_imaging::geometry::Mask;
 
 use super::plan::{Content, Plan};
 use crate::args::Ingest;
@@ -91,7 +91,7 @@ impl StoredMaskFacts {
     fn of(mask: &StoredMask, fill: bool) -> Self {
         let growth = (!fill).then(|| {
             let classes = mask.values.iter().map(|&value| u8::from(value != 0)).collect();
-            let drawn = Mask { depth: 1, height: mask.height, width: mask.width, classes };
+            let drawn = Mask { height: mask.height, width: mask.width, classes };
             let area = |mask: &Mask| mask.classes.iter().filter(|&&class| class > 0).count() as f64;
             (area(&drawn) > 0.0).then(|| area(&drawn.filled()) / area(&drawn))
         });

@@ -17,9 +17,9 @@ use std::path::Path;
 use anyhow::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::split::Split;
-use sonoseg_core::formats::classes::ClassMap;
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::split::Split;
+use sonoseg_imaging::formats::classes::ClassMap;
 
 use crate::args::Ingest;
 use crate::failure::SomeFailed;

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use sha2::{Digest, Sha256};
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::likeness::Thumbnail;
-use sonoseg_core::formats;
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::likeness::Thumbnail;
+use sonoseg_imaging::formats;
 
 use super::alike;
 use super::group::{GroupBy, Rule, natural};

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sonoseg_core::data::DataError;
-use sonoseg_core::formats::{self, FileKind};
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::formats::{self, FileKind};
 use walkdir::WalkDir;
 
 use crate::failure::Usage;
@@ -184,7 +184,7 @@ fn frames_of(path: &Path) -> Result<usize, DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sonoseg_core::formats::encode::encode_png_grey;
+    use sonoseg_imaging::formats::encode::encode_png_grey;
 
     #[test]
     fn files_are_told_apart_and_the_output_is_left_aside() {

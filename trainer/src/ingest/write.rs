@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::duplicates::DuplicateFilter;
-use sonoseg_core::data::image::Spacing;
-use sonoseg_core::formats::classes::ClassMap;
-use sonoseg_core::formats::encode::{encode_png_grey, encode_png_mask};
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::duplicates::DuplicateFilter;
+use sonoseg_imaging::formats::classes::ClassMap;
+use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask};
+use sonoseg_imaging::geometry::Spacing;
 
 use super::endpoints::Labels;
 use super::frames::{Frame, Frames, spacing};

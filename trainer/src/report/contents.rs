@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Value;
-use sonoseg_core::metrics::bootstrap::RESAMPLES;
+use sonoseg_imaging::metrics::bootstrap::RESAMPLES;
 
 use super::curves;
 use super::document::{Block, Document, Table, count, duration, number};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sonoseg_core::metrics::bootstrap::Interval;
-use sonoseg_core::metrics::needle::{GroupSummary, NeedleSummary, Statistic, Tally};
-use sonoseg_core::metrics::overlap::OverlapSummary;
+use sonoseg_imaging::metrics::bootstrap::Interval;
+use sonoseg_imaging::metrics::needle::{GroupSummary, NeedleSummary, Statistic, Tally};
+use sonoseg_imaging::metrics::overlap::OverlapSummary;
 
 use super::document::{Table, number};
 use crate::evaluate::measure::{ALL, Figures};
@@ -261,9 +261,9 @@ fn range(interval: Interval, digits: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sonoseg_core::metrics::needle::{NeedleError, NeedleScores};
-    use sonoseg_core::metrics::overlap::{Counts, OverlapIntervals};
-    use sonoseg_core::needle::{Needle, Point};
+    use sonoseg_imaging::geometry::{Needle, Point};
+    use sonoseg_imaging::metrics::needle::{NeedleError, NeedleScores};
+    use sonoseg_imaging::metrics::overlap::{Counts, OverlapIntervals};
 
     fn figures(tip_x: f64) -> Figures {
         let needle = |x| Needle { entry: Point { x: 0.0, y: 0.0 }, tip: Point { x, y: 40.0 } };

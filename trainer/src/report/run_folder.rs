@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Value;
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::split::Split;
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::split::Split;
 use toml::Table;
 
 use super::history::History;

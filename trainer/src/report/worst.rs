@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use sonoseg_core::data::image::Image;
-use sonoseg_core::data::resize;
-use sonoseg_core::data::sample::Source;
-use sonoseg_core::formats::encode::encode_png_rgb;
-use sonoseg_core::metrics::needle::Outcome;
 use sonoseg_core::predict::Predictor;
+use sonoseg_imaging::dataset::sample::Source;
+use sonoseg_imaging::formats::encode::encode_png_rgb;
+use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::geometry::resize;
+use sonoseg_imaging::metrics::needle::Outcome;
 
 use super::document::{Captioned, number};
 use crate::evaluate::measure::{Evaluation, Frame, Truth, truth};
@@ -124,7 +124,7 @@ fn scaled(frame: &Image, long_side: usize) -> Image {
     let factor = long_side as f64 / frame.height.max(frame.width) as f64;
     let [height, width] = from.map(|side| ((side as f64 * factor).round() as usize).max(1));
     let pixels = resize::bilinear_antialiased(&frame.pixels, from, [height, width]);
-    Image { channels: frame.channels, depth: 1, height, width, pixels, scale: Default::default() }
+    Image { channels: frame.channels, height, width, pixels, scale: Default::default() }
 }
 
 /// The pictures in rows, on black.
@@ -148,8 +148,8 @@ pub(crate) fn sheet(tiles: &[Tile], columns: usize) -> Tile {
 mod tests {
     use super::*;
     use crate::evaluate::measure::Score;
-    use sonoseg_core::metrics::needle::NeedleError;
-    use sonoseg_core::metrics::overlap::Counts;
+    use sonoseg_imaging::metrics::needle::NeedleError;
+    use sonoseg_imaging::metrics::overlap::Counts;
 
     fn frame(group: &str, sample: usize, tp: u64, fp: u64) -> Frame {
         let score = |tp, fp| Score {

@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::Result;
 use burn::tensor::Device;
 use serde::Deserialize;
-use sonoseg_core::data::sample::Source;
-use sonoseg_core::metrics::folds::{FoldFigures, FoldSummary};
-use sonoseg_core::metrics::overlap::{Counts, mean_defined};
 use sonoseg_core::train::layer_set::{Direction, LayerSet};
+use sonoseg_imaging::dataset::sample::Source;
+use sonoseg_imaging::metrics::folds::{FoldFigures, FoldSummary};
+use sonoseg_imaging::metrics::overlap::{Counts, mean_defined};
 
 use super::plan::{Place, Planned};
 use super::report::{BASELINE, Done, Frames};

@@ -7,10 +7,10 @@ use anyhow::Result;
 use burn::tensor::Device;
 use serde::Deserialize;
 use serde_json::Value;
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::sample::Source;
-use sonoseg_core::metrics::overlap::Counts;
 use sonoseg_core::recipe::TaskName;
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::sample::Source;
+use sonoseg_imaging::metrics::overlap::Counts;
 
 use super::folds;
 use super::plan::{MEASURED, Place, Planned, Study, shell};

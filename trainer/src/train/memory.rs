@@ -5,10 +5,10 @@
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
-use sonoseg_core::data::loader::{Drawn, HostBatch};
-use sonoseg_core::rng::Rng;
 use sonoseg_core::tasks::Task;
 use sonoseg_core::train::Progress;
+use sonoseg_core::train::loader::{Drawn, HostBatch};
+use sonoseg_imaging::rng::Rng;
 use sysinfo::System;
 
 use super::setup::Setup;

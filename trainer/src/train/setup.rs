@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use sonoseg_core::data::DataError;
-use sonoseg_core::data::split::Split;
 use sonoseg_core::recipe::{Recipe, TaskName};
 use sonoseg_core::train::Position;
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::split::Split;
 
 use crate::args::Train;
 use crate::device::{self, Chosen};

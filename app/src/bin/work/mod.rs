@@ -10,9 +10,9 @@ use sonoseg_app::messages::{Command, Millimetres, ModelReport, NeedleReport, Pre
 use sonoseg_app::overlay::{pack, shrunk, shrunk_mask};
 use sonoseg_app::worker::clip::{self, OpenClip};
 use sonoseg_app::worker::talk::{Commands, now, tell, tell_with};
-use sonoseg_core::data::image::Image;
-use sonoseg_core::needle::Detection;
 use sonoseg_core::predict::Predictor;
+use sonoseg_imaging::geometry::Detection;
+use sonoseg_imaging::geometry::Image;
 
 /// What the worker holds.
 #[derive(Default)]

@@ -1,0 +1,7 @@
+//! Samples, labels and splits: what training and evaluation read.
+
+pub mod duplicates;
+pub mod labels;
+pub mod likeness;
+pub mod sample;
+pub mod split;

@@ -1,0 +1,304 @@
+//! Masks as files store them: a number or a colour per pixel, before anybody says which of them is which class.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use image::ImageFormat;
+
+use super::sniff::{self, Kind};
+use super::{MAX_PIXELS, Refusal, check_png, check_size, open};
+use crate::DataError;
+use crate::geometry::Mask;
+
+/// Most classes of a mask, background included. More values than this are a picture, not a mask.
+pub const MAX_CLASSES: usize = 64;
+
+/// Most grey levels of a mask that is read as it is; with more, it has soft edges.
+const MAX_LEVELS: usize = 32;
+
+/// Share of the pixels near black or white from which on a grey picture is a mask of two levels with soft edges.
+const TWO_LEVEL_SHARE: f64 = 0.9;
+
+/// Levels below this in all three channels are black with the traces of a lossy format.
+const NEARLY_BLACK: u8 = 64;
+
+/// What the values of a mask are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// Entries of a palette, with the colour of every entry.
+    Palette(Vec<[u8; 3]>),
+    /// Grey levels as stored.
+    Grey,
+    /// Colours, `0xRRGGBB`.
+    Colour,
+}
+
+/// A mask before its values have become classes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMask {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Row-major `[height, width]`.
+    pub values: Vec<u32>,
+    /// What the values are.
+    pub coding: Coding,
+    /// True when soft or lossy edges were cut at the middle level, which leaves 0 and 255.
+    pub thresholded: bool,
+}
+
+impl StoredMask {
+    /// Every value with its number of pixels.
+    pub fn counts(&self) -> BTreeMap<u32, usize> {
+        let mut counts = BTreeMap::new();
+        // Masks are areas, so that runs of one value are long.
+        for run in self.values.chunk_by(|a, b| a == b) {
+            *counts.entry(run[0]).or_default() += run.len();
+        }
+        counts
+    }
+
+    /// The same mask with one object in it, 255 where anything but background is: 0, the values of `background`, and
+    /// colours that are nearly black, because lossy formats leave them around what was painted.
+    pub fn one_object(mut self, background: &[u32]) -> Self {
+        let painted = self.coding == Coding::Colour;
+        let black = |value: u32| painted && value.to_be_bytes().into_iter().all(|level| level < NEARLY_BLACK);
+        let object = |value: u32| value != 0 && !background.contains(&value) && !black(value);
+        self.values.iter_mut().for_each(|value| *value = if object(*value) { 255 } else { 0 });
+        Self { coding: Coding::Grey, ..self }
+    }
+}
+
+/// Read a mask as it is stored: palette entries and grey levels keep their numbers. JPEG masks, and grey ones with soft
+/// edges, are cut at the middle level. A mask of one or two channels of 16 bits keeps its levels.
+pub fn read_mask(name: &str, bytes: Vec<u8>) -> Result<StoredMask, DataError> {
+    let kind = sniff::kind(name, &bytes).map_err(|refusal| refusal.of(name))?;
+    let mask = match kind {
+        Kind::Raster(ImageFormat::Png) => stored_png(&bytes).map_err(|refusal| refusal.of(name))?,
+        _ => decoded(name, bytes)?,
+    };
+    soften(mask, kind == Kind::Raster(ImageFormat::Jpeg)).map_err(|refusal| refusal.of(name))
+}
+
+/// Read a mask of the native layout: the stored numbers of an 8-bit PNG, grey or with a palette, are the classes, and a
+/// mask of 0 and 255 has class 1 where it is 255.
+pub fn read_class_mask(name: &str, bytes: &[u8]) -> Result<Mask, DataError> {
+    const ADVICE: &str =
+        "Masks are 8-bit PNG files whose values are class numbers; `sonoseg ingest` makes them from others.";
+    let refused = |what: String| DataError::unsupported(name, format!("{what} {ADVICE}"));
+    match sniff::kind(name, bytes).map_err(|refusal| refusal.of(name))? {
+        Kind::Raster(ImageFormat::Png) => {}
+        _ => return Err(refused("It is no PNG.".into())),
+    }
+    let stored = stored_png(bytes).map_err(|refusal| refusal.of(name))?;
+    if stored.coding == Coding::Colour {
+        return Err(refused("It is a colour picture.".into()));
+    }
+    let white = stored.values.iter().all(|&value| value == 0 || value == 255);
+    let class = |value: u32| -> Result<u8, DataError> {
+        let class = if white { u32::from(value > 0) } else { value };
+        match u8::try_from(class) {
+            Ok(class) if usize::from(class) < MAX_CLASSES => Ok(class),
+            _ => Err(refused(format!("It holds the value {value}, which is no class number below {MAX_CLASSES}."))),
+        }
+    };
+    let classes = stored.values.iter().map(|&value| class(value)).collect::<Result<Vec<u8>, _>>()?;
+    Ok(Mask { height: stored.height, width: stored.width, classes })
+}
+
+/// A PNG without any change of its numbers. Transparent pixels are background.
+fn stored_png(bytes: &[u8]) -> Result<StoredMask, Refusal> {
+    let damaged = |e: png::DecodingError| {
+        Refusal::Unreadable(format!("The picture is damaged or cut short ({e}). Copy or export it again."))
+    };
+    let limits = png::Limits { bytes: 8 * MAX_PIXELS as usize };
+    let mut reader = png::Decoder::new_with_limits(Cursor::new(bytes), limits).read_info().map_err(damaged)?;
+    let (height, width) = (reader.info().height, reader.info().width);
+    check_size(height.into(), width.into())?;
+    let (height, width) = (height as usize, width as usize);
+    check_png(bytes, height, width)?;
+    let palette = reader.info().palette.as_deref().map(|p| p.as_chunks::<3>().0.to_vec()).unwrap_or_default();
+    let size =
+        reader.output_buffer_size().ok_or_else(|| Refusal::unsupported("It is too large. Scale it down first."))?;
+    let mut raw = vec![0; size];
+    let info = reader.next_frame(&mut raw).map_err(damaged)?;
+    let sample = |at: usize| -> u32 {
+        match info.bit_depth {
+            png::BitDepth::Sixteen => u32::from(raw[2 * at]) << 8 | u32::from(raw[2 * at + 1]),
+            _ => u32::from(raw[at]),
+        }
+    };
+    // Colour counts in 8 bits; grey keeps its 16, because some writers put class numbers there.
+    let eight = |at: usize| sample(at) >> if info.bit_depth == png::BitDepth::Sixteen { 8 } else { 0 };
+    let visible = |at: usize| eight(at) >= 128;
+    let pixels = 0..height * width;
+    let colour = |at: usize| eight(at) << 16 | eight(at + 1) << 8 | eight(at + 2);
+    let (values, coding): (Vec<u32>, Coding) = match info.color_type {
+        png::ColorType::Grayscale => (packed(&raw, info.bit_depth, width, info.line_size, &sample), Coding::Grey),
+        png::ColorType::Indexed => {
+            (packed(&raw, info.bit_depth, width, info.line_size, &sample), Coding::Palette(palette))
+        }
+        png::ColorType::GrayscaleAlpha => {
+            (pixels.map(|i| if visible(2 * i + 1) { sample(2 * i) } else { 0 }).collect(), Coding::Grey)
+        }
+        png::ColorType::Rgb => (pixels.map(|i| colour(3 * i)).collect(), Coding::Colour),
+        png::ColorType::Rgba => {
+            (pixels.map(|i| if visible(4 * i + 3) { colour(4 * i) } else { 0 }).collect(), Coding::Colour)
+        }
+    };
+    Ok(grey_where_colourless(StoredMask { height, width, values, coding, thresholded: false }))
+}
+
+/// The samples of a grey or palette picture, of which several may share a byte.
+fn packed(raw: &[u8], depth: png::BitDepth, width: usize, line: usize, sample: &impl Fn(usize) -> u32) -> Vec<u32> {
+    let bits = depth as usize;
+    if bits >= 8 {
+        return (0..raw.len() * 8 / bits).map(sample).collect();
+    }
+    let rows = raw.chunks_exact(line);
+    rows.flat_map(|row| {
+        (0..width).map(move |column| {
+            let shift = 8 - bits - column * bits % 8;
+            u32::from(row[column * bits / 8] >> shift) & ((1 << bits) - 1)
+        })
+    })
+    .collect()
+}
+
+/// A mask in another format than PNG, by its decoded colours.
+fn decoded(name: &str, bytes: Vec<u8>) -> Result<StoredMask, DataError> {
+    let image = open(name, bytes)?.frame(0)?;
+    let levels = image.to_bytes();
+    let (values, coding) = if image.channels == 1 {
+        (levels.into_iter().map(u32::from).collect(), Coding::Grey)
+    } else {
+        let colour = |p: &[u8; 3]| u32::from(p[0]) << 16 | u32::from(p[1]) << 8 | u32::from(p[2]);
+        (levels.as_chunks::<3>().0.iter().map(colour).collect(), Coding::Colour)
+    };
+    Ok(StoredMask { height: image.height, width: image.width, values, coding, thresholded: false })
+}
+
+fn grey_where_colourless(mut mask: StoredMask) -> StoredMask {
+    let level = |value: u32| value & 0xff;
+    if mask.coding == Coding::Colour && mask.values.iter().all(|&v| v == level(v) * 0x01_01_01) {
+        mask.values.iter_mut().for_each(|value| *value = level(*value));
+        mask.coding = Coding::Grey;
+    }
+    mask
+}
+
+/// Cut soft edges at the middle level.
+fn soften(mut mask: StoredMask, lossy: bool) -> Result<StoredMask, Refusal> {
+    if mask.coding == Coding::Colour && lossy {
+        // A grey JPEG whose colours are off by a few levels.
+        let spread = |v: u32| {
+            let [_, r, g, b] = v.to_be_bytes();
+            r.max(g).max(b) - r.min(g).min(b)
+        };
+        if mask.values.iter().any(|&value| spread(value) > 32) {
+            return Err(Refusal::unsupported(
+                "It is a colour mask in a lossy format, whose edges have colours of no class. Save masks as PNG.",
+            ));
+        }
+        mask.values.iter_mut().for_each(|value| *value = *value >> 8 & 0xff);
+        mask.coding = Coding::Grey;
+    }
+    let counts = if mask.coding == Coding::Grey { mask.counts() } else { BTreeMap::new() };
+    if counts.len() > MAX_LEVELS || (lossy && mask.coding == Coding::Grey) {
+        let white = *counts.keys().next_back().unwrap_or(&0);
+        let near = (white / 16).max(16);
+        let ends = counts.range(..=near).chain(counts.range(white.saturating_sub(near)..));
+        let ends: usize = ends.map(|(_, count)| count).sum();
+        if (ends as f64) < TWO_LEVEL_SHARE * mask.values.len() as f64 {
+            return Err(Refusal::Unsupported(format!(
+                "It has {} grey levels, so that it is no mask. A mask has one value per class and hard edges.",
+                counts.len()
+            )));
+        }
+        // A JPEG of nothing but black may have a few levels of noise: that is no object.
+        let middle = (white / 2).max(127);
+        mask.values.iter_mut().for_each(|value| *value = if *value > middle { 255 } else { 0 });
+        mask.thresholded = true;
+    }
+    Ok(mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::encode::{encode_png_grey, encode_png_mask, encode_png_rgb};
+
+    fn png(colour: png::ColorType, depth: png::BitDepth, size: [u32; 2], data: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, size[1], size[0]);
+        encoder.set_color(colour);
+        encoder.set_depth(depth);
+        let palette: Vec<u8> = (0..48).collect();
+        if colour == png::ColorType::Indexed {
+            encoder.set_palette(palette);
+        }
+        encoder.write_header().unwrap().write_image_data(data).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn numbers_are_kept_as_stored_at_every_depth() {
+        use png::{BitDepth, ColorType};
+        let values = |bytes| read_mask("m.png", bytes).unwrap().values;
+        // Two rows of three pixels: every row begins a byte of its own.
+        let one = png(ColorType::Grayscale, BitDepth::One, [2, 3], &[0b1010_0000, 0b0110_0000]);
+        assert_eq!(values(one), [1, 0, 1, 0, 1, 1]);
+        let two = png(ColorType::Indexed, BitDepth::Two, [2, 3], &[0b0011_1000, 0b0100_0000]);
+        assert_eq!(values(two), [0, 3, 2, 1, 0, 0]);
+        let four = png(ColorType::Indexed, BitDepth::Four, [1, 3], &[0x12, 0xf0]);
+        assert_eq!(values(four), [1, 2, 15]);
+        let sixteen = png(ColorType::Grayscale, BitDepth::Sixteen, [1, 2], &[0, 2, 1, 0]);
+        assert_eq!(values(sixteen), [2, 256]);
+        let clear = png(ColorType::Rgba, BitDepth::Eight, [1, 2], &[255, 0, 0, 255, 255, 0, 0, 0]);
+        assert_eq!(values(clear), [0xff_00_00, 0]);
+        let grey = encode_png_rgb(1, 2, &[0, 0, 0, 3, 3, 3]).unwrap();
+        let grey = read_mask("m.png", grey).unwrap();
+        assert_eq!((grey.values, grey.coding), (vec![0, 3], Coding::Grey));
+    }
+
+    #[test]
+    fn soft_edges_are_cut_and_photographs_are_refused() {
+        let ramp: Vec<u8> = (0..600).map(|i| (i as u8).wrapping_mul(4)).collect();
+        let soft: Vec<u8> = [vec![0; 4000], ramp.clone(), vec![255; 4000]].concat();
+        let mask = read_mask("m.png", encode_png_grey(86, 100, &soft).unwrap()).unwrap();
+        assert!(mask.thresholded && mask.counts().keys().eq([&0, &255]));
+        let message = read_mask("m.png", encode_png_grey(6, 100, &ramp).unwrap()).unwrap_err().to_string();
+        assert!(message.contains("64 grey levels"), "{message}");
+        let mut jpeg = Cursor::new(Vec::new());
+        let picture = image::GrayImage::from_fn(32, 32, |x, _| image::Luma([if x < 13 { 0 } else { 255 }]));
+        picture.write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();
+        let mask = read_mask("m.jpg", jpeg.into_inner()).unwrap();
+        assert_eq!(mask.counts(), BTreeMap::from([(0, 13 * 32), (255, 19 * 32)]));
+        let mut coloured = Cursor::new(Vec::new());
+        let picture = image::RgbImage::from_fn(32, 32, |x, _| image::Rgb([if x < 13 { 0 } else { 255 }, 0, 0]));
+        picture.write_to(&mut coloured, ImageFormat::Jpeg).unwrap();
+        assert!(read_mask("m.jpg", coloured.into_inner()).unwrap_err().to_string().contains("Save masks as PNG"));
+    }
+
+    #[test]
+    fn one_object_is_all_but_the_background() {
+        let object = |bytes: Vec<u8>| read_mask("m.png", bytes).unwrap().one_object(&[2]).values;
+        assert_eq!(object(encode_png_grey(1, 4, &[0, 1, 2, 3]).unwrap()), [0, 255, 0, 255], "a trimap");
+        let painted = encode_png_rgb(1, 4, &[0, 0, 2, 5, 0, 3, 19, 164, 201, 166, 255, 71]).unwrap();
+        assert_eq!(object(painted), [0, 0, 255, 255], "colours with the traces of a lossy format");
+    }
+
+    #[test]
+    fn native_masks_are_class_numbers_or_black_and_white() {
+        let read = |bytes: Vec<u8>| read_class_mask("m.png", &bytes);
+        let mask = Mask { height: 1, width: 4, classes: vec![0, 1, 2, 5] };
+        assert_eq!(read(encode_png_mask(&mask).unwrap()).unwrap(), mask);
+        assert_eq!(read(encode_png_grey(1, 3, &[0, 255, 255]).unwrap()).unwrap().classes, [0, 1, 1]);
+        assert_eq!(read(encode_png_grey(1, 3, &[0, 2, 1]).unwrap()).unwrap().classes, [0, 2, 1]);
+        assert!(read(encode_png_grey(1, 2, &[1, 255]).unwrap()).unwrap_err().to_string().contains("255"));
+        assert!(read(encode_png_rgb(1, 1, &[1, 2, 3]).unwrap()).unwrap_err().to_string().contains("colour"));
+        assert!(read(b"GIF89a".to_vec()).unwrap_err().to_string().contains("no PNG"));
+        assert!(read(encode_png_grey(1, 2, &[1, 2]).unwrap()[..50].to_vec()).is_err(), "cut short");
+    }
+}
