@@ -20,7 +20,7 @@ import torch.nn.functional as F
 import unetr
 from safetensors.torch import save_file
 
-# SF-UNETR as it is trained (systems.md A-TRAIN has 8), MAE with a batch that fits everywhere.
+# SF-UNETR as it is trained (Yang 2024 has 8 at once), MAE with a batch that fits everywhere.
 BATCHES = {"tiny": {"unetr": 8, "mae": 16}, "base": {"unetr": 2, "mae": 8}}
 
 

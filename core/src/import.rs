@@ -1,5 +1,5 @@
 //! Public checkpoints become weights of our networks: every tensor of the file is used, or ignored by a rule, or the
-//! import fails (systems.md, appendix C and 7.4).
+//! import fails.
 
 use serde::{Deserialize, Serialize};
 

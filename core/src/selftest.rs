@@ -1,4 +1,7 @@
-//! Is the device to be trusted? One tiny network forward and backward on it and on the CPU (burn.md, risk 1).
+//! Is the device to be trusted? One tiny network forward and backward on it and on the CPU.
+//!
+//! A browser or a driver that cannot run a kernel may skip it without a word, and then the numbers are wrong
+//! (issue 654 of tracel-ai/cubek is one case).
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};

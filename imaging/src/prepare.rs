@@ -9,7 +9,7 @@ use crate::geometry::resize::bilinear_antialiased;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Preparation {
-    /// Height and width of the input, in pixels. The aspect ratio is not kept (paper 000).
+    /// Height and width of the input, in pixels. The aspect ratio is not kept (Yang 2024, section 3.1).
     pub size: usize,
     /// Mean of each input channel, of pixels in [0, 1]. ImageNet's by default, which imported weights need.
     pub mean: [f64; 3],

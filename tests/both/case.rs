@@ -1,4 +1,18 @@
-//! Reading a reference case and comparing with it (format: shared/fixtures/README.md).
+//! Reading a reference case and comparing with it.
+//!
+//! A case is one safetensors file, `KIND__LABEL.safetensors`, with tensors of f32 or i64 in PyTorch's layouts:
+//!
+//! | name | what |
+//! |---|---|
+//! | `in.X` | inputs; `in.cot.X` are weights that turn `out.X` into the one number that gradients belong to |
+//! | `param.NAME` | parameters under their PyTorch names, before the case runs |
+//! | `out.X`, `out.state.NAME` | results, and parameters after the case has run |
+//! | `grad.X` | gradient of the parameter or input X |
+//!
+//! The metadata are texts: `case` is the kind, `config` (JSON) every size and setting, `oracle` who made the numbers,
+//! `tolerance` (JSON) how far results may be off (`out`, `grad`, `floor`, and `tensors` for single ones), `hashed`
+//! (JSON, in some) a list of `[name, shape, seed, scale, offset]`: tensors that `hashed_number` computes and nobody
+//! stores. `difference` holds the rule of the comparison.
 
 use std::collections::{BTreeMap, BTreeSet};
 

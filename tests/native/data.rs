@@ -64,7 +64,7 @@ fn names(folder: &Path) -> Vec<String> {
 fn clips_lose_repeated_frames_and_their_labels_follow() {
     let shop = Workshop::new();
     let (source, out) = (shop.path("source"), shop.path("out"));
-    // A recorder that shows every picture twice, as in paper 000.
+    // A recorder that shows every picture twice, as in Yang 2024.
     write(&source.join("a/pat1_first.y4m"), &video(&[1, 1, 2, 2, 3, 3]));
     write(&source.join("a/pat1_first.csv"), b"frame,x1,y1,x2,y2\n1,5,1,9,20\n2,,,,\n5,6.5,2,10,21\n");
     write(&source.join("b/pat2.y4m"), &video(&[4, 5, 6]));

@@ -1,4 +1,4 @@
-//! The U-Net of paper 002 as people use it: trained on pictures with masks, fine-tuned in part, looked into, studied.
+//! The U-Net of Amiri 2019 as people use it: trained on pictures with masks, fine-tuned in part, looked into, studied.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::kernels::{conv3x3, group_norm_gelu};
 
-/// Convolution 3x3 without bias, group normalisation, GELU: "CB" in systems.md, A-NET.
+/// Convolution 3x3 without bias, group normalisation, GELU: the convolution block of Yang 2024 (section 4.1).
 #[derive(Module, Debug)]
 pub struct ConvBlock {
     /// 3x3, padding 1, no bias.

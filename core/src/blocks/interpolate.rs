@@ -1,5 +1,5 @@
 //! Resampling of feature maps by one constant matrix per axis, because bilinear interpolation has no gradient on GPU
-//! devices in Burn 0.22 (burn.md, finding 8).
+//! devices in Burn 0.22 (issue 3863 of tracel-ai/burn).
 
 use burn::tensor::{Device, Tensor, TensorData};
 

@@ -1,4 +1,4 @@
-//! A linear layer with the initial values of MAE (systems.md, A-MAE init).
+//! A linear layer with the initial values of MAE's public code.
 
 use burn::nn::{Initializer, Linear};
 use burn::tensor::Device;

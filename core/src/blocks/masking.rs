@@ -1,4 +1,4 @@
-//! Which patches of an image a masked auto-encoder sees (systems.md, A-MAE).
+//! Which patches of an image a masked auto-encoder sees (He 2022, as in its public code).
 //!
 //! The order is drawn on the CPU and uploaded: sorting on the device would read it back synchronously.
 

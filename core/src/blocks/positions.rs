@@ -1,4 +1,4 @@
-//! Sine-cosine position tables, and how they are brought to another grid (systems.md 1.2; MAE).
+//! Sine-cosine position tables, and how they are brought to another grid (MAE's public code).
 
 use burn::tensor::{Device, Tensor, TensorData};
 

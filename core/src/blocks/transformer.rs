@@ -1,4 +1,4 @@
-//! The pre-norm transformer block of ViT and MAE (systems.md 1.1), with timm's parameter names.
+//! The pre-norm transformer block of ViT and MAE, as timm has it and with timm's parameter names.
 
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear};

@@ -39,7 +39,7 @@ pub fn repeat_pixels(x: Tensor<4>) -> Tensor<4> {
     repeated.reshape([batch, channels, 2 * height, 2 * width])
 }
 
-/// Transposed convolution, then a [`ConvBlock`]: "UP" in systems.md, A-NET.
+/// Transposed convolution, then a [`ConvBlock`]: one step of a skip of UNETR to twice the size.
 #[derive(Module, Debug)]
 pub struct UpBlock {
     /// Doubles height and width.

@@ -1,5 +1,5 @@
 //! Residual networks in torchvision's names: their sizes as the tensors tell them, and the weights of such a trunk,
-//! running statistics of the batch norms included (systems.md 1.3).
+//! running statistics of the batch norms included.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
-//! What the filters of a layer answer to (paper 002, figure 5): images that make a filter answer most, found by gradient
-//! ascent from grey noise, and the answers of all filters to one image.
+//! What the filters of a layer answer to (Amiri 2019, figure 5): images that make a filter answer most, found by
+//! gradient ascent from grey noise, and the answers of all filters to one image.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -30,8 +30,8 @@ pub struct AscentConfig {
 }
 
 impl Default for AscentConfig {
-    /// The paper says what is punished and not how much. The answers of a filter grow with its weights, so they are
-    /// divided by their own size before the penalties are taken away.
+    /// Amiri 2019 (section 3) took Keras-Vis and gives no settings. The answers of a filter grow with its weights, so
+    /// they are divided by their own size before the penalties are taken away.
     fn default() -> Self {
         let preparation = Preparation { size: 64, mean: [0.0; 3], std: [1.0; 3] };
         Self { preparation, steps: 200, rate: 0.02, l2: 0.1, total_variation: 1.0, seed: 0 }

@@ -1,4 +1,4 @@
-//! Reconstructions of a masked auto-encoder as a picture, like figures 5 and 6 of paper 000: a row for each image, with
+//! Reconstructions of a masked auto-encoder as a picture, like figures 5 and 6 of Yang 2024: a row for each image, with
 //! the original, what the network saw, what it painted, and its painting with the visible patches put back.
 //!
 //! A network that predicts normalised patches says nothing about their brightness and contrast: those are taken from

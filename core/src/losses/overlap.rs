@@ -1,4 +1,4 @@
-//! Losses between a predicted and a true mask (systems.md 1.5), all on logits.
+//! Losses between a predicted and a true mask, all on logits, as MONAI defines them.
 
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct DiceFocalConfig {
     /// Added to numerator and denominator of Dice. With 1 an empty prediction on an empty mask costs nothing;
-    /// MONAI's 1e-5 makes every needle-free frame cost 1 without any gradient (systems.md, A-TRAIN).
+    /// MONAI's 1e-5 makes every needle-free frame cost 1 without any gradient.
     pub smooth: f64,
-    /// Focusing exponent of the focal loss; 0 makes it the binary cross-entropy, the loss of paper 002.
+    /// Focusing exponent of the focal loss; 0 makes it the binary cross-entropy, the usual loss of a U-Net with
+    /// one mask (Amiri 2019 names none).
     pub gamma: f64,
     /// Weight of the Dice term; 0 leaves it out.
     pub dice_weight: f64,
@@ -60,7 +61,7 @@ pub fn focal(logits: Tensor<4>, target: Tensor<4>, gamma: f64, alpha: Option<f64
     }
 }
 
-/// Binary cross-entropy, mean over all elements: the loss of paper 002.
+/// Binary cross-entropy, mean over all elements.
 ///
 /// # Shapes
 /// - `logits`, `target`: `[batch, channels, height, width]`
@@ -71,8 +72,8 @@ pub fn binary_cross_entropy(logits: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
     (activation::log_sigmoid(logits.clone()).neg() + logits * (target.neg() + 1.0)).mean()
 }
 
-/// [`dice`] and [`focal`] summed with their weights: the loss of paper 000, and of paper 002 with the weight 0 for Dice
-/// and a focal loss that does not focus.
+/// [`dice`] and [`focal`] summed with their weights: the loss of Yang 2024 (section 2.4). With the weight 0 for Dice
+/// and a focal loss that does not focus it is the binary cross-entropy.
 ///
 /// # Shapes
 /// - `logits`, `target`: `[batch, channels, height, width]`

@@ -1,4 +1,5 @@
-//! The loss of masked auto-encoders: hidden patches of the image against the prediction (systems.md, A-MAE).
+//! The loss of masked auto-encoders: hidden patches of the image against the prediction (He 2022, as in its
+//! public code).
 
 use burn::tensor::{Tensor, TensorData};
 

@@ -1,5 +1,7 @@
-//! Masked auto-encoder (MAE; paper 000, systems.md A-MAE): a ViT sees a quarter of the patches, and a small decoder
-//! paints the others.
+//! Masked auto-encoder (MAE): a ViT sees a quarter of the patches, and a small decoder paints the others.
+//!
+//! He and others, "Masked Autoencoders Are Scalable Vision Learners", 2022, arXiv:2111.06377 (He 2022), as in its
+//! public code, facebookresearch/mae. Yang 2024 trains it on ultrasound (sections 2.3 and 4.1).
 //!
 //! | step | from | to |
 //! |---|---|---|

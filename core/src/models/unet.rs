@@ -1,4 +1,9 @@
-//! U-Net without normalisation: five contracting blocks, four expanding ones (paper 002; systems.md, C-NET).
+//! U-Net without normalisation: five contracting blocks, four expanding ones.
+//!
+//! Amiri, Brooks and Rivaz, "Fine tuning U-Net for ultrasound image segmentation: which layers?", 2019,
+//! arXiv:2002.08438 (Amiri 2019), section 2.2: the U-Net of Ronneberger 2015 with upsampling in place of the
+//! up-convolutions. What the paper leaves open is as in the Keras code of the time: maps keep their size, and initial
+//! weights are drawn from He's normal distribution.
 //!
 //! Every block is two convolutions 3x3 with ReLU. Downwards between blocks the greatest of 2x2 pixels, upwards every
 //! pixel four times, then the map of the contracting side behind it, channel by channel.

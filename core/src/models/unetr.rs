@@ -1,4 +1,10 @@
-//! 2-D UNETR: a ViT encoder, and a convolutional decoder that reads its taps (paper 000; systems.md, A-NET).
+//! 2-D UNETR: a ViT encoder, and a convolutional decoder that reads its taps.
+//!
+//! Yang (楊瀚博), "Ultrasound Needle Segmentation with U-Net Transformer & Masked Autoencoder Self-Supervised
+//! Pre-Training", 2024, a course report without an identifier (Yang 2024), sections 2.2 and 4.1: the UNETR of
+//! Hatamizadeh 2022 in two dimensions, without the skip from the image. The paper gives taps, channels of the skips,
+//! normalisation and activation; the rest is Hatamizadeh's plain decoder. (MONAI's has residual blocks, and its taps
+//! lie one block deeper.)
 //!
 //! One frame three times gives SF-UNETR, three frames as channels Video UNETR (with one or three target masks).
 //!

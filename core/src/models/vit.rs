@@ -1,5 +1,5 @@
-//! Vision transformer encoder of MAE (paper 000; systems.md 1.1, A-MAE), with timm's parameter names, and the taps
-//! that UNETR reads.
+//! Vision transformer encoder of MAE (He 2022, as in its public code), with timm's parameter names, and the taps that
+//! UNETR reads.
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig};

@@ -11,10 +11,10 @@ use crate::tasks::segment::Frames;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Architecture {
-    /// UNETR of paper 000.
+    /// UNETR of Yang 2024.
     #[default]
     Unetr,
-    /// U-Net of paper 002.
+    /// U-Net of Amiri 2019.
     Unet,
 }
 

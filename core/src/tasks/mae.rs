@@ -1,4 +1,8 @@
-//! Masked auto-encoding: hide most patches of a frame and learn to draw them (paper 000; systems.md A-MAE).
+//! Masked auto-encoding: hide most patches of a frame and learn to draw them.
+//!
+//! - He and others, "Masked Autoencoders Are Scalable Vision Learners", 2022, arXiv:2111.06377: He 2022.
+//! - Yang (楊瀚博), "Ultrasound Needle Segmentation with U-Net Transformer & Masked Autoencoder Self-Supervised
+//!   Pre-Training", 2024, a course report without an identifier: Yang 2024, sections 2.3, 4.1 and 4.2.
 
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -21,7 +25,7 @@ use sonoseg_imaging::rng::Rng;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MaeTarget {
-    /// The pixels as the network gets them (paper 000, v1).
+    /// The pixels as the network gets them (Yang 2024, v1).
     #[default]
     Pixels,
     /// Every patch with its own mean and deviation taken out (v2 to v4).

@@ -1,4 +1,9 @@
-//! Segmentation: find the needle, or any class, in one frame or in three (papers 000 and 002; systems.md, A-TRAIN).
+//! Segmentation: find the needle, or any class, in one frame or in three.
+//!
+//! - Yang (楊瀚博), "Ultrasound Needle Segmentation with U-Net Transformer & Masked Autoencoder Self-Supervised
+//!   Pre-Training", 2024, a course report without an identifier: Yang 2024, sections 2.2, 2.4 and 4.
+//! - Amiri, Brooks and Rivaz, "Fine tuning U-Net for ultrasound image segmentation: which layers?", 2019,
+//!   arXiv:2002.08438: Amiri 2019, section 2.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use serde::{Deserialize, Serialize};
@@ -62,7 +67,8 @@ pub struct Segment {
     pub frames: Frames,
     /// Image to network input.
     pub preparation: Preparation,
-    /// Half the thickness of the drawn needle, in pixels of the network input (3 in systems.md, A-DATA).
+    /// Half the thickness of the drawn needle, in pixels of the network input. Yang 2024 (section 3.1)
+    /// draws a thick line and does not say how thick; ours is 3.
     pub mask_radius_px: f64,
     /// Random changes.
     pub augment: AugmentConfig,

@@ -14,7 +14,8 @@ use super::layers::ParameterRule;
 use crate::checkpoint::{CheckpointError, State, StateNames};
 use crate::kernels::{AdamWStep, adamw_step};
 
-/// Settings of [`AdamW`], PyTorch's defaults except for the rate and the decay, which paper 000 gives.
+/// Settings of [`AdamW`], PyTorch's defaults except for the rate (Yang 2024, section 4.1) and the decays, which that
+/// paper takes from MAE's fine-tuning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamWConfig {

@@ -1,4 +1,4 @@
-//! Which blocks of a U-Net learn (paper 002; systems.md, C-SCHED): sets with names, as a rule on parameter names.
+//! Which blocks of a U-Net learn (Amiri 2019, section 2.2): sets with names, as a rule on parameter names.
 //!
 //! Blocks are counted along the longest path from the image: `enc1` to `enc5` are 1 to 5, `dec6` to `dec9` are 6 to 9, and
 //! `out` belongs to 9. So the deepest block is the last one, not the bottleneck.
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Blocks of a U-Net.
 const BLOCKS: usize = 9;
 /// Convolutions of the contracting part: with the tenth it would have more parameters than the rest, and the paper says
-/// that it has less than half as many.
+/// (section 3) that it has almost half as many.
 const CONTRACTING: usize = 9;
 
 /// The parameters that learn; the others stay as they are, without moments and without decay.

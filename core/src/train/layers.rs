@@ -1,4 +1,5 @@
-//! Which parameters learn how fast: layer-wise decay, who is spared weight decay (systems.md 1-LRD), and who is frozen.
+//! Which parameters learn how fast: layer-wise decay and who is spared weight decay (the rule of MAE's
+//! fine-tuning code), and who is frozen.
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;

@@ -41,8 +41,8 @@ pub type BatchPlan = Vec<Drawn>;
 /// The training batches of an epoch in random order; the last incomplete batch is dropped.
 ///
 /// Without a total, every sample once, with changes that no other epoch has. With one, the same `total` in every epoch: the
-/// samples as they are, then changed ones until there are enough (paper 002 augments its images to a given total, once).
-/// Of more samples than the total every epoch takes others.
+/// samples as they are, then changed ones until there are enough (Amiri 2019 augments its images to a given total,
+/// once). Of more samples than the total every epoch takes others.
 pub fn training_plans(samples: &[usize], batch: usize, total: Option<usize>, seed: u64, epoch: u64) -> Vec<BatchPlan> {
     let drawn: Vec<Drawn> = match total {
         None => samples.iter().map(|&sample| Drawn { sample, changes: Some(epoch) }).collect(),

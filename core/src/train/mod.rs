@@ -38,8 +38,8 @@ pub struct TrainConfig {
     /// Epochs without a better validation loss before stopping; 0 = never stop for that.
     pub patience: u64,
     /// Samples of an epoch, where that is to be more than there are: the samples as they are, then changed ones until there
-    /// are so many, the same in every epoch (paper 002 augments to a given total, once); none = every sample once, changed
-    /// anew in every epoch.
+    /// are so many, the same in every epoch (Amiri 2019 augments to a given total, once); none = every sample once,
+    /// changed anew in every epoch.
     pub samples_per_epoch: Option<usize>,
     /// Largest number of optimiser updates in an epoch; none = the whole epoch.
     pub updates_per_epoch: Option<usize>,

@@ -1,4 +1,4 @@
-//! Learning rates as functions of the step (systems.md 1.7).
+//! Learning rates as functions of the step.
 
 use std::f64::consts::PI;
 
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
-    /// The peak all along (paper 002).
+    /// The peak all along (Amiri 2019, which speaks of no other).
     Constant,
-    /// Straight line from the peak to 0 at the end (paper 000's fine-tuning).
+    /// Straight line from the peak to 0 at the end (Yang 2024, section 4.1).
     Linear,
-    /// Warm-up from 0 over a share of the run, then half a cosine to `min_share` of the peak (MAE).
+    /// Warm-up from 0 over a share of the run, then half a cosine to `min_share` of the peak (He 2022).
     Cosine {
         /// Share of the run spent warming up.
         #[serde(default)]
@@ -21,7 +21,7 @@ pub enum Schedule {
         #[serde(default)]
         min_share: f64,
     },
-    /// Constant over a share of the run, then a cosine as long as the whole run (USCL).
+    /// Constant over a share of the run, then a cosine as long as the whole run (Chen 2021, its public code).
     HeldCosine {
         /// Share of the run at the peak.
         hold: f64,

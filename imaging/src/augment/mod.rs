@@ -1,4 +1,7 @@
-//! Random changes of a sample, the same for all its frames and for its targets (systems.md 1.4, A-TRAIN).
+//! Random changes of a sample, the same for all its frames and for its targets.
+//!
+//! Yang 2024 (section 4.2) crops, flips and changes colours, Amiri 2019 (section 2.1) shifts, rotates, flips, shears
+//! and zooms; neither gives numbers. The crop follows torchvision. Gamma, blur and noise are in neither paper.
 //!
 //! Geometry first (crop; rotation, shear, zoom and shift of the resized square; flip), then photometry (brightness,
 //! contrast, gamma, blur, noise).

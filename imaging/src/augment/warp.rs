@@ -1,4 +1,4 @@
-//! Random rotation, shear, zoom and shift of the resized square, about its centre (paper 002; systems.md, C-DATA).
+//! Random rotation, shear, zoom and shift of the resized square, about its centre (Amiri 2019, section 2.1).
 
 use super::AugmentConfig;
 use crate::geometry::{Needle, Point};

@@ -1,4 +1,5 @@
-//! Removal of repeated frames: recorders deliver one picture of the scanner several times (systems.md, A-DATA).
+//! Removal of repeated frames: recorders deliver one picture of the scanner several times (Yang 2024,
+//! section 3.1).
 
 /// Lets a frame pass when it differs from the last one that passed.
 ///

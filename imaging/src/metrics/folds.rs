@@ -37,7 +37,7 @@ impl FoldSummary {
     }
 }
 
-/// The three figures of paper 002 (systems.md, C-EVAL).
+/// The three figures of Amiri 2019 (section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FoldFigures {
     /// Dice coefficient; 1 for an empty prediction on an empty target.

@@ -1,4 +1,5 @@
-//! Rand index and adjusted Rand index of two labellings (Rand, 1971; Hubert and Arabie, 1985; systems.md 1.6).
+//! Rand index and adjusted Rand index of two labellings (Rand, 1971; Hubert and Arabie, 1985), with
+//! scikit-learn's rules for masks of one label.
 //!
 //! Labels only say what belongs together: a perfectly inverted mask agrees perfectly.
 
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn dice_and_pixel_error_of_paper_002_imply_its_rand_index() {
         // With as many false as missed pixels, Dice and the share of wrong pixels leave one mask of a given size; its
-        // index is the published one, so paper 002 compares pixel labels, not outlines (systems.md, C-EVAL).
+        // index is the published one, so Amiri 2019 compares pixel labels, not outlines.
         let pixels = 1e8;
         for (dice, error, expected, published) in
             [(0.80, 1.4, 0.781, 0.78), (0.72, 1.9, 0.696, 0.71), (0.98, 1.1, 0.955, 0.95), (0.98, 1.3, 0.948, 0.95)]

@@ -22,7 +22,8 @@ use crate::files;
 use crate::folder::{Ingested, LabelRow, Meta, write_labels};
 use crate::lock;
 
-/// Mean difference in grey levels up to which a frame of a lossy source repeats another (systems.md, A-DATA).
+/// Mean difference in grey levels up to which a frame of a lossy source repeats another. Yang 2024 drops
+/// identical frames; compression makes the same picture differ a little.
 const LOSSY_TOLERANCE: f64 = 0.5;
 
 /// What became of a procedure, for `ingest.json` and for people.

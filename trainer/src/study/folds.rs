@@ -1,5 +1,5 @@
-//! The report of a cross-validation: means over folds with their spread, a figure over the blocks that learn (paper 002,
-//! figure 4), and answers side by side (figure 3).
+//! The report of a cross-validation: means over folds with their spread, a figure over the blocks that learn (Amiri
+//! 2019, figure 4), and answers side by side (figure 3).
 
 use std::collections::BTreeMap;
 use std::path::Path;
