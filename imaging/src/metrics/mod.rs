@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 pub mod folds;
+pub mod measure;
 pub mod needle;
 pub mod overlap;
 pub mod rand_index;
