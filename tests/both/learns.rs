@@ -37,7 +37,7 @@ weight_decay = 0.0
 "#;
 
 /// Four bright lines on dark ground; one frame has none.
-pub(crate) struct Lines;
+struct Lines;
 
 impl Source for Lines {
     fn len(&self) -> usize {
@@ -68,7 +68,7 @@ impl Source for Lines {
 }
 
 /// Batches of [`Lines`] without threads or random changes.
-pub(crate) struct Direct<'a, T>(pub(crate) &'a T, pub(crate) std::vec::IntoIter<BatchPlan>);
+struct Direct<'a, T>(&'a T, std::vec::IntoIter<BatchPlan>);
 
 impl<T: Task> Feed<T::View> for Direct<'_, T> {
     fn start(&mut self, plans: Vec<BatchPlan>) {

@@ -21,8 +21,10 @@ use sonoseg_imaging::rng::{Rng, splitmix64};
 pub mod loader;
 mod progress;
 mod resume;
+mod trial;
 
 pub use progress::{Position, Progress};
+pub use trial::trial;
 
 /// How long and in what portions to learn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
