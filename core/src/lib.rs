@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod kernels;
 pub mod losses;
 pub mod models;
+pub mod optim;
 pub mod predict;
 pub mod recipe;
 pub mod selftest;

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::losses::overlap::DiceFocalConfig;
 use crate::models::mae::MaeConfig;
+use crate::models::unet::layer_set::LayerSet;
 use crate::tasks::mae::{MaeTarget, MaskedAutoEncoding};
 use crate::tasks::segment::{Frames, Segment};
 use crate::train::TrainConfig;
-use crate::train::layer_set::LayerSet;
 use sonoseg_imaging::augment::AugmentConfig;
 use sonoseg_imaging::geometry::FitConfig;
 use sonoseg_imaging::prepare::Preparation;
@@ -226,6 +226,7 @@ impl Recipe {
             mask_radius_px: self.needle.radius_px,
             augment: self.augment.clone(),
             loss: self.loss.clone(),
+            layers: self.train.layers,
         }
     }
 
@@ -264,7 +265,8 @@ impl Recipe {
         if self.train.samples_per_epoch.is_some_and(|total| total < self.train.batch) {
             return Some("train.samples_per_epoch must be at least train.batch".into());
         }
-        if !(self.train.optimiser.learning_rate > 0.0 && self.train.optimiser.learning_rate <= 1.0) {
+        let rate = self.train.optimiser.learning_rate();
+        if !(rate > 0.0 && rate <= 1.0) {
             return Some("train.optimiser.learning_rate must lie in (0, 1]".into());
         }
         self.augment.problem().map(|problem| format!("augment.{problem}"))

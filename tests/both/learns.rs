@@ -3,8 +3,7 @@
 use burn::tensor::Device;
 use sonoseg_core::recipe::Recipe;
 use sonoseg_core::tasks::Task;
-use sonoseg_core::tasks::segment::Segment;
-use sonoseg_core::train::loader::{BatchPlan, Drawn, HostBatch};
+use sonoseg_core::train::loader::{BatchPlan, Drawn, read_views};
 use sonoseg_core::train::{Event, Feed, Flow, Progress, train};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
@@ -38,7 +37,7 @@ weight_decay = 0.0
 "#;
 
 /// Four bright lines on dark ground; one frame has none.
-struct Lines;
+pub(crate) struct Lines;
 
 impl Source for Lines {
     fn len(&self) -> usize {
@@ -68,17 +67,17 @@ impl Source for Lines {
     }
 }
 
-/// Batches without threads or random changes.
-struct Direct<'a>(&'a Segment, std::vec::IntoIter<BatchPlan>);
+/// Batches of [`Lines`] without threads or random changes.
+pub(crate) struct Direct<'a, T>(pub(crate) &'a T, pub(crate) std::vec::IntoIter<BatchPlan>);
 
-impl Feed for Direct<'_> {
+impl<T: Task> Feed<T::View> for Direct<'_, T> {
     fn start(&mut self, plans: Vec<BatchPlan>) {
         self.1 = plans.into_iter();
     }
 
-    async fn next(&mut self) -> Option<Result<HostBatch, DataError>> {
+    async fn next(&mut self) -> Option<Result<Vec<T::View>, DataError>> {
         let plan = self.1.next()?.into_iter().map(|drawn| Drawn { changes: None, ..drawn }).collect::<BatchPlan>();
-        Some(HostBatch::make(&Lines, &plan, 0, &|sample, rng| self.0.views(sample, rng)))
+        Some(read_views(self.0, &Lines, &plan, 0))
     }
 }
 
@@ -93,7 +92,7 @@ async fn by_heart(device: &Device, epochs: u64) -> (f64, f64, f64) {
         if let Event::Epoch { epoch, train_loss, val, .. } = event {
             first = if epoch == 0 { train_loss } else { first };
             last = train_loss;
-            best = best.max(val.counts.map_or(0.0, |counts| counts.iou()));
+            best = best.max(val.value("iou").unwrap_or(0.0));
             return Ok(if epoch + 1 == epochs || best > 0.9 { Flow::Stop } else { Flow::Continue });
         }
         Ok(Flow::Continue)

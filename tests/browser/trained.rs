@@ -5,8 +5,8 @@ use sonoseg_core::checkpoint::Storage;
 use sonoseg_core::predict::{ModelHeader, Predictor};
 use sonoseg_core::recipe::Recipe;
 use sonoseg_core::tasks::Task;
-use sonoseg_core::tasks::segment::Segment;
-use sonoseg_core::train::loader::{BatchPlan, HostBatch};
+use sonoseg_core::tasks::segment::{Segment, View};
+use sonoseg_core::train::loader::{BatchPlan, read_views};
 use sonoseg_core::train::{Feed, Flow, Progress, train};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
@@ -60,14 +60,14 @@ impl Source for Frames {
 /// Batches, made when they are asked for.
 struct Direct<'a>(&'a Segment, &'a Frames, std::vec::IntoIter<BatchPlan>);
 
-impl Feed for Direct<'_> {
+impl Feed<View> for Direct<'_> {
     fn start(&mut self, plans: Vec<BatchPlan>) {
         self.2 = plans.into_iter();
     }
 
-    async fn next(&mut self) -> Option<Result<HostBatch, DataError>> {
+    async fn next(&mut self) -> Option<Result<Vec<View>, DataError>> {
         let plan = self.2.next()?;
-        Some(HostBatch::make(self.1, &plan, 0, &|sample, rng| self.0.views(sample, rng)))
+        Some(read_views(self.0, self.1, &plan, 0))
     }
 }
 

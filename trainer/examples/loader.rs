@@ -46,7 +46,7 @@ fn main() -> Result<()> {
             let count = plans.len();
             feed.start(plans);
             for _ in 0..count {
-                frames += pollster::block_on(feed.next()).context("the loader ended early")??.views.len();
+                frames += pollster::block_on(feed.next()).context("the loader ended early")??.len();
                 if start.elapsed() >= length {
                     return Ok(start.elapsed());
                 }
