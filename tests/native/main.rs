@@ -8,6 +8,7 @@ mod data;
 mod import;
 mod layers;
 mod metrics;
+mod one_recording;
 mod report;
 mod resume;
 mod shop;

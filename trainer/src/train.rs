@@ -45,7 +45,7 @@ fn learn<T: Task, H: Serialize>(
     mut setup: Setup,
     task: impl Fn(&sonoseg_core::recipe::Recipe) -> (T, H),
 ) -> Result<()> {
-    let (task, header) = task(&setup.recipe);
+    let (task, header) = task(&setup.described());
     let device = setup.device.device.clone();
     let learning = device.clone().autodiff();
     // Burn's own randomness (initial weights) is seeded once per run.
@@ -74,7 +74,7 @@ fn learn<T: Task, H: Serialize>(
         let mut feed = ThreadFeed::new(scope, &setup.data, &task, setup.recipe.seed, threads);
         let observe =
             async |event: Event<'_, T::Model>| observer.tell(event).await.map_err(anyhow::Error::into_boxed_dyn_error);
-        let samples = [setup.learn.as_slice(), setup.hold.as_slice()];
+        let samples = [setup.train.as_slice(), setup.val.as_slice()];
         let config = &setup.recipe.train;
         pollster::block_on(train(&task, progress, config, setup.recipe.seed, samples, &mut feed, &device, observe))
     })
@@ -101,8 +101,8 @@ fn learn<T: Task, H: Serialize>(
 
 /// What the network makes of some held-out samples, for tasks that have a picture of it.
 fn write_picture<T: Task>(task: &T, done: &Progress<T::Model>, setup: &Setup, device: &Device) -> Result<()> {
-    let apart = setup.hold.len().div_ceil(PICTURED).max(1);
-    let samples = setup.hold.iter().step_by(apart).copied();
+    let apart = setup.val.len().div_ceil(PICTURED).max(1);
+    let samples = setup.val.iter().step_by(apart).copied();
     let plan: BatchPlan = samples.map(|sample| Drawn { sample, changes: None }).collect();
     let seed = setup.recipe.seed;
     if plan.is_empty() {

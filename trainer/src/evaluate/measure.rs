@@ -1,6 +1,6 @@
 //! A model and the classical baseline on the same frames, at the network's size.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -16,6 +16,7 @@ use sonoseg_imaging::metrics::needle::{NeedleError, NeedleScores, NeedleSummary}
 use sonoseg_imaging::metrics::overlap::{Counts, OverlapIntervals, OverlapSummary};
 use sonoseg_imaging::{DataError, geometry::resize};
 
+use super::Chosen;
 use crate::files;
 use crate::folder::Folder;
 use crate::terminal::bar;
@@ -88,15 +89,10 @@ pub(crate) struct Evaluation {
 }
 
 impl Evaluation {
-    /// Measure on the given procedures. The model's masks, at the network's size, go into the folder `masks` if there is
+    /// Measure on the chosen frames. The model's masks, at the network's size, go into the folder `masks` if there is
     /// one.
-    pub(crate) fn measure(
-        predictor: &Predictor,
-        data: &Folder,
-        groups: &BTreeSet<String>,
-        masks: Option<&Path>,
-    ) -> Result<Self> {
-        let samples = data.samples(groups, 1);
+    pub(crate) fn measure(predictor: &Predictor, data: &Folder, chosen: &Chosen, masks: Option<&Path>) -> Result<Self> {
+        let samples = data.samples(chosen.side.as_ref().map(|(split, side)| (split, *side)), 1);
         let size = predictor.header().preparation.size;
         let progress = bar(samples.len() as u64, "evaluating");
         let count = samples.len();
@@ -107,7 +103,7 @@ impl Evaluation {
         }
         progress.finish_and_clear();
         if frames.is_empty() {
-            let names = groups.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let names = chosen.groups.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let message = format!(
                 "none of the {count} frames of the procedures chosen ({names}) is labelled: label them in \
                  labels.csv or masks/"

@@ -155,6 +155,11 @@ impl ProcedureFolder {
         label.map(|needle| Target::Needle(*needle))
     }
 
+    /// Numbers of the frames, or of those that are labelled, in rising order.
+    pub(super) fn frame_numbers(&self, labelled: bool) -> Vec<usize> {
+        (0..self.frames.len()).filter(|&at| !labelled || self.is_labelled(at, 1)).map(|at| self.number(at)).collect()
+    }
+
     /// Number of the frame at a position.
     pub(super) fn number(&self, index: usize) -> usize {
         self.frames[index].number
