@@ -99,11 +99,11 @@ pub struct Batch {
 
 impl Segment {
     /// The target of one frame as numbers `[size, size]`.
-    fn target(&self, frame: &Image, target: &Target, change: &Augmentation) -> Vec<f32> {
+    fn target(&self, frame: &Image, target: &Target, change: &Augmentation) -> Result<Vec<f32>, String> {
         let size = self.preparation.size;
         let crop = [change.crop.height, change.crop.width];
         let mask = match target {
-            Target::Needle(None) => return vec![0.0; size * size],
+            Target::Needle(None) => return Ok(vec![0.0; size * size]),
             Target::Needle(Some(needle)) => {
                 let mut needle = change.crop.needle(needle).scaled(crop, [size, size]);
                 if let Some(warp) = &change.warp {
@@ -132,8 +132,9 @@ impl Segment {
                 }
                 square
             }
+            other => return Err(format!("has {}, and segmentation learns from needles and masks", other.what())),
         };
-        mask.iter().map(|&class| f32::from(u8::from(class > 0))).collect()
+        Ok(mask.iter().map(|&class| f32::from(u8::from(class > 0))).collect())
     }
 }
 
@@ -157,7 +158,7 @@ impl Task for Segment {
         if sample.frames.len() != window {
             return Err(problem(format!("has {} frames, and the network reads {window}", sample.frames.len())));
         }
-        if sample.targets.len() != window {
+        if sample.targets.len() != window || sample.targets.contains(&Target::Unknown) {
             return Err(problem("has no labels for all of its frames; label them or leave it out".into()));
         }
         let first = &sample.frames[0];
@@ -181,8 +182,10 @@ impl Task for Segment {
             Frames::VideoMiddle => 1..2,
             Frames::Single | Frames::VideoAll => 0..window,
         };
-        let target =
-            wanted.flat_map(|i| self.target(&sample.frames[i], &sample.targets[i], &change)).collect::<Vec<f32>>();
+        let mut target = Vec::with_capacity(wanted.len() * size * size);
+        for i in wanted {
+            target.extend(self.target(&sample.frames[i], &sample.targets[i], &change).map_err(problem)?);
+        }
         Ok(vec![View { input: self.preparation.normalise(&squares, channels), target }])
     }
 

@@ -285,14 +285,14 @@ pub(crate) enum Truth {
 
 /// The label of a sample's middle frame; `None` when it has none.
 pub(crate) fn truth(sample: &Sample) -> Option<Truth> {
-    // Targets belong to frames one by one only when none is missing.
-    if sample.targets.len() != sample.frames.len() {
+    if sample.targets.contains(&Target::Unknown) {
         return None;
     }
-    Some(match &sample.targets[sample.targets.len() / 2] {
-        Target::Needle(needle) => Truth::Needle(*needle),
-        Target::Mask(mask) => Truth::Mask(mask.clone()),
-    })
+    match &sample.targets[sample.targets.len() / 2] {
+        Target::Needle(needle) => Some(Truth::Needle(*needle)),
+        Target::Mask(mask) => Some(Truth::Mask(mask.clone())),
+        _ => None,
+    }
 }
 
 /// Size of a pixel of the resized square.

@@ -212,7 +212,7 @@ impl Source for Folder {
         for position in first..first + self.window {
             let (image, target) = procedure.load(position)?;
             frames.push(image);
-            targets.extend(target);
+            targets.push(target);
         }
         Ok(Sample { id: self.id(index), group: procedure.group().to_owned(), frames, targets })
     }
@@ -248,7 +248,7 @@ mod tests {
         let sample = folder.load(2).unwrap();
         match &sample.targets[0] {
             Target::Mask(mask) => mask.classes.clone(),
-            Target::Needle(_) => panic!("{} has a mask", sample.id),
+            other => panic!("{} has {}", sample.id, other.what()),
         }
     }
 

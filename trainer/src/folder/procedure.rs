@@ -166,7 +166,7 @@ impl ProcedureFolder {
     }
 
     /// A frame by its position, with what is known about it.
-    pub(super) fn load(&self, index: usize) -> Result<(Image, Option<Target>), DataError> {
+    pub(super) fn load(&self, index: usize) -> Result<(Image, Target), DataError> {
         let frame = &self.frames[index];
         let name = files::absolute(&frame.path);
         let bytes = fs::read(&frame.path).map_err(|e| DataError::unreadable(name.clone(), e))?;
@@ -176,9 +176,9 @@ impl ProcedureFolder {
             None => image,
         };
         let target = match (self.needle(frame), &frame.mask) {
-            (Some(needle), _) => Some(needle),
-            (None, Some(path)) => Some(Target::Mask(self.mask(path, &image)?)),
-            (None, None) => None,
+            (Some(needle), _) => needle,
+            (None, Some(path)) => Target::Mask(self.mask(path, &image)?),
+            (None, None) => Target::Unknown,
         };
         Ok((image, target))
     }
