@@ -10,6 +10,7 @@ use half::f16;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
+pub mod numbers;
 mod pickle;
 pub mod tensors;
 mod torch;
