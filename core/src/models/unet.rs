@@ -24,7 +24,7 @@ use burn::tensor::{Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use super::too_large;
-use crate::blocks::up::repeat_pixels;
+use crate::blocks::up::upsample_nearest;
 use crate::kernels::conv3x3;
 
 /// Height and width of images must be a multiple of this: they are halved four times.
@@ -153,35 +153,35 @@ impl Unet {
     /// - `images`: `[batch, in_channels, height, width]`, both sizes multiples of [`SIZE_STEP`]
     /// - output: logits `[batch, out_channels, height, width]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        self.forward_watched(images, &mut |_, _| ())
+        self.forward_with_hook(images, &mut |_, _| ())
     }
 
-    /// [`Unet::forward`], which shows `watch` what every layer gives, behind its ReLU, under the name of the layer.
+    /// [`Unet::forward`], which shows `hook` the activations of every layer, behind its ReLU, under the name of the layer.
     ///
     /// # Shapes
     /// - `images`: `[batch, in_channels, height, width]`, both sizes multiples of [`SIZE_STEP`]
     /// - output: logits `[batch, out_channels, height, width]`
-    pub fn forward_watched(&self, images: Tensor<4>, watch: &mut Watch<'_>) -> Tensor<4> {
+    pub fn forward_with_hook(&self, images: Tensor<4>, hook: &mut Hook<'_>) -> Tensor<4> {
         let [_, _, height, width] = images.dims();
         assert!(
             height.is_multiple_of(SIZE_STEP) && width.is_multiple_of(SIZE_STEP),
             "images of {height}x{width} cannot be halved four times"
         );
-        let skip1 = self.enc1.forward(images, "enc1", watch);
-        let skip2 = self.enc2.forward(halve(skip1.clone()), "enc2", watch);
-        let skip3 = self.enc3.forward(halve(skip2.clone()), "enc3", watch);
-        let skip4 = self.enc4.forward(halve(skip3.clone()), "enc4", watch);
-        let x = self.dropout.forward(self.enc5.forward(halve(skip4.clone()), "enc5", watch));
-        let x = self.dec6.forward_up(x, skip4, "dec6", watch);
-        let x = self.dec7.forward_up(x, skip3, "dec7", watch);
-        let x = self.dec8.forward_up(x, skip2, "dec8", watch);
-        let x = self.dec9.forward_up(x, skip1, "dec9", watch);
+        let skip1 = self.enc1.forward(images, "enc1", hook);
+        let skip2 = self.enc2.forward(max_pool(skip1.clone()), "enc2", hook);
+        let skip3 = self.enc3.forward(max_pool(skip2.clone()), "enc3", hook);
+        let skip4 = self.enc4.forward(max_pool(skip3.clone()), "enc4", hook);
+        let x = self.dropout.forward(self.enc5.forward(max_pool(skip4.clone()), "enc5", hook));
+        let x = self.dec6.forward_up(x, skip4, "dec6", hook);
+        let x = self.dec7.forward_up(x, skip3, "dec7", hook);
+        let x = self.dec8.forward_up(x, skip2, "dec8", hook);
+        let x = self.dec9.forward_up(x, skip1, "dec9", hook);
         self.out.forward(x)
     }
 }
 
-/// Sees what layers give, under their names.
-pub type Watch<'a> = dyn FnMut(&str, &Tensor<4>) + 'a;
+/// Sees the activations of layers, under their names.
+pub type Hook<'a> = dyn FnMut(&str, &Tensor<4>) + 'a;
 
 /// Two convolutions 3x3 with ReLU, in the variant [`UnetVariant::UpConv2x2`] behind one of 2x2.
 #[derive(Module, Debug)]
@@ -202,11 +202,11 @@ impl UnetBlock {
         Self { up: up.map(two), conva: three([input, output]), convb: three([output, output]) }
     }
 
-    fn forward(&self, x: Tensor<4>, name: &str, watch: &mut Watch<'_>) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, name: &str, hook: &mut Hook<'_>) -> Tensor<4> {
         let x = activation::relu(conv3x3(&self.conva, x));
-        watch(&format!("{name}.conva"), &x);
+        hook(&format!("{name}.conva"), &x);
         let x = activation::relu(conv3x3(&self.convb, x));
-        watch(&format!("{name}.convb"), &x);
+        hook(&format!("{name}.convb"), &x);
         x
     }
 
@@ -214,13 +214,13 @@ impl UnetBlock {
     /// - `x`: `[batch, deeper, height, width]`
     /// - `skip`: `[batch, output, 2 * height, 2 * width]`
     /// - output: `[batch, output, 2 * height, 2 * width]`
-    fn forward_up(&self, x: Tensor<4>, skip: Tensor<4>, name: &str, watch: &mut Watch<'_>) -> Tensor<4> {
-        let x = repeat_pixels(x);
+    fn forward_up(&self, x: Tensor<4>, skip: Tensor<4>, name: &str, hook: &mut Hook<'_>) -> Tensor<4> {
+        let x = upsample_nearest(x);
         let x = match &self.up {
             Some(up) => activation::relu(up.forward(x)),
             None => x,
         };
-        self.forward(Tensor::cat(vec![x, skip], 1), name, watch)
+        self.forward(Tensor::cat(vec![x, skip], 1), name, hook)
     }
 }
 
@@ -232,8 +232,8 @@ fn convolution(channels: [usize; 2], kernel: usize, padding: PaddingConfig2d, de
     Conv2d { bias: Some(zeros), ..layer.with_bias(false).init(device) }
 }
 
-/// The greatest of every 2x2 pixels.
-fn halve(x: Tensor<4>) -> Tensor<4> {
+/// Max pooling: the greatest of every 2x2 pixels.
+fn max_pool(x: Tensor<4>) -> Tensor<4> {
     MaxPool2dConfig::new([2, 2]).init().forward(x)
 }
 
