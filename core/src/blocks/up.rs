@@ -71,8 +71,8 @@ mod tests {
     fn repeated_pixels_are_nearest_interpolation_with_its_gradient() {
         let device = Device::flex().autodiff();
         let x = Tensor::<1>::from_floats([1.0, -2.0, 3.0, 0.5, 7.0, -9.0, 4.0, 8.0, -1.0, 2.0, 6.0, 5.0], &device);
-        let results =
-            [|x: Tensor<4>| upsample_nearest(x), |x: Tensor<4>| resize(x, [4, 6], Interpolation::Nearest)].map(|double| {
+        let results = [|x: Tensor<4>| upsample_nearest(x), |x: Tensor<4>| resize(x, [4, 6], Interpolation::Nearest)]
+            .map(|double| {
                 let x = x.clone().reshape([1, 2, 2, 3]).detach().require_grad();
                 let y = double(x.clone());
                 assert_eq!(y.dims(), [1, 2, 4, 6]);

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::checkpoint::Storage;
+use crate::inference::Predictor;
 use crate::models::vit::VitConfig;
-use crate::predict::Predictor;
 use burn::tensor::Device;
 
 /// Weights that differ in every number.

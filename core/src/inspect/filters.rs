@@ -198,11 +198,11 @@ mod tests {
                         assert_eq!(images.0, &None, "{layer} {filter} at {mean} died on the way");
                         continue;
                     };
-                    let mean = |image: &Image| {
+                    let activation = |image: &Image| {
                         let input = config.preparation.normalise(std::slice::from_ref(&image.pixels), 1);
                         mean_activation(&network, layer, filter, input)
                     };
-                    assert!(mean(after) > mean(before), "{layer} {filter} at {mean}");
+                    assert!(activation(after) > activation(before), "{layer} {filter} at {mean}");
                     alive += 1;
                 }
                 assert!(alive > 0, "{layer}");

@@ -23,7 +23,8 @@ use burn::nn::{Dropout, DropoutConfig, Initializer, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::too_large;
+use super::frames::Frames;
+use super::{NetworkConfig, NetworkSettings, NetworkSizes, too_large};
 use crate::blocks::up::upsample_nearest;
 use crate::kernels::conv3x3;
 
@@ -66,37 +67,47 @@ impl Default for UnetConfig {
     }
 }
 
+/// The `[network]` of a recipe for a U-Net.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UnetRecipe {
+    /// Frames in, masks out.
+    pub frames: Frames,
+    /// Channels at full size; 64 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
+    /// How maps get larger; `plain` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub up: Option<UnetVariant>,
+    /// Share of the bottleneck that training leaves out at random; 0.5 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+}
+
+impl NetworkSettings for UnetRecipe {
+    fn config(&self, image_size: usize) -> NetworkConfig {
+        let paper = UnetConfig::default();
+        NetworkConfig::Unet(UnetConfig {
+            image_size,
+            in_channels: self.frames.window(),
+            base: self.width.unwrap_or(paper.base),
+            out_channels: self.frames.masks(),
+            dropout: self.dropout.unwrap_or(paper.dropout),
+            variant: self.up.unwrap_or(paper.variant),
+        })
+    }
+
+    fn frames(&self) -> Frames {
+        self.frames
+    }
+
+    fn label(&self) -> String {
+        self.width.unwrap_or(UnetConfig::default().base).to_string()
+    }
+}
+
 impl UnetConfig {
-    /// What makes these sizes impossible, if anything.
-    pub fn problem(&self) -> Option<String> {
-        let sizes = [("image_size", self.image_size), ("in_channels", self.in_channels), ("base", self.base)];
-        if let Some(problem) = too_large(&sizes).or_else(|| too_large(&[("out_channels", self.out_channels)])) {
-            return Some(problem);
-        }
-        if self.image_size == 0 || !self.image_size.is_multiple_of(SIZE_STEP) {
-            return Some(format!("image_size must be a multiple of {SIZE_STEP}, not {}", self.image_size));
-        }
-        for (name, value) in
-            [("in_channels", self.in_channels), ("base", self.base), ("out_channels", self.out_channels)]
-        {
-            if value == 0 {
-                return Some(format!("{name} must be at least 1"));
-            }
-        }
-        (!(0.0..1.0).contains(&self.dropout)).then(|| format!("dropout must lie in 0..1, not {}", self.dropout))
-    }
-
-    /// Fewer weights than the network has: those of the 3x3 convolutions of enc4 to dec6 that every variant has, and of
-    /// the output.
-    pub fn least_weights(&self) -> f64 {
-        let [b, masks] = [self.base, self.out_channels].map(|size| size as f64);
-        let enc4 = 9.0 * (4.0 * 8.0 + 8.0 * 8.0) * b * b;
-        let enc5 = 9.0 * (8.0 * 16.0 + 16.0 * 16.0) * b * b;
-        let dec6 = 9.0 * (16.0 * 8.0 + 8.0 * 8.0) * b * b;
-        enc4 + enc5 + dec6 + b * masks
-    }
-
-    /// A network with initial values. Panics on impossible sizes (see [`UnetConfig::problem`]).
+    /// A network with initial values. Panics on impossible sizes (see [`NetworkSizes::problem`]).
     pub fn init(&self, device: &Device) -> Unet {
         assert!(self.problem().is_none(), "{}", self.problem().unwrap_or_default());
         let b = self.base;
@@ -118,6 +129,52 @@ impl UnetConfig {
             dec9: up(2 * b, b),
             out: convolution([b, self.out_channels], 1, PaddingConfig2d::Valid, device),
         }
+    }
+}
+
+impl NetworkSizes for UnetConfig {
+    fn architecture(&self) -> &'static str {
+        "unet"
+    }
+
+    fn image_size(&self) -> usize {
+        self.image_size
+    }
+
+    fn channels(&self) -> usize {
+        self.in_channels
+    }
+
+    fn masks(&self) -> usize {
+        self.out_channels
+    }
+
+    fn problem(&self) -> Option<String> {
+        let sizes = [("image_size", self.image_size), ("in_channels", self.in_channels), ("base", self.base)];
+        if let Some(problem) = too_large(&sizes).or_else(|| too_large(&[("out_channels", self.out_channels)])) {
+            return Some(problem);
+        }
+        if self.image_size == 0 || !self.image_size.is_multiple_of(SIZE_STEP) {
+            return Some(format!("image_size must be a multiple of {SIZE_STEP}, not {}", self.image_size));
+        }
+        for (name, value) in
+            [("in_channels", self.in_channels), ("base", self.base), ("out_channels", self.out_channels)]
+        {
+            if value == 0 {
+                return Some(format!("{name} must be at least 1"));
+            }
+        }
+        (!(0.0..1.0).contains(&self.dropout)).then(|| format!("dropout must lie in 0..1, not {}", self.dropout))
+    }
+
+    /// Those of the 3x3 convolutions of enc4 to dec6 that every variant has, and of
+    /// the output.
+    fn least_weights(&self) -> f64 {
+        let [b, masks] = [self.base, self.out_channels].map(|size| size as f64);
+        let enc4 = 9.0 * (4.0 * 8.0 + 8.0 * 8.0) * b * b;
+        let enc5 = 9.0 * (8.0 * 16.0 + 16.0 * 16.0) * b * b;
+        let dec6 = 9.0 * (16.0 * 8.0 + 8.0 * 8.0) * b * b;
+        enc4 + enc5 + dec6 + b * masks
     }
 }
 

@@ -6,10 +6,10 @@
 //!   arXiv:2002.08438: Amiri 2019, section 2.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use serde::{Deserialize, Serialize};
 
 use super::{Scores, Task};
 use crate::losses::overlap::{DiceFocalConfig, dice_focal};
+use crate::models::frames::Frames;
 use crate::models::{Network, NetworkConfig};
 use crate::train::layers::LayerRules;
 use crate::train::loader::{Batch, View};
@@ -22,41 +22,6 @@ use sonoseg_imaging::geometry::resize;
 use sonoseg_imaging::metrics::overlap::Counts;
 use sonoseg_imaging::prepare::Preparation;
 use sonoseg_imaging::rng::Rng;
-
-/// Which frames a network reads and which masks it gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Frames {
-    /// One frame, its mask (SF-UNETR).
-    Single,
-    /// Three frames, all their masks (Video UNETR).
-    VideoAll,
-    /// Three frames, the middle one's mask (Video UNETR).
-    VideoMiddle,
-}
-
-impl Frames {
-    /// Frames that one prediction reads.
-    pub fn window(self) -> usize {
-        match self {
-            Self::Single => 1,
-            Self::VideoAll | Self::VideoMiddle => 3,
-        }
-    }
-
-    /// Masks that one prediction gives.
-    pub fn masks(self) -> usize {
-        match self {
-            Self::Single | Self::VideoMiddle => 1,
-            Self::VideoAll => 3,
-        }
-    }
-
-    /// Which of the given masks belongs to the middle frame of the window.
-    pub fn middle_mask(self) -> usize {
-        self.masks() / 2
-    }
-}
 
 /// Settings of the task.
 #[derive(Clone, Debug)]
@@ -137,7 +102,7 @@ impl Task for Segment {
         if sample.frames.iter().any(|frame| [frame.height, frame.width] != extent) {
             return Err(problem("its frames differ in size".into()));
         }
-        let (size, channels) = (self.preparation.size, self.network.channels());
+        let (size, channels) = (self.preparation.size, self.network.sizes().channels());
         let mut noise = None;
         let change = match rng {
             Some(rng) => {
@@ -184,7 +149,7 @@ impl Task for Segment {
         let (depth, decay, prefix) = match &self.network {
             NetworkConfig::Unetr(config) => (config.encoder.depth, layer_decay, "encoder."),
             // All layers of a U-Net learn alike; which of them learn at all is said by a set of layers.
-            NetworkConfig::Unet(_) => (0, 1.0, ""),
+            _ => (0, 1.0, ""),
         };
         LayerRules { depth, decay, weight_decay, spare_tokens: true, prefix: prefix.into() }
     }
