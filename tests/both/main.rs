@@ -8,5 +8,3 @@ mod learns;
 mod networks;
 mod numbers;
 mod parity;
-#[cfg(not(target_family = "wasm"))]
-mod same;
