@@ -10,6 +10,7 @@ use half::f16;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
+pub mod numbers;
 mod pickle;
 pub mod tensors;
 mod torch;
@@ -284,13 +285,27 @@ pub const IMPORT: &str = "import";
 pub fn architecture(name: &str, bytes: &[u8]) -> Result<String, CheckpointError> {
     #[derive(Deserialize)]
     struct Kind {
-        #[serde(alias = "kind")]
         architecture: String,
     }
-    header(name, bytes).map(|kind: Kind| kind.architecture)
+    /// Models name it with the sizes of their network, those of the first version and imported weights outermost.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Place {
+        Outermost {
+            #[serde(alias = "kind")]
+            architecture: String,
+        },
+        Network {
+            network: Kind,
+        },
+    }
+    header(name, bytes).map(|place| match place {
+        Place::Outermost { architecture } | Place::Network { network: Kind { architecture } } => architecture,
+    })
 }
 
-fn header<H: for<'a> Deserialize<'a>>(name: &str, bytes: &[u8]) -> Result<H, CheckpointError> {
+/// The header of a model file.
+pub fn header<H: for<'a> Deserialize<'a>>(name: &str, bytes: &[u8]) -> Result<H, CheckpointError> {
     let foreign = |reason: String| CheckpointError::Foreign { name: name.to_owned(), reason };
     let (_, metadata) = SafeTensors::read_metadata(bytes)
         .map_err(|e| CheckpointError::Unreadable { name: name.to_owned(), reason: e.to_string() })?;

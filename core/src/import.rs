@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::positions::sincos_table;
-use crate::checkpoint::tensors::{Numbers, Tensors, read_tensors};
+use crate::checkpoint::numbers::{Numbers, Tensors};
+use crate::checkpoint::tensors::read_tensors;
 use crate::checkpoint::{CheckpointError, State};
 use crate::models::vit::VitConfig;
 

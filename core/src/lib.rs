@@ -5,12 +5,12 @@
 pub mod blocks;
 pub mod checkpoint;
 pub mod import;
+pub mod inference;
 pub mod inspect;
 pub mod kernels;
 pub mod losses;
 pub mod models;
 pub mod optim;
-pub mod predict;
 pub mod recipe;
 pub mod selftest;
 pub mod tasks;

@@ -1,20 +1,27 @@
 //! A recipe describes a run completely: one TOML file, every key known, every default written down.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
+use toml::de::DeTable;
 
-use crate::losses::overlap::DiceFocalConfig;
-use crate::models::mae::MaeConfig;
 use crate::models::unet::layer_set::LayerSet;
-use crate::tasks::mae::{MaeTarget, MaskedAutoEncoding};
-use crate::tasks::segment::{Frames, Segment};
 use crate::train::TrainConfig;
 use sonoseg_imaging::augment::AugmentConfig;
+use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::FitConfig;
 use sonoseg_imaging::prepare::Preparation;
 
+mod data;
 mod network;
+mod table;
+mod task;
+mod visit;
 
-pub use network::{Architecture, NetworkRecipe};
+pub use data::DataRecipe;
+pub use network::NetworkRecipe;
+use table::Table;
+pub use task::{TaskName, TaskRecipe};
+pub use visit::TaskVisitor;
 
 /// What can be wrong with a recipe.
 #[derive(Debug, thiserror::Error)]
@@ -29,145 +36,70 @@ pub enum RecipeError {
     },
 }
 
-/// What a run learns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TaskName {
-    /// To mark the pixels of a class, the needle for example.
-    #[default]
-    Segment,
-    /// To draw hidden patches: pre-training without labels.
-    Mae,
-}
-
-/// Settings of masked auto-encoding.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MaeRecipe {
-    /// Share of the patches that is hidden.
-    pub mask_ratio: f64,
-    /// What the decoder learns to draw.
-    pub target: MaeTarget,
-    /// Decoder width; none = as the preset of the network has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decoder_width: Option<usize>,
-    /// Decoder blocks.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decoder_depth: Option<usize>,
-    /// Decoder attention heads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decoder_heads: Option<usize>,
-}
-
-impl Default for MaeRecipe {
-    fn default() -> Self {
-        Self {
-            mask_ratio: 0.75,
-            target: MaeTarget::default(),
-            decoder_width: None,
-            decoder_depth: None,
-            decoder_heads: None,
-        }
-    }
-}
-
-/// How a run splits its data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DataRecipe {
-    /// Share of the procedures that is held out, where the data name no split of their own.
-    pub val_share: f64,
-    /// Train on every n-th sample of a procedure: neighbouring frames are near twins.
-    pub stride: usize,
-    /// The class of the masks that is to be found, by name or number, or `any`; such a network finds no needles. None =
-    /// needles, or every class of the masks, or what the data choose.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "name_or_number")]
-    pub class: Option<String>,
-    /// Folds of a cross-validation by group, in place of `val_share` and of any split of the data; 0 = none.
-    pub folds: usize,
-    /// Which of the folds is held out, counted from 0.
-    pub fold: usize,
-    /// Learn from the held-out fold, too, as a paper does that splits what it has augmented already. The figures then
-    /// say nothing about other patients.
-    pub leaky_folds: bool,
-}
-
-fn name_or_number<'a, D: serde::Deserializer<'a>>(text: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Class {
-        Name(String),
-        Number(u8),
-    }
-    Ok(Some(match Class::deserialize(text)? {
-        Class::Name(name) => name,
-        Class::Number(number) => number.to_string(),
-    }))
-}
-
-impl DataRecipe {
-    /// The class that stands for all classes of the masks together.
-    pub const ANY_CLASS: &str = "any";
-
-    fn problem(&self) -> Option<String> {
-        let Self { folds, fold, leaky_folds, .. } = *self;
-        if folds == 1 {
-            return Some("data.folds = 1 leaves nothing to learn from: write at least 2, or 0 for none".into());
-        }
-        if folds > 0 && fold >= folds {
-            return Some(format!("data.fold counts from 0: of {folds} folds the last one is {}", folds - 1));
-        }
-        (folds == 0 && (fold > 0 || leaky_folds)).then(|| "data.fold and data.leaky_folds need data.folds".into())
-    }
-}
-
-impl Default for DataRecipe {
-    fn default() -> Self {
-        Self { val_share: 0.2, stride: 1, class: None, folds: 0, fold: 0, leaky_folds: false }
-    }
-}
-
 /// Everything that defines a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Recipe {
     /// Short name for run folders and model files.
     pub name: String,
     /// One sentence for people.
-    #[serde(default)]
     pub about: String,
     /// What the weights learned from, for the model file: for example "simulated ultrasound".
-    #[serde(default)]
     pub trained_on: String,
     /// Seed of everything random.
-    #[serde(default)]
     pub seed: u64,
     /// What to learn.
-    #[serde(default)]
-    pub task: TaskName,
+    #[serde(flatten)]
+    pub task: TaskRecipe,
     /// The network.
     pub network: NetworkRecipe,
     /// The data.
-    #[serde(default)]
     pub data: DataRecipe,
     /// Image to network input.
-    #[serde(default)]
     pub preparation: Preparation,
     /// Random changes of training samples.
-    #[serde(default)]
     pub augment: AugmentConfig,
-    /// The loss of segmentation.
-    #[serde(default)]
-    pub loss: DiceFocalConfig,
-    /// Masked auto-encoding.
-    #[serde(default)]
-    pub mae: MaeRecipe,
     /// Mask to needle; its radius is also the one that targets are drawn with.
-    #[serde(default)]
     pub needle: FitConfig,
     /// The loop.
-    #[serde(default)]
     pub train: TrainConfig,
+}
+
+/// All keys of a recipe's text: what every recipe has is read from here, what only some have is passed over.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    name: String,
+    #[serde(default)]
+    about: String,
+    #[serde(default)]
+    trained_on: String,
+    #[serde(default)]
+    seed: u64,
+    #[serde(default, rename = "task")]
+    _task: IgnoredAny,
+    #[serde(rename = "network")]
+    _network: IgnoredAny,
+    #[serde(default)]
+    data: DataRecipe,
+    #[serde(default)]
+    preparation: Preparation,
+    #[serde(default)]
+    augment: AugmentConfig,
+    #[serde(default, rename = "loss")]
+    _loss: IgnoredAny,
+    #[serde(default, rename = "mae")]
+    _mae: IgnoredAny,
+    #[serde(default)]
+    needle: FitConfig,
+    #[serde(default)]
+    train: TrainConfig,
+}
+
+impl<'de> Deserialize<'de> for Recipe {
+    /// As it stands in the header of a model file.
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        Self::read(serde_json::Map::deserialize(json)?).map_err(D::Error::custom)
+    }
 }
 
 impl Recipe {
@@ -187,7 +119,13 @@ impl Recipe {
                 .map_err(|part| invalid(format!("--set {setting}: {part} is not a table")))?;
         }
         let text = toml::to_string(&table).map_err(|e| invalid(e.to_string()))?;
-        let read = |text: &str| toml::from_str::<Self>(text).map_err(|e| invalid(explain(&e.to_string())));
+        let read = |text: &str| {
+            let recipe = DeTable::parse(text).and_then(Self::read);
+            recipe.map_err(|mut error| {
+                error.set_input(Some(text));
+                invalid(explain(&error.to_string()))
+            })
+        };
         // Where the file is wrong by itself, its own lines are named.
         let recipe = read(&text).map_err(|error| read(original).err().unwrap_or(error))?;
         match recipe.problem() {
@@ -196,63 +134,40 @@ impl Recipe {
         }
     }
 
+    fn read<'de, T: Table<'de>>(mut table: T) -> Result<Self, T::Error> {
+        let Keys { name, about, trained_on, seed, data, preparation, augment, needle, train, .. } =
+            table.clone().read()?;
+        let task = TaskRecipe::take(&mut table)?;
+        let network = table.take_table("network")?.ok_or_else(|| T::Error::missing_field("network"))?;
+        let network = NetworkRecipe::read(network)?;
+        Ok(Self { name, about, trained_on, seed, task, network, data, preparation, augment, needle, train })
+    }
+
     /// The recipe with every default written out.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).unwrap_or_default()
     }
 
-    /// The masked auto-encoding that the recipe asks for. Its encoder is the one of the recipe's network.
-    pub fn masked_auto_encoding(&self) -> MaskedAutoEncoding {
-        let encoder = self.network.unetr(self.preparation.size).encoder;
-        let mut network = MaeConfig { encoder, ..MaeConfig::preset(self.network.named_size()) };
-        network.mask_ratio = self.mae.mask_ratio;
-        network.decoder_width = self.mae.decoder_width.unwrap_or(network.decoder_width);
-        network.decoder_depth = self.mae.decoder_depth.unwrap_or(network.decoder_depth);
-        network.decoder_heads = self.mae.decoder_heads.unwrap_or(network.decoder_heads);
-        MaskedAutoEncoding {
-            network,
-            preparation: self.preparation.clone(),
-            augment: self.augment.clone(),
-            target: self.mae.target,
-        }
-    }
-
-    /// The segmentation task that the recipe asks for.
-    pub fn segment(&self) -> Segment {
-        Segment {
-            network: self.network.config(self.preparation.size),
-            frames: self.network.frames,
-            preparation: self.preparation.clone(),
-            mask_radius_px: self.needle.radius_px,
-            augment: self.augment.clone(),
-            loss: self.loss.clone(),
-            layers: self.train.layers,
-        }
+    /// What the network is to find.
+    pub fn finding(&self) -> Finding {
+        self.data.finding()
     }
 
     fn problem(&self) -> Option<String> {
-        if let Some(problem) = self.network.problem(self.preparation.size) {
+        if let Some(problem) = self.network.settings().config(self.preparation.size).sizes().problem() {
             return Some(format!("network: {problem}"));
         }
         if let Some(problem) = self.data.problem() {
             return Some(problem);
         }
         let layers = self.train.layers;
-        if layers != LayerSet::All && self.network.architecture != Architecture::Unet {
+        if layers != LayerSet::All && !matches!(self.network, NetworkRecipe::Unet(_)) {
             return Some(format!(
                 "train.layers: the blocks of `{layers}` are those of a U-Net; this network learns `all`"
             ));
         }
-        if self.task == TaskName::Mae {
-            if self.network.architecture != Architecture::Unetr {
-                return Some("task = \"mae\" pre-trains the encoder of a UNETR, and the network is none".into());
-            }
-            if let Some(problem) = self.masked_auto_encoding().network.problem() {
-                return Some(format!("mae: {problem}"));
-            }
-            if self.network.frames != Frames::Single {
-                return Some("task = \"mae\" reads one frame: leave network.frames out".into());
-            }
+        if let Some(problem) = self.task_problem() {
+            return Some(problem);
         }
         if self.train.batch == 0 || self.train.epochs == 0 || self.data.stride == 0 {
             return Some("train.batch, train.epochs and data.stride must be at least 1".into());
@@ -302,8 +217,10 @@ fn explain(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::losses::overlap::DiceFocalConfig;
     use crate::models::NetworkConfig;
     use crate::models::unet::UnetVariant;
+    use crate::tasks::mae::MaeRecipe;
 
     const SHORT: &str = "name = \"t\"\n[network]\npreset = \"tiny\"\n";
 
@@ -312,6 +229,38 @@ mod tests {
         let recipe = Recipe::parse("t.toml", SHORT, &["train.epochs=3".into(), "about=a word".into()]).unwrap();
         assert_eq!((recipe.train.epochs, recipe.about.as_str()), (3, "a word"));
         assert_eq!(Recipe::parse("t.toml", &recipe.to_toml(), &[]).unwrap(), recipe);
+    }
+
+    #[test]
+    fn recipes_of_the_first_format_have_the_tables_of_both_tasks() {
+        let text = format!("{SHORT}[loss]\ngamma = 1.0\n[mae]\nmask_ratio = 0.5\n");
+        let parse = |settings: &[String]| Recipe::parse("t.toml", &text, settings).unwrap();
+        let (segment, mae) = (parse(&[]), parse(&["task=mae".to_owned()]));
+        let loss = DiceFocalConfig { gamma: 1.0, ..DiceFocalConfig::default() };
+        assert_eq!(segment.task, TaskRecipe::Segment { loss });
+        let settings = MaeRecipe { mask_ratio: 0.5, ..MaeRecipe::default() };
+        assert_eq!(mae.task, TaskRecipe::Mae { mae: settings });
+        for recipe in [segment, mae] {
+            assert_eq!(Recipe::parse("t.toml", &recipe.to_toml(), &[]).unwrap(), recipe);
+            let json = serde_json::to_string(&recipe).unwrap();
+            assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
+        }
+    }
+
+    #[test]
+    fn an_error_shows_the_line_to_change() {
+        for (text, settings, said) in [
+            ("[loss]\ngama = 1.0\n", &[][..], ["line 5", "did you mean `gamma`?"]),
+            ("[mae]\ntarget = \"pixel\"\n", &["task=mae"], ["target = \"pixel\"", "`pixels`"]),
+            ("[netwrk]\n", &[], ["line 4", "did you mean `network`?"]),
+            ("[network.up]\n", &[], ["line 4", "unknown field `up`"]),
+        ] {
+            let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
+            let message = Recipe::parse("t.toml", &format!("{SHORT}{text}"), &settings).unwrap_err().to_string();
+            assert!(said.iter().all(|said| message.contains(said)), "{said:?}: {message}");
+        }
+        let message = Recipe::parse("t.toml", "name = \"t\"\nnetwork = 3\n", &[]).unwrap_err().to_string();
+        assert!(message.contains("line 2"), "{message}");
     }
 
     #[test]
@@ -333,10 +282,10 @@ mod tests {
         };
         let recipe = parse(UNET, &["network.width=8", "network.up=upconv2x2", "train.layers=shallow-3"]).unwrap();
         assert_eq!(Recipe::parse("u.toml", &recipe.to_toml(), &[]).unwrap(), recipe);
-        let NetworkConfig::Unet(config) = recipe.network.config(64) else { panic!("{recipe:?}") };
+        let NetworkConfig::Unet(config) = recipe.network.settings().config(64) else { panic!("{recipe:?}") };
         assert_eq!((config.base, config.in_channels, config.variant), (8, 1, UnetVariant::UpConv2x2));
         for (text, setting, said) in [
-            (UNET, "network.preset=tiny", "a unet has no preset"),
+            (UNET, "network.preset=tiny", "unknown field `preset`, expected one of `frames`, `width`, `up`, `dropout`"),
             (UNET, "network.width=1152921504606846976", "larger than 65536"),
             (UNET, "preparation.size=40", "multiple of 16"),
             (UNET, "train.layers=shallow-0", "shallow-K"),
@@ -345,12 +294,12 @@ mod tests {
             (UNET, "data.fold=1", "need data.folds"),
             (UNET, "data.folds=1", "at least 2"),
             (UNET, "train.steps=0", "at least 1"),
-            (SHORT, "network.dropout=0.5", "a unetr has no dropout"),
+            (SHORT, "network.dropout=0.5", "unknown field `dropout`"),
             (SHORT, "train.layers=deep-2", "those of a U-Net"),
             (SHORT, "network.width=1152921504606846976", "larger than 65536"),
             (SHORT, "network.depth=1152921504606846976", "larger than 65536"),
             (SHORT, "network.feature_size=1152921504606846976", "larger than 65536"),
-            ("name = \"t\"\n[network]\n", "seed=1", "preset is missing"),
+            ("name = \"t\"\n[network]\n", "seed=1", "missing field `preset`"),
         ] {
             let message = parse(text, &[setting]).unwrap_err().to_string();
             assert!(message.contains(said), "{setting}: {message}");

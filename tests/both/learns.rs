@@ -1,7 +1,10 @@
 //! A task must be able to learn: a few samples by heart.
 
+use std::pin::Pin;
+
 use burn::tensor::Device;
-use sonoseg_core::recipe::Recipe;
+use sonoseg_core::models::NetworkConfig;
+use sonoseg_core::recipe::{Recipe, TaskVisitor};
 use sonoseg_core::tasks::Task;
 use sonoseg_core::train::loader::{BatchPlan, Drawn, read_views};
 use sonoseg_core::train::{Event, Feed, Flow, Progress, train};
@@ -82,9 +85,19 @@ impl<T: Task> Feed<T::View> for Direct<'_, T> {
 }
 
 /// Train on all four, and give the first loss, the last one and the best IoU.
-async fn by_heart(device: &Device, epochs: u64) -> (f64, f64, f64) {
+fn by_heart(device: &Device, epochs: u64) -> Pin<Box<dyn Future<Output = (f64, f64, f64)>>> {
+    struct ByHeart(Recipe, Device, u64);
+    impl TaskVisitor for ByHeart {
+        type Output = Pin<Box<dyn Future<Output = (f64, f64, f64)>>>;
+        fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> Self::Output {
+            Box::pin(async move { learn(&task, &self.0, &self.1, self.2).await })
+        }
+    }
     let recipe = Recipe::parse("by heart", RECIPE, &[]).unwrap();
-    let task = recipe.segment();
+    recipe.clone().visit(ByHeart(recipe, device.clone(), epochs))
+}
+
+async fn learn<T: Task>(task: &T, recipe: &Recipe, device: &Device, epochs: u64) -> (f64, f64, f64) {
     device.seed(3);
     let model = task.init(&device.clone().autodiff());
     let (mut first, mut last, mut best) = (f64::NAN, f64::NAN, 0.0_f64);
@@ -98,10 +111,10 @@ async fn by_heart(device: &Device, epochs: u64) -> (f64, f64, f64) {
         Ok(Flow::Continue)
     };
     let all = [0, 1, 2, 3];
-    let mut feed = Direct(&task, Vec::new().into_iter());
+    let mut feed = Direct(task, Vec::new().into_iter());
     let config = sonoseg_core::train::TrainConfig { patience: 0, ..recipe.train.clone() };
     let begin = Progress::begin(model, &config);
-    train(&task, begin, &config, 0, [&all, &all], &mut feed, device, observe).await.unwrap();
+    train(task, begin, &config, 0, [&all, &all], &mut feed, device, observe).await.unwrap();
     (first, last, best)
 }
 

@@ -1,13 +1,13 @@
 //! A U-Net that is trained here and now, natively, on frames of the bundled clip, for the page to open.
 
 use burn::tensor::Device;
-use sonoseg_core::checkpoint::Storage;
-use sonoseg_core::predict::{ModelHeader, Predictor};
-use sonoseg_core::recipe::Recipe;
+use sonoseg_core::checkpoint::{State, Storage, encode, read_state};
+use sonoseg_core::inference::ModelHeader;
+use sonoseg_core::models::NetworkConfig;
+use sonoseg_core::recipe::{Recipe, TaskVisitor};
 use sonoseg_core::tasks::Task;
-use sonoseg_core::tasks::segment::{Segment, View};
 use sonoseg_core::train::loader::{BatchPlan, read_views};
-use sonoseg_core::train::{Feed, Flow, Progress, train};
+use sonoseg_core::train::{Event, Feed, Flow, Progress, train};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
 use sonoseg_imaging::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
@@ -58,16 +58,37 @@ impl Source for Frames {
 }
 
 /// Batches, made when they are asked for.
-struct Direct<'a>(&'a Segment, &'a Frames, std::vec::IntoIter<BatchPlan>);
+struct Direct<'a, T>(&'a T, &'a Frames, std::vec::IntoIter<BatchPlan>);
 
-impl Feed<View> for Direct<'_> {
+impl<T: Task> Feed<T::View> for Direct<'_, T> {
     fn start(&mut self, plans: Vec<BatchPlan>) {
         self.2 = plans.into_iter();
     }
 
-    async fn next(&mut self) -> Option<Result<Vec<View>, DataError>> {
+    async fn next(&mut self) -> Option<Result<Vec<T::View>, DataError>> {
         let plan = self.2.next()?;
         Some(read_views(self.0, self.1, &plan, 0))
+    }
+}
+
+/// Weights that a task learned from some frames of the bundled clip.
+struct Learn<'a>(&'a Recipe);
+
+impl TaskVisitor for Learn<'_> {
+    type Output = State;
+
+    fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> State {
+        let (train_config, device) = (&self.0.train, Device::flex());
+        let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..NeedleSimConfig::default() };
+        let frames = Frames(ProcedureSim::new(&config, 4242, 1, FRAMES));
+        let mut feed = Direct(&task, &frames, Vec::new().into_iter());
+        let begin = Progress::begin(task.init(&device.clone().autodiff()), train_config);
+        let all: Vec<usize> = (0..frames.len()).collect();
+        let samples = [&all[..], &all[..4]];
+        let go_on = async |_: Event<'_, T::Model>| Ok(Flow::Continue);
+        let done =
+            pollster::block_on(train(&task, begin, train_config, 0, samples, &mut feed, &device, go_on)).unwrap();
+        pollster::block_on(read_state(task.exported(&done.model))).unwrap()
     }
 }
 
@@ -75,17 +96,6 @@ impl Feed<View> for Direct<'_> {
 pub(crate) fn unets() -> [Vec<u8>; 2] {
     let recipe = Recipe::parse("unet", RECIPE, &[]).unwrap();
     let for_class = Recipe::parse("unet", RECIPE, &["data.class=\"any\"".to_owned()]).unwrap();
-    let (task, device) = (recipe.segment(), Device::flex());
-    let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..NeedleSimConfig::default() };
-    let frames = Frames(ProcedureSim::new(&config, 4242, 1, FRAMES));
-    let mut feed = Direct(&task, &frames, Vec::new().into_iter());
-    let begin = Progress::begin(task.init(&device.clone().autodiff()), &recipe.train);
-    let all: Vec<usize> = (0..frames.len()).collect();
-    let done =
-        train(&task, begin, &recipe.train, 0, [&all, &all[..4]], &mut feed, &device, async |_| Ok(Flow::Continue));
-    let model = pollster::block_on(done).unwrap().model;
-    [recipe, for_class].map(|recipe| {
-        let predictor = Predictor::new(burn::module::Module::valid(&model), ModelHeader::of(&recipe), &device);
-        pollster::block_on(predictor.to_bytes(Storage::F16)).unwrap()
-    })
+    let weights = recipe.visit(Learn(&recipe));
+    [recipe, for_class].map(|recipe| encode(&ModelHeader::of(&recipe), &weights, Storage::F16).unwrap())
 }

@@ -45,7 +45,7 @@ pub(crate) enum Verb {
     Export(Export),
     /// Turn a public checkpoint into weights to start from, with an account of all its tensors.
     Import(Import),
-    /// Draw what the filters of a U-Net's layer answer to.
+    /// Draw the images that maximise the activations of a U-Net's filters, and feature maps.
     Inspect(Inspect),
     /// List the devices that networks can run on.
     Devices,
@@ -411,7 +411,7 @@ pub(crate) struct Inspect {
     /// Height and width of the images that are sought, a multiple of 16; the network's input size unless given.
     #[arg(long, value_parser = sixteens)]
     pub(crate) size: Option<usize>,
-    /// Also draw what all filters of the layer answer to this picture.
+    /// Also draw the activations of all filters of the layer on this picture.
     #[arg(long)]
     pub(crate) image: Option<PathBuf>,
     /// Where to run.

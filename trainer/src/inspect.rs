@@ -1,4 +1,4 @@
-//! `sonoseg inspect`: pictures of what the filters of a layer answer to.
+//! `sonoseg inspect`: activation maximisation and feature maps of the filters of a layer.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use crate::terminal::{bar, say};
 const COLUMNS: usize = 8;
 /// White pixels between them.
 const GAP: usize = 2;
-/// Images that are sought together.
+/// Images that are optimised together.
 const TOGETHER: usize = 8;
 
 pub(crate) fn run(verb: &Inspect) -> Result<()> {
@@ -33,10 +33,10 @@ pub(crate) fn run(verb: &Inspect) -> Result<()> {
         let reason = "holds no U-Net, and only the layers of a U-Net have filters to look at".into();
         return Err(CheckpointError::Foreign { name, reason }.into());
     };
-    let own = &predictor.header().preparation;
+    let own = &predictor.header().recipe.preparation;
     let preparation = Preparation { size: verb.size.unwrap_or(own.size), ..own.clone() };
     let config = AscentConfig { preparation, steps: verb.steps, ..AscentConfig::default() };
-    let asked = |error: FilterError| match error {
+    let failed = |error: FilterError| match error {
         FilterError::Layer(reason) => anyhow::Error::from(Usage(reason)),
         error @ FilterError::Device(_) => error.into(),
     };
@@ -44,7 +44,7 @@ pub(crate) fn run(verb: &Inspect) -> Result<()> {
     let progress = bar(all.len() as u64, "filters");
     let mut images = Vec::with_capacity(all.len());
     for filters in all.chunks(TOGETHER) {
-        images.extend(pollster::block_on(maximise(network, &verb.layer, filters, &config, &device)).map_err(asked)?);
+        images.extend(pollster::block_on(maximise(network, &verb.layer, filters, &config, &device)).map_err(failed)?);
         progress.inc(filters.len() as u64);
     }
     progress.finish_and_clear();
@@ -53,9 +53,9 @@ pub(crate) fn run(verb: &Inspect) -> Result<()> {
     let size = config.preparation.size;
     let blank = || Image::grey(size, size, vec![0.5; size * size]);
     write_grid(&path, &images.into_iter().map(|image| image.unwrap_or_else(blank)).collect::<Vec<_>>())?;
-    say(format!("{}: the images that filters 0 to {} answer most to", path.display(), verb.filters - 1));
+    say(format!("{}: the images that maximise the activations of filters 0 to {}", path.display(), verb.filters - 1));
     if !dead.is_empty() {
-        say(format!("grey: filters that answer nothing to all that was tried: {}", dead.join(", ")));
+        say(format!("grey: filters without activation on all that was tried: {}", dead.join(", ")));
     }
 
     if let Some(file) = &verb.image {
@@ -67,10 +67,10 @@ pub(crate) fn run(verb: &Inspect) -> Result<()> {
             return Err(DataError::Inconsistent(message).into());
         }
         let input = predictor.input(&predictor.prepare(&[&image]));
-        let maps = pollster::block_on(feature_maps(network, &verb.layer, input)).map_err(asked)?;
+        let maps = pollster::block_on(feature_maps(network, &verb.layer, input)).map_err(failed)?;
         let path = verb.out.join(format!("features-{}.png", verb.layer));
         write_grid(&path, &maps)?;
-        say(format!("{}: what its {} filters answer to {name}", path.display(), maps.len()));
+        say(format!("{}: the activations of its {} filters on {name}", path.display(), maps.len()));
     }
     Ok(())
 }

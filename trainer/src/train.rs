@@ -10,9 +10,9 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use serde::Serialize;
-use sonoseg_core::predict::{MaeHeader, ModelHeader};
-use sonoseg_core::recipe::TaskName;
+use sonoseg_core::inference::ModelHeader;
+use sonoseg_core::models::NetworkConfig;
+use sonoseg_core::recipe::TaskVisitor;
 use sonoseg_core::tasks::Task;
 use sonoseg_core::train::loader::{BatchPlan, Drawn, read_views};
 use sonoseg_core::train::{Event, Progress, picture, train};
@@ -33,19 +33,26 @@ pub(crate) fn run(verb: &Train) -> Result<()> {
         say(format!("{} is finished already", setup.folder.display()));
         return Ok(());
     }
-    match setup.recipe.task {
-        TaskName::Segment => learn(verb, setup, |recipe| (recipe.segment(), ModelHeader::of(recipe))),
-        TaskName::Mae => learn(verb, setup, |recipe| (recipe.masked_auto_encoding(), MaeHeader::of(recipe))),
+    let recipe = setup.recipe.clone();
+    recipe.visit(Learn { verb, setup })
+}
+
+struct Learn<'a> {
+    verb: &'a Train,
+    setup: Setup,
+}
+
+impl TaskVisitor for Learn<'_> {
+    type Output = Result<()>;
+
+    fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> Result<()> {
+        learn(self.verb, self.setup, &task)
     }
 }
 
 /// The same for every task.
-fn learn<T: Task, H: Serialize>(
-    verb: &Train,
-    mut setup: Setup,
-    task: impl Fn(&sonoseg_core::recipe::Recipe) -> (T, H),
-) -> Result<()> {
-    let (task, header) = task(&setup.recipe);
+fn learn<T: Task>(verb: &Train, mut setup: Setup, task: &T) -> Result<()> {
+    let header = ModelHeader::of(&setup.described());
     let device = setup.device.device.clone();
     let learning = device.clone().autodiff();
     // Burn's own randomness (initial weights) is seeded once per run.
@@ -62,25 +69,25 @@ fn learn<T: Task, H: Serialize>(
         };
         Progress::begin(model, &setup.recipe.train)
     };
-    let progress = memory::fit(verb.memory, &task, progress, &mut setup, &device)?;
+    let progress = memory::fit(verb.memory, task, progress, &mut setup, &device)?;
     setup.announce();
 
-    let mut observer = Observer::new(verb, &setup, &task, &header, &progress.position)?;
+    let mut observer = Observer::new(verb, &setup, task, &header, &progress.position)?;
     let good = || format!("{} holds the last good weights", files::absolute(&setup.folder));
     // Whatever happens from here on, the run can be taken up again.
     pollster::block_on(observer.save(&progress)).with_context(good)?;
     let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
     let done = thread::scope(|scope| {
-        let mut feed = ThreadFeed::new(scope, &setup.data, &task, setup.recipe.seed, threads);
+        let mut feed = ThreadFeed::new(scope, &setup.data, task, setup.recipe.seed, threads);
         let observe =
             async |event: Event<'_, T::Model>| observer.tell(event).await.map_err(anyhow::Error::into_boxed_dyn_error);
-        let samples = [setup.learn.as_slice(), setup.hold.as_slice()];
+        let samples = [setup.train.as_slice(), setup.val.as_slice()];
         let config = &setup.recipe.train;
-        pollster::block_on(train(&task, progress, config, setup.recipe.seed, samples, &mut feed, &device, observe))
+        pollster::block_on(train(task, progress, config, setup.recipe.seed, samples, &mut feed, &device, observe))
     })
     .with_context(good)?;
     let ending = observer.finish();
-    write_picture(&task, &done, &setup, &device)?;
+    write_picture(task, &done, &setup, &device)?;
     let run = setup.folder.display();
     if let Ending::Done { whole: true } = ending {
         setup.finish(&done.position)?;
@@ -101,8 +108,8 @@ fn learn<T: Task, H: Serialize>(
 
 /// What the network makes of some held-out samples, for tasks that have a picture of it.
 fn write_picture<T: Task>(task: &T, done: &Progress<T::Model>, setup: &Setup, device: &Device) -> Result<()> {
-    let apart = setup.hold.len().div_ceil(PICTURED).max(1);
-    let samples = setup.hold.iter().step_by(apart).copied();
+    let apart = setup.val.len().div_ceil(PICTURED).max(1);
+    let samples = setup.val.iter().step_by(apart).copied();
     let plan: BatchPlan = samples.map(|sample| Drawn { sample, changes: None }).collect();
     let seed = setup.recipe.seed;
     if plan.is_empty() {

@@ -33,7 +33,7 @@ pub fn apply_double_size(layer: &ConvTranspose2d, x: Tensor<4>) -> Tensor<4> {
 /// # Shapes
 /// - `x`: `[batch, channels, height, width]`
 /// - output: `[batch, channels, 2 * height, 2 * width]`
-pub fn repeat_pixels(x: Tensor<4>) -> Tensor<4> {
+pub fn upsample_nearest(x: Tensor<4>) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     let repeated = x.reshape([batch * channels, height, 1, width, 1]).expand([batch * channels, height, 2, width, 2]);
     repeated.reshape([batch, channels, 2 * height, 2 * width])
@@ -71,8 +71,8 @@ mod tests {
     fn repeated_pixels_are_nearest_interpolation_with_its_gradient() {
         let device = Device::flex().autodiff();
         let x = Tensor::<1>::from_floats([1.0, -2.0, 3.0, 0.5, 7.0, -9.0, 4.0, 8.0, -1.0, 2.0, 6.0, 5.0], &device);
-        let results =
-            [|x: Tensor<4>| repeat_pixels(x), |x: Tensor<4>| resize(x, [4, 6], Interpolation::Nearest)].map(|double| {
+        let results = [|x: Tensor<4>| upsample_nearest(x), |x: Tensor<4>| resize(x, [4, 6], Interpolation::Nearest)]
+            .map(|double| {
                 let x = x.clone().reshape([1, 2, 2, 3]).detach().require_grad();
                 let y = double(x.clone());
                 assert_eq!(y.dims(), [1, 2, 4, 6]);

@@ -5,108 +5,11 @@
 //! and not bytes, pass over foreign calls in silence, and the second refuses strided views and old files;
 //! `serde-pickle` 1.2 knows no persistent ids, in which PyTorch keeps the tensors; `repugnant-pickle` 0.0.1 only scrapes.
 
-use super::tensors::Element;
-
 mod machine;
+mod value;
 
-/// The place of a value in its [`Pickle`]. Values refer to each other by place, so that shared and circular ones cost
-/// nothing.
-pub(super) type Id = u32;
-
-/// A value, as far as it matters for tensors.
-#[derive(Debug)]
-pub(super) enum Value<'a> {
-    None,
-    Bool(bool),
-    Int(i64),
-    Text(&'a str),
-    Tuple(Vec<Id>),
-    List(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    Name(Name),
-    Storage(Storage<'a>),
-    Tensor(Box<View<'a>>),
-    /// Something that holds no weights: a number with a fraction, bytes, an object of the list [`INERT`].
-    Inert,
-}
-
-/// A run of numbers in the file, as the pickle claims it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Storage<'a> {
-    /// Type of its numbers.
-    pub(super) element: Element,
-    /// How the file calls it.
-    pub(super) key: &'a str,
-    /// Numbers that it should have.
-    pub(super) count: i64,
-    /// Where this view of it begins, in numbers; only old files have such views.
-    pub(super) offset: i64,
-}
-
-/// A tensor as the pickle claims it; nothing is checked yet. Offset and strides count numbers.
-#[derive(Debug)]
-pub(super) struct View<'a> {
-    pub(super) storage: Storage<'a>,
-    pub(super) offset: i64,
-    pub(super) shape: Vec<i64>,
-    pub(super) strides: Vec<i64>,
-}
-
-/// What the names stand for that a checkpoint may mention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    Size,
-    StorageOf(Element),
-    Inert,
-}
-
-/// Objects that training programs save beside the weights. They become [`Value::Inert`], whatever they hold.
-const INERT: [(&str, &str); 17] = [
-    ("argparse", "Namespace"),
-    ("collections", "Counter"),
-    ("collections", "defaultdict"),
-    ("copyreg", "_reconstructor"),
-    ("copy_reg", "_reconstructor"),
-    ("builtins", "dict"),
-    ("builtins", "object"),
-    ("builtins", "set"),
-    ("__builtin__", "dict"),
-    ("__builtin__", "object"),
-    ("__builtin__", "set"),
-    ("numpy", "dtype"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "scalar"),
-    ("_codecs", "encode"),
-    ("pathlib", "PosixPath"),
-    ("torch", "device"),
-];
-
-fn known(module: &str, name: &str) -> Option<Name> {
-    let storage = match name {
-        "DoubleStorage" => Some(Element::F64),
-        "FloatStorage" => Some(Element::F32),
-        "HalfStorage" => Some(Element::F16),
-        "BFloat16Storage" => Some(Element::Bf16),
-        "LongStorage" => Some(Element::I64),
-        "IntStorage" => Some(Element::I32),
-        "ShortStorage" => Some(Element::I16),
-        "CharStorage" => Some(Element::I8),
-        "ByteStorage" => Some(Element::U8),
-        "BoolStorage" => Some(Element::Bool),
-        _ => None,
-    };
-    match (module, name, storage) {
-        ("torch" | "torch.cuda", _, Some(element)) => Some(Name::StorageOf(element)),
-        ("collections", "OrderedDict", _) => Some(Name::OrderedDict),
-        ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2", _) => Some(Name::RebuildTensor),
-        ("torch._utils", "_rebuild_parameter", _) => Some(Name::RebuildParameter),
-        ("torch", "Size", _) => Some(Name::Size),
-        _ => INERT.contains(&(module, name)).then_some(Name::Inert),
-    }
-}
+use value::Id;
+pub(super) use value::{Storage, Value, View};
 
 /// A pickle that was read.
 #[derive(Debug)]

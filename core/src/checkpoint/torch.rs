@@ -6,8 +6,8 @@ use std::io::Cursor;
 
 use zip::{CompressionMethod, ZipArchive};
 
+use super::numbers::{Element, Numbers, Tensors, short};
 use super::pickle::{Pickle, Value, View};
-use super::tensors::{Element, Numbers, Tensors, short};
 
 /// What a stream begins with, in Python's spelling of 0x1950a86a20f9469cfc6c.
 const STREAM_MARK: [u8; 12] = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];

@@ -1,13 +1,13 @@
-//! Tests of the rules on networks made up here; the files of PyTorch are tested in `tests/native/import.rs`.
+//! Tests of the rules on small networks of fixed weights; the files of PyTorch are tested in `tests/native/import.rs`.
 
 use super::*;
 use crate::checkpoint::Storage;
+use crate::inference::Predictor;
 use crate::models::vit::VitConfig;
-use crate::predict::Predictor;
 use burn::tensor::Device;
 
 /// Weights that differ in every number.
-fn made_up(weights: &[Weight]) -> Tensors {
+fn fixture(weights: &[Weight]) -> Tensors {
     let mut next = 0.0;
     let mut numbers = |count: usize| -> Vec<f32> {
         (0..count)
@@ -25,7 +25,7 @@ fn made_up(weights: &[Weight]) -> Tensors {
 
 fn encoder() -> (VitConfig, Tensors) {
     let config = VitConfig { image_size: 12, patch_size: 4, ..VitConfig::new(64, 2, 1) };
-    let tensors = made_up(&vit::encoder_weights(&config));
+    let tensors = fixture(&vit::encoder_weights(&config));
     (config, tensors)
 }
 
@@ -112,7 +112,7 @@ fn all_that_is_wrong_is_named_at_once() {
 #[test]
 fn heads_are_asked_for_where_the_usual_rule_gives_none() {
     let config = VitConfig { image_size: 4, patch_size: 4, ..VitConfig::new(32, 1, 4) };
-    let tensors = made_up(&vit::encoder_weights(&config));
+    let tensors = fixture(&vit::encoder_weights(&config));
     assert!(read(&tensors, Layout::MaeEncoder).unwrap_err().contains("--heads"));
     let with = |options| import_tensors(tensors.clone(), Layout::MaeEncoder, &options);
     let imported = with(ImportOptions { heads: Some(4), ..Default::default() }).unwrap();
@@ -142,7 +142,7 @@ fn the_file_keeps_the_account_and_the_encoder_can_be_had_without_the_decoder() {
     let decoder = DecoderSizes { width: 32, depth: 1, heads: 1, mlp_ratio: 4 };
     let mut weights = vit::encoder_weights(&encoder);
     weights.extend(vit::decoder_weights(&encoder, &decoder));
-    let imported = read(&made_up(&weights), Layout::MaeFull).unwrap();
+    let imported = read(&fixture(&weights), Layout::MaeFull).unwrap();
     assert_eq!(imported.sizes, Sizes::Mae { encoder, decoder });
     let bytes = imported.to_bytes("mae.pth", "00ff", Storage::F32).unwrap();
     let (header, state) = read_import("m.safetensors", &bytes).unwrap();

@@ -1,5 +1,5 @@
-//! What the filters of a layer answer to (Amiri 2019, figure 5): images that make a filter answer most, found by
-//! gradient ascent from grey noise, and the answers of all filters to one image.
+//! Activation maximisation and feature maps (Amiri 2019, figure 5): images that make the activation of a filter largest,
+//! found by gradient ascent from grey noise, and the activations of all filters of a layer on one image.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -12,10 +12,10 @@ use sonoseg_imaging::rng::Rng;
 /// Grey level that the ascent begins at, and how far its noise goes.
 const START: (f64, f64) = (0.5, 0.1);
 
-/// How images are sought.
+/// Settings of the gradient ascent.
 #[derive(Clone, Debug)]
 pub struct AscentConfig {
-    /// How the network's images are prepared; they are sought at this size, in grey levels from 0 to 1.
+    /// How the network's images are prepared; they are found at this size, in grey levels from 0 to 1.
     pub preparation: Preparation,
     /// Steps of the ascent.
     pub steps: usize,
@@ -30,7 +30,7 @@ pub struct AscentConfig {
 }
 
 impl Default for AscentConfig {
-    /// Amiri 2019 (section 3) took Keras-Vis and gives no settings. The answers of a filter grow with its weights, so
+    /// Amiri 2019 (section 3) took Keras-Vis and gives no settings. The activations of a filter grow with its weights, so
     /// they are divided by their own size before the penalties are taken away.
     fn default() -> Self {
         let preparation = Preparation { size: 64, mean: [0.0; 3], std: [1.0; 3] };
@@ -49,24 +49,24 @@ pub enum FilterError {
     Device(String),
 }
 
-/// The answers of a layer.
+/// The activations of a layer.
 ///
 /// # Shapes
 /// - `images`: `[batch, channels, height, width]`
 /// - output: `[batch, filters, rows, columns]`
-fn answers(network: &Unet, layer: &str, images: Tensor<4>) -> Result<Tensor<4>, FilterError> {
+fn activations(network: &Unet, layer: &str, images: Tensor<4>) -> Result<Tensor<4>, FilterError> {
     let (mut found, mut names) = (None, Vec::new());
-    network.forward_watched(images, &mut |name, answer| {
+    network.forward_with_hook(images, &mut |name, activations| {
         if name == layer {
-            found = Some(answer.clone());
+            found = Some(activations.clone());
         }
         names.push(name.to_owned());
     });
     found.ok_or_else(|| FilterError::Layer(format!("there is no layer {layer}; there are {}", names.join(", "))))
 }
 
-/// Images that make the given filters of `layer` answer most, one for each; none where a filter answers nothing to all that
-/// was tried, as dead ones do. `device` is the plain one of `network`.
+/// Images that maximise the activations of the given filters of `layer`, one for each; none where a filter has no activation
+/// on all that was tried, as dead ones do. `device` is the plain one of `network`.
 pub async fn maximise(
     network: &Unet,
     layer: &str,
@@ -92,21 +92,21 @@ pub async fn maximise(
         Tensor::<4>::from_data(TensorData::new(numbers, [1, channels, 1, 1]), &learning)
     };
     let (centre, spread) = (by_channel(&config.preparation.mean), by_channel(&config.preparation.std));
-    let respond = |x: Tensor<4>| answers(&network, layer, (x - centre.clone()) / spread.clone());
-    let [_, all, rows, columns] = respond(Tensor::from_inner(images.clone()))?.dims();
+    let activations_on = |x: Tensor<4>| activations(&network, layer, (x - centre.clone()) / spread.clone());
+    let [_, all, rows, columns] = activations_on(Tensor::from_inner(images.clone()))?.dims();
     if let Some(filter) = filters.iter().find(|&&filter| filter >= all) {
         return Err(FilterError::Layer(format!("{layer} has {all} filters, counted from 0, and no filter {filter}")));
     }
     let one = |&filter: &usize| (0..all).map(move |other| f32::from(u8::from(other == filter)));
     let own: Vec<f32> = filters.iter().flat_map(one).collect();
     let own = Tensor::<4>::from_data(TensorData::new(own, [count, all, 1, 1]), &learning);
-    // The mean answer of every filter to its own image.
-    let mean_answers = |x: Tensor<4>| -> Result<Tensor<4>, FilterError> {
-        Ok((respond(x)? * own.clone()).sum_dim(1).sum_dim(2).sum_dim(3) / (rows * columns) as f64)
+    // The mean activation of every filter on its own image.
+    let mean_activations = |x: Tensor<4>| -> Result<Tensor<4>, FilterError> {
+        Ok((activations_on(x)? * own.clone()).sum_dim(1).sum_dim(2).sum_dim(3) / (rows * columns) as f64)
     };
     for _ in 0..config.steps {
         let x = Tensor::from_inner(images.clone()).require_grad();
-        let mean = mean_answers(x.clone())?;
+        let mean = mean_activations(x.clone())?;
         let scale = mean.clone().detach().abs() + 1e-6;
         let distance = (x.clone() - START.0).square().mean_dim(1).mean_dim(2).mean_dim(3);
         let value = mean / scale - distance * config.l2 - variation(&x) * config.total_variation;
@@ -115,7 +115,7 @@ pub async fn maximise(
         let length = gradient.clone().square().mean_dim(1).mean_dim(2).mean_dim(3).sqrt() + 1e-12;
         images = (images + gradient / length * config.rate).clamp(0.0, 1.0);
     }
-    let means = numbers(mean_answers(Tensor::from_inner(images.clone()))?).await?;
+    let means = numbers(mean_activations(Tensor::from_inner(images.clone()))?).await?;
     let pixels = numbers(images).await?;
     // Several channels are frames of a clip; the first one is shown.
     let images = pixels.chunks_exact(channels * size * size).zip(means);
@@ -142,14 +142,14 @@ fn variation(images: &Tensor<4>) -> Tensor<4> {
     along(2, height) + along(3, width)
 }
 
-/// The answers of all filters of `layer` to one network input, each from black, its smallest, to white, its largest.
+/// The activations of all filters of `layer` on one network input, each from black, its smallest, to white, its largest.
 ///
 /// # Shapes
 /// - `input`: `[1, channels, height, width]`
 pub async fn feature_maps(network: &Unet, layer: &str, input: Tensor<4>) -> Result<Vec<Image>, FilterError> {
-    let answer = answers(network, layer, input)?;
-    let [_, _, rows, columns] = answer.dims();
-    Ok(numbers(answer).await?.chunks_exact(rows * columns).map(|map| stretched(rows, columns, map)).collect())
+    let maps = activations(network, layer, input)?;
+    let [_, _, rows, columns] = maps.dims();
+    Ok(numbers(maps).await?.chunks_exact(rows * columns).map(|map| stretched(rows, columns, map)).collect())
 }
 
 /// Numbers as a picture from black to white; grey where they are all alike.
@@ -171,14 +171,14 @@ mod tests {
         seeded(&UnetConfig { image_size: 16, base: 4, ..UnetConfig::default() }, &Device::flex())
     }
 
-    fn mean_answer(network: &Unet, layer: &str, filter: usize, input: Vec<f32>) -> f32 {
+    fn mean_activation(network: &Unet, layer: &str, filter: usize, input: Vec<f32>) -> f32 {
         let x = Tensor::from_data(TensorData::new(input, [1, 1, 16, 16]), &Device::flex());
-        let answer = answers(network, layer, x).unwrap().narrow(1, filter, 1).mean();
-        answer.into_data().try_into_vec::<f32>().unwrap()[0]
+        let mean = activations(network, layer, x).unwrap().narrow(1, filter, 1).mean();
+        mean.into_data().try_into_vec::<f32>().unwrap()[0]
     }
 
     #[test]
-    fn a_filter_answers_more_to_its_image_than_to_noise() {
+    fn the_activation_of_a_filter_is_larger_on_its_image_than_on_noise() {
         let network = network();
         for (mean, std) in [(0.0, 1.0), (0.45, 0.2)] {
             let preparation = Preparation { size: 16, mean: [mean; 3], std: [std; 3] };
@@ -192,17 +192,17 @@ mod tests {
                 assert_eq!(find(config.steps), found, "the seed decides");
                 let mut alive = 0;
                 for (filter, images) in [0, 3].into_iter().zip(noise.iter().zip(&found)) {
-                    // A filter that answers nothing anywhere has no gradient to climb.
+                    // A filter without any activation has no gradient to climb.
                     let (Some(before), Some(after)) = images else {
                         assert_eq!(images.1, &None, "{layer} {filter} at {mean} came to life by itself");
                         assert_eq!(images.0, &None, "{layer} {filter} at {mean} died on the way");
                         continue;
                     };
-                    let answer = |image: &Image| {
+                    let activation = |image: &Image| {
                         let input = config.preparation.normalise(std::slice::from_ref(&image.pixels), 1);
-                        mean_answer(&network, layer, filter, input)
+                        mean_activation(&network, layer, filter, input)
                     };
-                    assert!(answer(after) > answer(before), "{layer} {filter} at {mean}");
+                    assert!(activation(after) > activation(before), "{layer} {filter} at {mean}");
                     alive += 1;
                 }
                 assert!(alive > 0, "{layer}");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_answers_nothing_has_no_image() {
+    fn a_filter_without_activation_has_no_image() {
         let mut network = network();
         let layer = &mut network.enc1.conva;
         layer.weight = layer.weight.clone().map(|weight| weight.zeros_like());

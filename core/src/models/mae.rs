@@ -16,9 +16,9 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::too_large;
 use super::unetr::{Preset, UnetrConfig};
 use super::vit::{Vit, VitConfig};
+use super::{NetworkSizes, too_large};
 use crate::blocks::linear::linear;
 use crate::blocks::masking::{DeviceMasking, Masking, pick};
 use crate::blocks::positions::sincos;
@@ -64,8 +64,51 @@ impl MaeConfig {
         self.encoder.grid().pow(2)
     }
 
-    /// What makes these sizes impossible, if anything.
-    pub fn problem(&self) -> Option<String> {
+    /// A network with the paper's initial values. Panics on impossible sizes (see [`NetworkSizes::problem`]).
+    pub fn init(&self, device: &Device) -> Mae {
+        assert!(self.problem().is_none(), "{}", self.problem().unwrap_or_default());
+        let VitConfig { patch_size, channels, width, mlp_ratio, norm_epsilon, .. } = self.encoder;
+        let inner = self.decoder_width;
+        let decoder = MaeDecoder {
+            embed: linear([width, inner], device),
+            mask_token: Param::from_tensor(Tensor::random([1, 1, inner], Distribution::Normal(0.0, 0.02), device)),
+            pos_embed: Param::from_tensor(sincos(inner, self.encoder.grid(), device)),
+            blocks: (0..self.decoder_depth)
+                .map(|_| Block::new(inner, self.decoder_heads, mlp_ratio, norm_epsilon, device))
+                .collect(),
+            norm: LayerNormConfig::new(inner).with_epsilon(norm_epsilon).init(device),
+            pred: linear([inner, patch_size * patch_size * channels], device),
+        };
+        Mae { encoder: self.encoder.init(device), decoder }
+    }
+}
+
+impl NetworkSizes for MaeConfig {
+    fn architecture(&self) -> &'static str {
+        "mae"
+    }
+
+    fn image_size(&self) -> usize {
+        self.encoder.image_size
+    }
+
+    fn channels(&self) -> usize {
+        self.encoder.channels
+    }
+
+    fn masks(&self) -> usize {
+        0
+    }
+
+    fn encoder(&self) -> Option<&VitConfig> {
+        Some(&self.encoder)
+    }
+
+    fn least_weights(&self) -> f64 {
+        self.encoder.least_weights()
+    }
+
+    fn problem(&self) -> Option<String> {
         let Self { encoder, decoder_width, decoder_depth, decoder_heads, mask_ratio } = self;
         if let Some(problem) = encoder.problem() {
             return Some(problem);
@@ -91,24 +134,6 @@ impl MaeConfig {
         (!possible).then(|| {
             format!("mask_ratio {mask_ratio} leaves {kept} of {patches} patches visible: some must be, and not all")
         })
-    }
-
-    /// A network with the paper's initial values. Panics on impossible sizes (see [`MaeConfig::problem`]).
-    pub fn init(&self, device: &Device) -> Mae {
-        assert!(self.problem().is_none(), "{}", self.problem().unwrap_or_default());
-        let VitConfig { patch_size, channels, width, mlp_ratio, norm_epsilon, .. } = self.encoder;
-        let inner = self.decoder_width;
-        let decoder = MaeDecoder {
-            embed: linear([width, inner], device),
-            mask_token: Param::from_tensor(Tensor::random([1, 1, inner], Distribution::Normal(0.0, 0.02), device)),
-            pos_embed: Param::from_tensor(sincos(inner, self.encoder.grid(), device)),
-            blocks: (0..self.decoder_depth)
-                .map(|_| Block::new(inner, self.decoder_heads, mlp_ratio, norm_epsilon, device))
-                .collect(),
-            norm: LayerNormConfig::new(inner).with_epsilon(norm_epsilon).init(device),
-            pred: linear([inner, patch_size * patch_size * channels], device),
-        };
-        Mae { encoder: self.encoder.init(device), decoder }
     }
 }
 

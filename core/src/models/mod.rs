@@ -1,16 +1,20 @@
-//! Networks: one paper, one file; nothing about training. Here: the choice between those that mark pixels.
+//! Networks: one paper, one file; nothing about training. Here: the choice between them.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+pub mod frames;
 pub mod mae;
 pub mod unet;
 pub mod unetr;
 pub mod vit;
 
+use frames::Frames;
+use mae::MaeConfig;
 use unet::{Unet, UnetConfig};
 use unetr::{Unetr, UnetrConfig};
+use vit::VitConfig;
 
 /// Largest number that a size of a network may be: beyond every network there is, and products of a few stay exact.
 const MOST: usize = 1 << 16;
@@ -21,71 +25,74 @@ fn too_large(sizes: &[(&str, usize)]) -> Option<String> {
     Some(format!("{name} {size} is larger than {MOST}, the most that a network may have"))
 }
 
-/// Sizes of a network that marks pixels. In files the fields tell which one it is.
+/// What the `[network]` of a recipe says of any network.
+pub trait NetworkSettings {
+    /// The sizes of the network, for images of `image_size` pixels.
+    fn config(&self, image_size: usize) -> NetworkConfig;
+
+    /// Frames in, masks out.
+    fn frames(&self) -> Frames;
+
+    /// The size for people: a named one, or the width.
+    fn label(&self) -> String;
+}
+
+/// What the sizes of any network tell.
+pub trait NetworkSizes {
+    /// The kind of network, as files name it.
+    fn architecture(&self) -> &'static str;
+
+    /// Height and width of its images.
+    fn image_size(&self) -> usize;
+
+    /// Channels of its images.
+    fn channels(&self) -> usize;
+
+    /// Masks that it marks; 0 for a network that marks no pixels.
+    fn masks(&self) -> usize;
+
+    /// Its vision transformer, which can take over the weights of another one.
+    fn encoder(&self) -> Option<&VitConfig> {
+        None
+    }
+
+    /// Fewer weights than the network has, though not many fewer. A file that holds less cannot be of this network, and
+    /// reading it should not take the network's memory.
+    fn least_weights(&self) -> f64;
+
+    /// What makes these sizes impossible, if anything.
+    fn problem(&self) -> Option<String>;
+}
+
+/// Sizes of a network. In files, `architecture` tells which one it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(tag = "architecture", rename_all = "snake_case")]
 pub enum NetworkConfig {
     /// UNETR.
     Unetr(UnetrConfig),
     /// U-Net.
     Unet(UnetConfig),
+    /// Masked auto-encoder, which marks no pixels.
+    Mae(MaeConfig),
 }
 
 impl NetworkConfig {
-    /// The kind of network, as model files name it.
-    pub fn architecture(&self) -> &'static str {
+    /// What they tell, whichever network it is.
+    pub fn sizes(&self) -> &dyn NetworkSizes {
         match self {
-            Self::Unetr(_) => "unetr",
-            Self::Unet(_) => "unet",
+            Self::Unetr(config) => config,
+            Self::Unet(config) => config,
+            Self::Mae(config) => config,
         }
     }
 
-    /// Height and width of its images.
-    pub fn image_size(&self) -> usize {
-        match self {
-            Self::Unetr(config) => config.encoder.image_size,
-            Self::Unet(config) => config.image_size,
-        }
-    }
-
-    /// Channels of its images.
-    pub fn channels(&self) -> usize {
-        match self {
-            Self::Unetr(config) => config.encoder.channels,
-            Self::Unet(config) => config.in_channels,
-        }
-    }
-
-    /// Masks that it marks.
-    pub fn masks(&self) -> usize {
-        match self {
-            Self::Unetr(config) => config.out_channels,
-            Self::Unet(config) => config.out_channels,
-        }
-    }
-
-    /// Fewer weights than the network has, though not many fewer. A file that holds less cannot be of this network, and
-    /// reading it should not take the network's memory.
-    pub fn least_weights(&self) -> f64 {
-        match self {
-            Self::Unetr(config) => config.least_weights(),
-            Self::Unet(config) => config.least_weights(),
-        }
-    }
-
-    /// What makes these sizes impossible, if anything.
-    pub fn problem(&self) -> Option<String> {
-        match self {
-            Self::Unetr(config) => config.problem(),
-            Self::Unet(config) => config.problem(),
-        }
-    }
-
-    /// A network with initial values. Panics on impossible sizes (see [`NetworkConfig::problem`]).
+    /// A network with initial values. Panics on impossible sizes (see [`NetworkSizes::problem`]), and where the network
+    /// marks no pixels.
     pub fn init(&self, device: &Device) -> Network {
         match self {
             Self::Unetr(config) => Network::Unetr(config.init(device)),
             Self::Unet(config) => Network::Unet(config.init(device)),
+            Self::Mae(config) => panic!("the network `{}` marks no pixels", config.architecture()),
         }
     }
 }
@@ -116,6 +123,7 @@ impl Network {
 mod tests {
     use super::*;
     use crate::checkpoint::{read_state, write_state};
+    use unetr::Preset;
 
     #[test]
     fn a_chosen_network_has_its_own_names_and_takes_its_own_weights() {
@@ -125,8 +133,18 @@ mod tests {
         let chosen = NetworkConfig::Unet(config);
         let network = write_state("unet", own.clone(), chosen.init(&device)).unwrap();
         assert_eq!(pollster::block_on(read_state(&network)).unwrap(), own);
-        assert_eq!((chosen.architecture(), chosen.channels(), chosen.image_size()), ("unet", 1, 16));
-        let json = serde_json::to_string(&chosen).unwrap();
-        assert_eq!(serde_json::from_str::<NetworkConfig>(&json).unwrap(), chosen);
+    }
+
+    #[test]
+    fn files_name_the_network_as_its_sizes_do() {
+        for config in [
+            NetworkConfig::Unetr(UnetrConfig::preset(Preset::Tiny, 3)),
+            NetworkConfig::Unet(UnetConfig::default()),
+            NetworkConfig::Mae(MaeConfig::base()),
+        ] {
+            let json = serde_json::to_value(&config).unwrap();
+            assert_eq!(json["architecture"], config.sizes().architecture());
+            assert_eq!(serde_json::from_value::<NetworkConfig>(json).unwrap(), config);
+        }
     }
 }

@@ -23,8 +23,9 @@ use burn::nn::{Dropout, DropoutConfig, Initializer, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::too_large;
-use crate::blocks::up::repeat_pixels;
+use super::frames::Frames;
+use super::{NetworkConfig, NetworkSettings, NetworkSizes, too_large};
+use crate::blocks::up::upsample_nearest;
 use crate::kernels::conv3x3;
 
 pub mod layer_set;
@@ -68,37 +69,47 @@ impl Default for UnetConfig {
     }
 }
 
+/// The `[network]` of a recipe for a U-Net.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UnetRecipe {
+    /// Frames in, masks out.
+    pub frames: Frames,
+    /// Channels at full size; 64 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
+    /// How maps get larger; `plain` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub up: Option<UnetVariant>,
+    /// Share of the bottleneck that training leaves out at random; 0.5 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+}
+
+impl NetworkSettings for UnetRecipe {
+    fn config(&self, image_size: usize) -> NetworkConfig {
+        let paper = UnetConfig::default();
+        NetworkConfig::Unet(UnetConfig {
+            image_size,
+            in_channels: self.frames.window(),
+            base: self.width.unwrap_or(paper.base),
+            out_channels: self.frames.masks(),
+            dropout: self.dropout.unwrap_or(paper.dropout),
+            variant: self.up.unwrap_or(paper.variant),
+        })
+    }
+
+    fn frames(&self) -> Frames {
+        self.frames
+    }
+
+    fn label(&self) -> String {
+        self.width.unwrap_or(UnetConfig::default().base).to_string()
+    }
+}
+
 impl UnetConfig {
-    /// What makes these sizes impossible, if anything.
-    pub fn problem(&self) -> Option<String> {
-        let sizes = [("image_size", self.image_size), ("in_channels", self.in_channels), ("base", self.base)];
-        if let Some(problem) = too_large(&sizes).or_else(|| too_large(&[("out_channels", self.out_channels)])) {
-            return Some(problem);
-        }
-        if self.image_size == 0 || !self.image_size.is_multiple_of(SIZE_STEP) {
-            return Some(format!("image_size must be a multiple of {SIZE_STEP}, not {}", self.image_size));
-        }
-        for (name, value) in
-            [("in_channels", self.in_channels), ("base", self.base), ("out_channels", self.out_channels)]
-        {
-            if value == 0 {
-                return Some(format!("{name} must be at least 1"));
-            }
-        }
-        (!(0.0..1.0).contains(&self.dropout)).then(|| format!("dropout must lie in 0..1, not {}", self.dropout))
-    }
-
-    /// Fewer weights than the network has: those of the 3x3 convolutions of enc4 to dec6 that every variant has, and of
-    /// the output.
-    pub fn least_weights(&self) -> f64 {
-        let [b, masks] = [self.base, self.out_channels].map(|size| size as f64);
-        let enc4 = 9.0 * (4.0 * 8.0 + 8.0 * 8.0) * b * b;
-        let enc5 = 9.0 * (8.0 * 16.0 + 16.0 * 16.0) * b * b;
-        let dec6 = 9.0 * (16.0 * 8.0 + 8.0 * 8.0) * b * b;
-        enc4 + enc5 + dec6 + b * masks
-    }
-
-    /// A network with initial values. Panics on impossible sizes (see [`UnetConfig::problem`]).
+    /// A network with initial values. Panics on impossible sizes (see [`NetworkSizes::problem`]).
     pub fn init(&self, device: &Device) -> Unet {
         assert!(self.problem().is_none(), "{}", self.problem().unwrap_or_default());
         let b = self.base;
@@ -120,6 +131,52 @@ impl UnetConfig {
             dec9: up(2 * b, b),
             out: convolution([b, self.out_channels], 1, PaddingConfig2d::Valid, device),
         }
+    }
+}
+
+impl NetworkSizes for UnetConfig {
+    fn architecture(&self) -> &'static str {
+        "unet"
+    }
+
+    fn image_size(&self) -> usize {
+        self.image_size
+    }
+
+    fn channels(&self) -> usize {
+        self.in_channels
+    }
+
+    fn masks(&self) -> usize {
+        self.out_channels
+    }
+
+    fn problem(&self) -> Option<String> {
+        let sizes = [("image_size", self.image_size), ("in_channels", self.in_channels), ("base", self.base)];
+        if let Some(problem) = too_large(&sizes).or_else(|| too_large(&[("out_channels", self.out_channels)])) {
+            return Some(problem);
+        }
+        if self.image_size == 0 || !self.image_size.is_multiple_of(SIZE_STEP) {
+            return Some(format!("image_size must be a multiple of {SIZE_STEP}, not {}", self.image_size));
+        }
+        for (name, value) in
+            [("in_channels", self.in_channels), ("base", self.base), ("out_channels", self.out_channels)]
+        {
+            if value == 0 {
+                return Some(format!("{name} must be at least 1"));
+            }
+        }
+        (!(0.0..1.0).contains(&self.dropout)).then(|| format!("dropout must lie in 0..1, not {}", self.dropout))
+    }
+
+    /// Those of the 3x3 convolutions of enc4 to dec6 that every variant has, and of
+    /// the output.
+    fn least_weights(&self) -> f64 {
+        let [b, masks] = [self.base, self.out_channels].map(|size| size as f64);
+        let enc4 = 9.0 * (4.0 * 8.0 + 8.0 * 8.0) * b * b;
+        let enc5 = 9.0 * (8.0 * 16.0 + 16.0 * 16.0) * b * b;
+        let dec6 = 9.0 * (16.0 * 8.0 + 8.0 * 8.0) * b * b;
+        enc4 + enc5 + dec6 + b * masks
     }
 }
 
@@ -155,35 +212,35 @@ impl Unet {
     /// - `images`: `[batch, in_channels, height, width]`, both sizes multiples of [`SIZE_STEP`]
     /// - output: logits `[batch, out_channels, height, width]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        self.forward_watched(images, &mut |_, _| ())
+        self.forward_with_hook(images, &mut |_, _| ())
     }
 
-    /// [`Unet::forward`], which shows `watch` what every layer gives, behind its ReLU, under the name of the layer.
+    /// [`Unet::forward`], which shows `hook` the activations of every layer, behind its ReLU, under the name of the layer.
     ///
     /// # Shapes
     /// - `images`: `[batch, in_channels, height, width]`, both sizes multiples of [`SIZE_STEP`]
     /// - output: logits `[batch, out_channels, height, width]`
-    pub fn forward_watched(&self, images: Tensor<4>, watch: &mut Watch<'_>) -> Tensor<4> {
+    pub fn forward_with_hook(&self, images: Tensor<4>, hook: &mut Hook<'_>) -> Tensor<4> {
         let [_, _, height, width] = images.dims();
         assert!(
             height.is_multiple_of(SIZE_STEP) && width.is_multiple_of(SIZE_STEP),
             "images of {height}x{width} cannot be halved four times"
         );
-        let skip1 = self.enc1.forward(images, "enc1", watch);
-        let skip2 = self.enc2.forward(halve(skip1.clone()), "enc2", watch);
-        let skip3 = self.enc3.forward(halve(skip2.clone()), "enc3", watch);
-        let skip4 = self.enc4.forward(halve(skip3.clone()), "enc4", watch);
-        let x = self.dropout.forward(self.enc5.forward(halve(skip4.clone()), "enc5", watch));
-        let x = self.dec6.forward_up(x, skip4, "dec6", watch);
-        let x = self.dec7.forward_up(x, skip3, "dec7", watch);
-        let x = self.dec8.forward_up(x, skip2, "dec8", watch);
-        let x = self.dec9.forward_up(x, skip1, "dec9", watch);
+        let skip1 = self.enc1.forward(images, "enc1", hook);
+        let skip2 = self.enc2.forward(max_pool(skip1.clone()), "enc2", hook);
+        let skip3 = self.enc3.forward(max_pool(skip2.clone()), "enc3", hook);
+        let skip4 = self.enc4.forward(max_pool(skip3.clone()), "enc4", hook);
+        let x = self.dropout.forward(self.enc5.forward(max_pool(skip4.clone()), "enc5", hook));
+        let x = self.dec6.forward_up(x, skip4, "dec6", hook);
+        let x = self.dec7.forward_up(x, skip3, "dec7", hook);
+        let x = self.dec8.forward_up(x, skip2, "dec8", hook);
+        let x = self.dec9.forward_up(x, skip1, "dec9", hook);
         self.out.forward(x)
     }
 }
 
-/// Sees what layers give, under their names.
-pub type Watch<'a> = dyn FnMut(&str, &Tensor<4>) + 'a;
+/// Sees the activations of layers, under their names.
+pub type Hook<'a> = dyn FnMut(&str, &Tensor<4>) + 'a;
 
 /// Two convolutions 3x3 with ReLU, in the variant [`UnetVariant::UpConv2x2`] behind one of 2x2.
 #[derive(Module, Debug)]
@@ -204,11 +261,11 @@ impl UnetBlock {
         Self { up: up.map(two), conva: three([input, output]), convb: three([output, output]) }
     }
 
-    fn forward(&self, x: Tensor<4>, name: &str, watch: &mut Watch<'_>) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, name: &str, hook: &mut Hook<'_>) -> Tensor<4> {
         let x = activation::relu(conv3x3(&self.conva, x));
-        watch(&format!("{name}.conva"), &x);
+        hook(&format!("{name}.conva"), &x);
         let x = activation::relu(conv3x3(&self.convb, x));
-        watch(&format!("{name}.convb"), &x);
+        hook(&format!("{name}.convb"), &x);
         x
     }
 
@@ -216,13 +273,13 @@ impl UnetBlock {
     /// - `x`: `[batch, deeper, height, width]`
     /// - `skip`: `[batch, output, 2 * height, 2 * width]`
     /// - output: `[batch, output, 2 * height, 2 * width]`
-    fn forward_up(&self, x: Tensor<4>, skip: Tensor<4>, name: &str, watch: &mut Watch<'_>) -> Tensor<4> {
-        let x = repeat_pixels(x);
+    fn forward_up(&self, x: Tensor<4>, skip: Tensor<4>, name: &str, hook: &mut Hook<'_>) -> Tensor<4> {
+        let x = upsample_nearest(x);
         let x = match &self.up {
             Some(up) => activation::relu(up.forward(x)),
             None => x,
         };
-        self.forward(Tensor::cat(vec![x, skip], 1), name, watch)
+        self.forward(Tensor::cat(vec![x, skip], 1), name, hook)
     }
 }
 
@@ -234,8 +291,8 @@ fn convolution(channels: [usize; 2], kernel: usize, padding: PaddingConfig2d, de
     Conv2d { bias: Some(zeros), ..layer.with_bias(false).init(device) }
 }
 
-/// The greatest of every 2x2 pixels.
-fn halve(x: Tensor<4>) -> Tensor<4> {
+/// Max pooling: the greatest of every 2x2 pixels.
+fn max_pool(x: Tensor<4>) -> Tensor<4> {
     MaxPool2dConfig::new([2, 2]).init().forward(x)
 }
 

@@ -20,8 +20,9 @@ use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::too_large;
+use super::frames::Frames;
 use super::vit::{Vit, VitConfig, VitFeatures};
+use super::{NetworkConfig, NetworkSettings, NetworkSizes, too_large};
 use crate::blocks::conv::ConvBlock;
 use crate::blocks::up::{UpBlock, apply_double_size, double_size};
 
@@ -55,6 +56,65 @@ pub enum Preset {
     Base,
 }
 
+/// The `[network]` of a recipe for a UNETR: a named size, and what differs from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnetrRecipe {
+    /// Named size.
+    pub preset: Preset,
+    /// Frames in, masks out.
+    #[serde(default)]
+    pub frames: Frames,
+    /// Width of the encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
+    /// Encoder blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
+    /// Attention heads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heads: Option<usize>,
+    /// Blocks that the decoder reads, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taps: Option<[usize; 3]>,
+    /// Decoder channels at full size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature_size: Option<usize>,
+    /// Groups of every group normalisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<usize>,
+}
+
+impl UnetrRecipe {
+    /// The sizes for images of `image_size` pixels.
+    pub fn sizes(&self, image_size: usize) -> UnetrConfig {
+        let mut config = UnetrConfig::preset(self.preset, self.frames.masks());
+        config.encoder.image_size = image_size;
+        let set = |field: &mut usize, value: Option<usize>| *field = value.unwrap_or(*field);
+        set(&mut config.encoder.width, self.width);
+        set(&mut config.encoder.depth, self.depth);
+        set(&mut config.encoder.heads, self.heads);
+        set(&mut config.feature_size, self.feature_size);
+        set(&mut config.groups, self.groups);
+        config.taps = self.taps.unwrap_or(config.taps);
+        config
+    }
+}
+
+impl NetworkSettings for UnetrRecipe {
+    fn config(&self, image_size: usize) -> NetworkConfig {
+        NetworkConfig::Unetr(self.sizes(image_size))
+    }
+
+    fn frames(&self) -> Frames {
+        self.frames
+    }
+
+    fn label(&self) -> String {
+        format!("{:?}", self.preset).to_lowercase()
+    }
+}
+
 impl UnetrConfig {
     /// A named size with `out_channels` masks.
     pub fn preset(preset: Preset, out_channels: usize) -> Self {
@@ -67,46 +127,7 @@ impl UnetrConfig {
         Self { encoder, taps, feature_size, groups, group_norm_epsilon: 1e-5, out_channels }
     }
 
-    /// What makes these sizes impossible, if anything.
-    pub fn problem(&self) -> Option<String> {
-        if let Some(problem) = self.encoder.problem() {
-            return Some(problem);
-        }
-        let sizes = [("feature_size", self.feature_size), ("out_channels", self.out_channels)];
-        if let Some(problem) = too_large(&sizes) {
-            return Some(problem);
-        }
-        if self.encoder.patch_size != 16 {
-            return Some(format!(
-                "the decoder doubles four times: patch_size must be 16, not {}",
-                self.encoder.patch_size
-            ));
-        }
-        if self.groups == 0 || self.feature_size == 0 || !self.feature_size.is_multiple_of(self.groups) {
-            return Some(format!("groups {} does not divide feature_size {}", self.groups, self.feature_size));
-        }
-        let [a, b, c] = self.taps;
-        if a == 0 || a > b || b > c || c > self.encoder.depth {
-            return Some(format!("taps {:?} must rise and lie within 1..={}", self.taps, self.encoder.depth));
-        }
-        (self.out_channels == 0).then(|| "out_channels must be at least 1".into())
-    }
-
-    /// Fewer weights than the network has: those of the patches and their positions, of attention and MLPs, and of the
-    /// widest convolutions.
-    pub fn least_weights(&self) -> f64 {
-        let VitConfig { patch_size, channels, width, depth, mlp_ratio, .. } = self.encoder;
-        let [patch, channels, width, depth, ratio] =
-            [patch_size, channels, width, depth, mlp_ratio].map(|size| size as f64);
-        let [feature, masks, grid] =
-            [self.feature_size, self.out_channels, self.encoder.grid()].map(|size| size as f64);
-        let tokens = width * (patch * patch * channels + grid * grid);
-        let blocks = depth * (4.0 + 2.0 * ratio) * width * width;
-        let decoder = 9.0 * (16.0 + 8.0) * 8.0 * feature * feature + feature * masks;
-        tokens + blocks + decoder
-    }
-
-    /// A network with initial values. Panics on impossible sizes (see [`UnetrConfig::problem`]).
+    /// A network with initial values. Panics on impossible sizes (see [`NetworkSizes::problem`]).
     pub fn init(&self, device: &Device) -> Unetr {
         assert!(self.problem().is_none(), "{}", self.problem().unwrap_or_default());
         Unetr { encoder: self.encoder.init(device), decoder: self.decoder(device), taps: self.taps }
@@ -131,6 +152,59 @@ impl UnetrConfig {
             head: vec![cb(f, f), cb(f, f)],
             out: Conv2dConfig::new([f, self.out_channels], [1, 1]).init(device),
         }
+    }
+}
+
+impl NetworkSizes for UnetrConfig {
+    fn architecture(&self) -> &'static str {
+        "unetr"
+    }
+
+    fn image_size(&self) -> usize {
+        self.encoder.image_size
+    }
+
+    fn channels(&self) -> usize {
+        self.encoder.channels
+    }
+
+    fn masks(&self) -> usize {
+        self.out_channels
+    }
+
+    fn encoder(&self) -> Option<&VitConfig> {
+        Some(&self.encoder)
+    }
+
+    fn problem(&self) -> Option<String> {
+        if let Some(problem) = self.encoder.problem() {
+            return Some(problem);
+        }
+        let sizes = [("feature_size", self.feature_size), ("out_channels", self.out_channels)];
+        if let Some(problem) = too_large(&sizes) {
+            return Some(problem);
+        }
+        if self.encoder.patch_size != 16 {
+            return Some(format!(
+                "the decoder doubles four times: patch_size must be 16, not {}",
+                self.encoder.patch_size
+            ));
+        }
+        if self.groups == 0 || self.feature_size == 0 || !self.feature_size.is_multiple_of(self.groups) {
+            return Some(format!("groups {} does not divide feature_size {}", self.groups, self.feature_size));
+        }
+        let [a, b, c] = self.taps;
+        if a == 0 || a > b || b > c || c > self.encoder.depth {
+            return Some(format!("taps {:?} must rise and lie within 1..={}", self.taps, self.encoder.depth));
+        }
+        (self.out_channels == 0).then(|| "out_channels must be at least 1".into())
+    }
+
+    /// Those of the encoder, and of the widest convolutions.
+    fn least_weights(&self) -> f64 {
+        let [feature, masks] = [self.feature_size, self.out_channels].map(|size| size as f64);
+        let decoder = 9.0 * (16.0 + 8.0) * 8.0 * feature * feature + feature * masks;
+        self.encoder.least_weights() + decoder
     }
 }
 

@@ -45,6 +45,14 @@ impl VitConfig {
         self.image_size / self.patch_size
     }
 
+    /// Fewer weights than the encoder has: those of the patches and their positions, of attention and MLPs.
+    pub fn least_weights(&self) -> f64 {
+        let [patch, channels, width, depth, ratio, grid] =
+            [self.patch_size, self.channels, self.width, self.depth, self.mlp_ratio, self.grid()]
+                .map(|size| size as f64);
+        width * (patch * patch * channels + grid * grid) + depth * (4.0 + 2.0 * ratio) * width * width
+    }
+
     /// What makes these sizes impossible, if anything.
     pub fn problem(&self) -> Option<String> {
         let Self { image_size, patch_size, channels, width, depth, heads, mlp_ratio, .. } = *self;

@@ -12,6 +12,7 @@ use crate::blocks::masking::Masking;
 use crate::inspect::reconstruct::{PanelConfig, Reconstruction, panel};
 use crate::losses::pixels::masked_mse;
 use crate::models::mae::{Mae, MaeConfig};
+use crate::models::unetr::UnetrRecipe;
 use crate::optim::rules::Rules;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::augment::{AugmentConfig, Augmentation};
@@ -30,6 +31,51 @@ pub enum MaeTarget {
     Pixels,
     /// Every patch with its own mean and deviation taken out (v2 to v4).
     NormalisedPatches,
+}
+
+/// The `[mae]` of a recipe. The encoder is that of the recipe's network, a UNETR.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MaeRecipe {
+    /// Share of the patches that is hidden.
+    pub mask_ratio: f64,
+    /// What the decoder learns to draw.
+    pub target: MaeTarget,
+    /// Decoder width; none = as the preset of the network has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder_width: Option<usize>,
+    /// Decoder blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder_depth: Option<usize>,
+    /// Decoder attention heads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder_heads: Option<usize>,
+}
+
+impl Default for MaeRecipe {
+    fn default() -> Self {
+        Self {
+            mask_ratio: 0.75,
+            target: MaeTarget::default(),
+            decoder_width: None,
+            decoder_depth: None,
+            decoder_heads: None,
+        }
+    }
+}
+
+impl MaeRecipe {
+    /// The sizes of the network whose encoder `unetr` can take over, for images of `image_size` pixels.
+    pub fn sizes(&self, unetr: &UnetrRecipe, image_size: usize) -> MaeConfig {
+        let preset = MaeConfig::preset(unetr.preset);
+        MaeConfig {
+            encoder: unetr.sizes(image_size).encoder,
+            mask_ratio: self.mask_ratio,
+            decoder_width: self.decoder_width.unwrap_or(preset.decoder_width),
+            decoder_depth: self.decoder_depth.unwrap_or(preset.decoder_depth),
+            decoder_heads: self.decoder_heads.unwrap_or(preset.decoder_heads),
+        }
+    }
 }
 
 /// Settings of the task.

@@ -6,10 +6,10 @@
 //!   arXiv:2002.08438: Amiri 2019, section 2.
 
 use burn::tensor::{Device, Tensor, activation};
-use serde::{Deserialize, Serialize};
 
 use super::{Loss, Reads, Step, Task, loss_measure, read, upload};
 use crate::losses::overlap::{DiceFocalConfig, dice_focal};
+use crate::models::frames::Frames;
 use crate::models::unet::layer_set::LayerSet;
 use crate::models::{Network, NetworkConfig};
 use crate::optim::rules::Rules;
@@ -23,41 +23,6 @@ use sonoseg_imaging::metrics::measure::{Better, Measure, Measures, Metric};
 use sonoseg_imaging::metrics::overlap::Counts;
 use sonoseg_imaging::prepare::Preparation;
 use sonoseg_imaging::rng::Rng;
-
-/// Which frames a network reads and which masks it gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Frames {
-    /// One frame, its mask (SF-UNETR).
-    Single,
-    /// Three frames, all their masks (Video UNETR).
-    VideoAll,
-    /// Three frames, the middle one's mask (Video UNETR).
-    VideoMiddle,
-}
-
-impl Frames {
-    /// Frames that one prediction reads.
-    pub fn window(self) -> usize {
-        match self {
-            Self::Single => 1,
-            Self::VideoAll | Self::VideoMiddle => 3,
-        }
-    }
-
-    /// Masks that one prediction gives.
-    pub fn masks(self) -> usize {
-        match self {
-            Self::Single | Self::VideoMiddle => 1,
-            Self::VideoAll => 3,
-        }
-    }
-
-    /// Which of the given masks belongs to the middle frame of the window.
-    pub fn middle_mask(self) -> usize {
-        self.masks() / 2
-    }
-}
 
 /// Settings of the task.
 #[derive(Clone, Debug)]
@@ -99,11 +64,11 @@ pub struct Batch {
 
 impl Segment {
     /// The target of one frame as numbers `[size, size]`.
-    fn target(&self, frame: &Image, target: &Target, change: &Augmentation) -> Vec<f32> {
+    fn target(&self, frame: &Image, target: &Target, change: &Augmentation) -> Result<Vec<f32>, String> {
         let size = self.preparation.size;
         let crop = [change.crop.height, change.crop.width];
         let mask = match target {
-            Target::Needle(None) => return vec![0.0; size * size],
+            Target::Needle(None) => return Ok(vec![0.0; size * size]),
             Target::Needle(Some(needle)) => {
                 let mut needle = change.crop.needle(needle).scaled(crop, [size, size]);
                 if let Some(warp) = &change.warp {
@@ -132,8 +97,9 @@ impl Segment {
                 }
                 square
             }
+            other => return Err(format!("has {}, and segmentation learns from needles and masks", other.what())),
         };
-        mask.iter().map(|&class| f32::from(u8::from(class > 0))).collect()
+        Ok(mask.iter().map(|&class| f32::from(u8::from(class > 0))).collect())
     }
 }
 
@@ -157,7 +123,7 @@ impl Task for Segment {
         if sample.frames.len() != window {
             return Err(problem(format!("has {} frames, and the network reads {window}", sample.frames.len())));
         }
-        if sample.targets.len() != window {
+        if sample.targets.len() != window || sample.targets.contains(&Target::Unknown) {
             return Err(problem("has no labels for all of its frames; label them or leave it out".into()));
         }
         let first = &sample.frames[0];
@@ -165,7 +131,7 @@ impl Task for Segment {
         if sample.frames.iter().any(|frame| [frame.height, frame.width] != extent) {
             return Err(problem("its frames differ in size".into()));
         }
-        let (size, channels) = (self.preparation.size, self.network.channels());
+        let (size, channels) = (self.preparation.size, self.network.sizes().channels());
         let mut noise = None;
         let change = match rng {
             Some(rng) => {
@@ -181,14 +147,16 @@ impl Task for Segment {
             Frames::VideoMiddle => 1..2,
             Frames::Single | Frames::VideoAll => 0..window,
         };
-        let target =
-            wanted.flat_map(|i| self.target(&sample.frames[i], &sample.targets[i], &change)).collect::<Vec<f32>>();
+        let mut target = Vec::with_capacity(wanted.len() * size * size);
+        for i in wanted {
+            target.extend(self.target(&sample.frames[i], &sample.targets[i], &change).map_err(problem)?);
+        }
         Ok(vec![View { input: self.preparation.normalise(&squares, channels), target }])
     }
 
     fn collate(&self, views: &[View], device: &Device) -> Batch {
         let (count, size) = (views.len(), self.preparation.size);
-        let (channels, masks) = (self.network.channels(), self.frames.masks());
+        let (channels, masks) = (self.network.sizes().channels(), self.frames.masks());
         Batch {
             input: upload(views.iter().map(|view| &view.input[..]), [count, channels, size, size], device),
             target: upload(views.iter().map(|view| &view.target[..]), [count, masks, size, size], device),
@@ -217,7 +185,7 @@ impl Task for Segment {
     fn rules(&self) -> Rules {
         match &self.network {
             NetworkConfig::Unetr(config) => config.encoder.rules("encoder.", true),
-            NetworkConfig::Unet(_) => self.layers.rules(),
+            _ => self.layers.rules(),
         }
     }
 }

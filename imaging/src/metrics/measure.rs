@@ -35,7 +35,7 @@ impl Metric {
         Self { name: Cow::Borrowed(name), label: Cow::Borrowed(label), unit: Cow::Borrowed(""), digits: 4, better }
     }
 
-    /// True when `new` is better than `old`. 
+    /// True when `new` is better than `old`.
     pub fn improves(&self, new: f64, old: f64) -> bool {
         match self.better {
             Better::Higher => new > old,

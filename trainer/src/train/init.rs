@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use anyhow::Result;
-use serde_json::Value;
 use sonoseg_core::blocks::positions::resize_table;
 use sonoseg_core::checkpoint::{self, CheckpointError, State};
 use sonoseg_core::import::{ImportHeader, Sizes, read_encoder, read_import};
+use sonoseg_core::inference::ModelHeader;
 use sonoseg_core::models::NetworkConfig;
 use sonoseg_core::models::mae::from_public_names;
-use sonoseg_core::recipe::{Recipe, TaskName};
+use sonoseg_core::recipe::Recipe;
 use sonoseg_core::tasks::Task;
 
 use crate::files;
@@ -25,16 +25,14 @@ pub(super) fn start_from<T: Task>(path: &Path, recipe: &Recipe, model: T::Model)
     let bytes = files::read(&path)?;
     let architecture = checkpoint::architecture(&name, &bytes)?;
     let (heads, mut state) = if architecture == ImportHeader::KIND {
-        let (header, state) = match recipe.task {
-            TaskName::Segment => read_encoder(&name, &bytes)?,
-            TaskName::Mae => read_import(&name, &bytes)?,
-        };
+        let (header, state) =
+            if recipe.task.pretrains() { read_import(&name, &bytes)? } else { read_encoder(&name, &bytes)? };
         (heads_of(&header.config), from_public_names(state))
     } else {
-        let (header, state): (Value, State) = checkpoint::decode(&name, &bytes)?;
-        (header["network"]["encoder"]["heads"].as_u64().map(|heads| heads as usize), state)
+        let (header, state) = ModelHeader::read(&name, &bytes)?;
+        (header.network.sizes().encoder().map(|encoder| encoder.heads), state)
     };
-    let network = recipe.network.config(recipe.preparation.size);
+    let network = recipe.network.settings().config(recipe.preparation.size);
     if let NetworkConfig::Unetr(network) = &network {
         let encoder = &network.encoder;
         if let Some(heads) = heads.filter(|&heads| heads != encoder.heads) {

@@ -25,13 +25,13 @@ pub(super) fn fit<T: Task>(
     setup: &mut Setup,
     device: &Device,
 ) -> Result<Progress<T::Model>> {
-    if setup.learn.is_empty() || peak().is_none() {
+    if setup.train.is_empty() || peak().is_none() {
         return Ok(progress);
     }
     let config = &setup.recipe.train;
     // What is compared with others or normalised with them needs two.
     let tried = if task.batch_may_be_cut() { 1 } else { 2 };
-    let samples = setup.learn.iter().cycle().take(tried);
+    let samples = setup.train.iter().cycle().take(tried);
     let plan: Vec<Drawn> = samples.map(|&sample| Drawn { sample, changes: Some(0) }).collect();
     let views = read_views(task, &setup.data, &plan, setup.recipe.seed)?;
     let (progress, needed) = pollster::block_on(trial(task, progress, &views, setup.recipe.seed, device, peak))?;

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Id, Name, Storage, Value, View, known};
-use crate::checkpoint::tensors::{MOST_AXES, short};
+use super::value::{Id, Name, Storage, Value, View, known};
+use crate::checkpoint::numbers::{MOST_AXES, short};
 
 /// Instructions that one pickle may have; a large network with its optimiser has a hundred thousand. Each makes one value
 /// at most, so this also bounds the memory, to some 70 MB.

@@ -1,95 +1,18 @@
-//! From an image to its mask and needle: the same steps in the trainer and in the browser.
+//! A network of a model file, and the steps from a window of frames to a prediction.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{self, CheckpointError, State, Storage};
-use crate::models::mae::MaeConfig;
+use super::{Layer, ModelHeader, Prediction};
+use crate::checkpoint::{self, CheckpointError, Storage};
+use crate::models::Network;
+use crate::models::frames::Frames;
 use crate::models::unet::Unet;
-use crate::models::{Network, NetworkConfig};
-use crate::recipe::Recipe;
-use crate::tasks::segment::Frames;
+use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::resize;
-use sonoseg_imaging::geometry::{Detection, FitConfig, fit};
-use sonoseg_imaging::geometry::{Image, Mask};
-use sonoseg_imaging::prepare::Preparation;
-
-/// How to use the network of a model file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelHeader {
-    /// Version of this header.
-    pub format: u32,
-    /// Kind of network: `unetr` or `unet`.
-    pub architecture: String,
-    /// Sizes of the network.
-    pub network: NetworkConfig,
-    /// Frames in, masks out.
-    pub frames: Frames,
-    /// Image to network input.
-    pub preparation: Preparation,
-    /// Mask to needle.
-    pub needle: FitConfig,
-    /// What the weights learned from.
-    pub trained_on: String,
-    /// The recipe that made the weights.
-    pub recipe: Recipe,
-}
-
-impl ModelHeader {
-    /// Version that this code writes and reads.
-    pub const FORMAT: u32 = 1;
-
-    /// The header of a model that `recipe` trains.
-    pub fn of(recipe: &Recipe) -> Self {
-        let network = recipe.network.config(recipe.preparation.size);
-        Self {
-            format: Self::FORMAT,
-            architecture: network.architecture().into(),
-            network,
-            frames: recipe.network.frames,
-            preparation: recipe.preparation.clone(),
-            needle: recipe.needle.clone(),
-            trained_on: recipe.trained_on.clone(),
-            recipe: recipe.clone(),
-        }
-    }
-}
-
-/// How to use the network of a pre-training run's model file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MaeHeader {
-    /// Version of this header.
-    pub format: u32,
-    /// Kind of network, `mae`.
-    pub architecture: String,
-    /// Sizes of the network.
-    pub network: MaeConfig,
-    /// Image to network input.
-    pub preparation: Preparation,
-    /// What the weights learned from.
-    pub trained_on: String,
-    /// The recipe that made the weights.
-    pub recipe: Recipe,
-}
-
-impl MaeHeader {
-    /// The header of a model that `recipe` trains.
-    pub fn of(recipe: &Recipe) -> Self {
-        Self {
-            format: ModelHeader::FORMAT,
-            architecture: "mae".into(),
-            network: recipe.masked_auto_encoding().network,
-            preparation: recipe.preparation.clone(),
-            trained_on: recipe.trained_on.clone(),
-            recipe: recipe.clone(),
-        }
-    }
-}
+use sonoseg_imaging::geometry::{Detection, Image, Mask, fit};
 
 /// For showing to people.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModelSummary {
     /// Name of the recipe.
     pub name: String,
@@ -101,8 +24,8 @@ pub struct ModelSummary {
     pub parameters: usize,
     /// What it learned from.
     pub trained_on: String,
-    /// The class of masks that it marks, or `any`. None = needles.
-    pub class: Option<String>,
+    /// What it finds.
+    pub finding: Finding,
     /// Height and width of its input, in pixels.
     pub input_size: usize,
     /// Frames that one prediction reads.
@@ -130,17 +53,6 @@ pub struct Prepared {
     size: usize,
 }
 
-/// What is seen in one frame, at the frame's own size.
-#[derive(Clone, Debug)]
-pub struct Prediction {
-    /// Probability of the class, row-major `[height, width]`.
-    pub probability: Vec<f32>,
-    /// Where the probability lies above the threshold.
-    pub mask: Mask,
-    /// The needle, if one is seen, in pixels of the frame.
-    pub detection: Option<Detection>,
-}
-
 impl Predictor {
     /// Read a model file.
     pub fn load(name: &str, bytes: &[u8], device: &Device) -> Result<Self, CheckpointError> {
@@ -156,31 +68,20 @@ impl Predictor {
                 "holds a network `{architecture}`, and sonoseg predicts with `unetr` and `unet`"
             )));
         }
-        let (header, state): (ModelHeader, State) = checkpoint::decode(name, bytes)?;
-        if header.format != ModelHeader::FORMAT {
-            let (theirs, ours) = (header.format, ModelHeader::FORMAT);
-            return Err(foreign(format!(
-                "written in format {theirs}, and this version of sonoseg reads format {ours}"
-            )));
-        }
-        if let Some(problem) = header.network.problem() {
+        let (header, state) = ModelHeader::read(name, bytes)?;
+        let (sizes, frames) = (header.network.sizes(), header.recipe.network.settings().frames());
+        if let Some(problem) = sizes.problem() {
             return Err(foreign(format!("its header describes an impossible network: {problem}")));
         }
-        if header.network.architecture() != header.architecture {
-            return Err(foreign(format!("says `{architecture}` and describes another network")));
-        }
-        if header.network.image_size() != header.preparation.size {
+        if sizes.image_size() != header.recipe.preparation.size {
             return Err(foreign("its header gives the network another input size than the preparation".into()));
         }
-        let (channels, window) = (header.network.channels(), header.frames.window());
-        if !(1..=3).contains(&channels)
-            || ![1, channels].contains(&window)
-            || header.network.masks() != header.frames.masks()
-        {
+        let (channels, window) = (sizes.channels(), frames.window());
+        if !(1..=3).contains(&channels) || ![1, channels].contains(&window) || sizes.masks() != frames.masks() {
             return Err(foreign("its header gives the network other channels than its frames and masks need".into()));
         }
         // A network is made before its weights are put in, so a header that lies would take any amount of memory.
-        let (least, held) = (header.network.least_weights(), state.values().map(|(_, n)| n.len()).sum::<usize>());
+        let (least, held) = (sizes.least_weights(), state.values().map(|(_, n)| n.len()).sum::<usize>());
         if least > held as f64 {
             return Err(foreign(format!(
                 "its header describes a network of more than {least:.0} weights, and it holds {held}: it is cut short or \
@@ -214,30 +115,39 @@ impl Predictor {
         &self.header
     }
 
+    fn frames(&self) -> Frames {
+        self.header.recipe.network.settings().frames()
+    }
+
+    fn size(&self) -> usize {
+        self.header.recipe.preparation.size
+    }
+
     /// Frames that one prediction reads; the middle one is the one that the prediction is about.
     pub fn window(&self) -> usize {
-        self.header.frames.window()
+        self.frames().window()
     }
 
     /// For showing to people.
     pub fn summary(&self) -> ModelSummary {
         ModelSummary {
             name: self.header.recipe.name.clone(),
-            architecture: self.header.architecture.clone(),
-            size: self.header.recipe.network.size(),
+            architecture: self.header.network.sizes().architecture().into(),
+            size: self.header.recipe.network.settings().label(),
             parameters: burn::module::Module::num_params(&self.network),
-            trained_on: self.header.trained_on.clone(),
-            class: self.header.recipe.data.class.clone(),
-            input_size: self.header.preparation.size,
+            trained_on: self.header.recipe.trained_on.clone(),
+            finding: self.header.recipe.finding(),
+            input_size: self.size(),
             window: self.window(),
         }
     }
 
     /// Resize and normalise the frames of a window on the CPU.
     pub fn prepare(&self, frames: &[&Image]) -> Prepared {
-        let squares: Vec<Vec<f32>> = frames.iter().map(|frame| self.header.preparation.square(frame)).collect();
-        let (size, channels) = (self.header.preparation.size, self.header.network.channels());
-        Prepared { numbers: self.header.preparation.normalise(&squares, channels), channels, size }
+        let preparation = &self.header.recipe.preparation;
+        let squares: Vec<Vec<f32>> = frames.iter().map(|frame| preparation.square(frame)).collect();
+        let channels = self.header.network.sizes().channels();
+        Prepared { numbers: preparation.normalise(&squares, channels), channels, size: preparation.size }
     }
 
     /// Network input on the device.
@@ -252,7 +162,7 @@ impl Predictor {
     /// Run the network. Gives the probabilities of the window's middle frame, row-major `[size, size]`.
     pub async fn forward(&self, prepared: &Prepared) -> Result<Vec<f32>, PredictError> {
         let logits = self.network.forward(self.input(prepared));
-        let middle = logits.narrow(1, self.header.frames.middle_mask(), 1);
+        let middle = logits.narrow(1, self.frames().middle_mask(), 1);
         let failed = |e: &dyn std::fmt::Debug| PredictError(format!("{e:?}"));
         let data = activation::sigmoid(middle).into_data_async().await.map_err(|e| failed(&e))?;
         let numbers: Vec<f32> = data.try_into_vec().map_err(|e| failed(&e))?;
@@ -263,22 +173,37 @@ impl Predictor {
         }
     }
 
-    /// Bring probabilities of the network's size to the frame's size, and read mask and needle off them.
+    /// What probabilities say at the network's own size.
+    pub fn read_off(&self, probabilities: Vec<f32>) -> Prediction {
+        let needle = self.needle(&probabilities);
+        self.prediction(probabilities, [self.size(), self.size()], needle)
+    }
+
+    /// Bring probabilities of the network's size to the frame's size, and read off them what is seen.
     pub fn finish(&self, probabilities: &[f32], frame: &Image) -> Prediction {
-        let size = self.header.preparation.size;
-        let (square, original) = ([size, size], [frame.height, frame.width]);
-        // The line is fitted where the network works: the fit's settings are in its pixels, and it is fast there. A
-        // network that looks for a class of masks, a nerve for example, finds no needles.
-        let needles = self.header.recipe.data.class.is_none();
-        let detection = needles
-            .then(|| fit(probabilities, size, size, &self.header.needle))
-            .flatten()
-            .map(|found| scaled(&found, square, original));
-        let probability = resize::bilinear(probabilities, square, original);
-        let threshold = self.header.needle.threshold as f32;
+        let (square, original) = ([self.size(), self.size()], [frame.height, frame.width]);
+        // The line is fitted where the network works: the fit's settings are in its pixels, and it is fast there.
+        let needle = self.needle(probabilities).map(|found| found.map(|found| scaled(&found, square, original)));
+        self.prediction(resize::bilinear(probabilities, square, original), original, needle)
+    }
+
+    /// The needle, for a network that looks for needles and not for a class of masks, a nerve for example.
+    fn needle(&self, probabilities: &[f32]) -> Option<Option<Detection>> {
+        let recipe = &self.header.recipe;
+        recipe.finding().is_needles().then(|| fit(probabilities, self.size(), self.size(), &recipe.needle))
+    }
+
+    fn prediction(
+        &self,
+        probability: Vec<f32>,
+        [height, width]: [usize; 2],
+        needle: Option<Option<Detection>>,
+    ) -> Prediction {
+        let threshold = self.header.recipe.needle.threshold as f32;
         let classes = probability.iter().map(|&p| u8::from(p > threshold)).collect();
-        let mask = Mask { height: frame.height, width: frame.width, classes };
-        Prediction { probability, mask, detection }
+        let mut layers = vec![Layer::Probability(probability), Layer::Classes(Mask { height, width, classes })];
+        layers.extend(needle.map(Layer::Needle));
+        Prediction { layers }
     }
 
     /// All steps for one window of frames.
@@ -302,9 +227,10 @@ fn scaled(found: &Detection, from: [usize; 2], to: [usize; 2]) -> Detection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::Storage;
+    use crate::models::NetworkConfig;
     use crate::models::unet::UnetConfig;
     use crate::models::unetr::UnetrConfig;
+    use crate::recipe::{NetworkRecipe, Recipe};
 
     const RECIPE: &str = "name = \"t\"\n[network]\npreset = \"tiny\"\nwidth = 16\nheads = 2\nfeature_size = 4\n\
         [preparation]\nsize = 32\n";
@@ -322,11 +248,14 @@ mod tests {
             (0..32 * 32_usize).map(|at| if (at / 32).abs_diff(at % 32) < 2 { 0.95 } else { 0.02 }).collect();
         let frame = Image::from_grey8(32, 32, &[0; 32 * 32]);
         let (needles, nerves) = (predictor(&[]), predictor(&["data.class=\"nerve\"".to_owned()]));
-        assert_eq!(needles.summary().class, None);
-        assert!(needles.finish(&line, &frame).detection.is_some());
-        assert_eq!(nerves.summary().class.as_deref(), Some("nerve"));
+        assert_eq!(needles.summary().finding, Finding::Needles);
+        assert!(needles.finish(&line, &frame).needle().is_some());
+        assert_eq!(nerves.summary().finding.noun(), "nerve");
         let marked = nerves.finish(&line, &frame);
-        assert!(marked.detection.is_none() && marked.mask.classes.contains(&1));
+        assert!(marked.needle().is_none() && marked.mask().unwrap().classes.contains(&1));
+        assert_eq!(marked.layers.len(), 2);
+        let square = needles.read_off(line.clone());
+        assert_eq!(square, needles.finish(&line, &frame), "the frame has the network's size");
     }
 
     #[test]
@@ -345,9 +274,11 @@ mod tests {
             ("more than", |_, unetr| unetr.encoder.width = 1 << 15),
             ("more than", |_, unetr| unetr.feature_size = 1 << 16),
             ("other channels", |_, unetr| unetr.encoder.channels = 4),
-            ("other channels", |header, _| header.frames = Frames::VideoAll),
+            ("other channels", |header, _| {
+                let NetworkRecipe::Unetr(recipe) = &mut header.recipe.network else { panic!("{header:?}") };
+                recipe.frames = Frames::VideoAll;
+            }),
             ("more than", |header, _| {
-                header.architecture = "unet".into();
                 header.network =
                     NetworkConfig::Unet(UnetConfig { image_size: 32, base: 1 << 16, ..UnetConfig::default() });
             }),

@@ -1,0 +1,94 @@
+//! What a model file says of its network: one header for all of them, and how those of older versions are read.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::checkpoint::{self, CheckpointError, State};
+use crate::models::NetworkConfig;
+use crate::models::frames::Frames;
+use crate::recipe::{Recipe, TaskVisitor};
+use crate::tasks::Task;
+use sonoseg_imaging::geometry::FitConfig;
+use sonoseg_imaging::prepare::Preparation;
+
+/// How to use the network of a model file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelHeader {
+    /// Version of this header.
+    pub format: u32,
+    /// Sizes of the network.
+    pub network: NetworkConfig,
+    /// The recipe that made the weights, which says how images become network input and what is read off the output.
+    pub recipe: Recipe,
+}
+
+/// The first version: it repeats parts of the recipe, and the kind of network stands beside its sizes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct First {
+    #[serde(rename = "format")]
+    _format: u32,
+    architecture: String,
+    network: Map<String, Value>,
+    /// Of networks that mark pixels.
+    frames: Option<Frames>,
+    preparation: Preparation,
+    /// Of networks that mark pixels.
+    needle: Option<FitConfig>,
+    trained_on: String,
+    recipe: Recipe,
+}
+
+impl First {
+    /// The same as the current version; the error is what is wrong.
+    fn current(self) -> Result<ModelHeader, String> {
+        let Self { architecture, mut network, frames, preparation, needle, trained_on, mut recipe, .. } = self;
+        network.insert("architecture".into(), architecture.into());
+        let network = NetworkConfig::deserialize(network)
+            .map_err(|e| format!("its header describes no network of this version: {e}"))?;
+        if frames.is_some_and(|frames| frames != recipe.network.settings().frames()) {
+            return Err("its header gives the network other frames than its recipe".into());
+        }
+        (recipe.preparation, recipe.trained_on) = (preparation, trained_on);
+        recipe.needle = needle.unwrap_or(recipe.needle);
+        Ok(ModelHeader { format: ModelHeader::FORMAT, network, recipe })
+    }
+}
+
+impl ModelHeader {
+    /// Version that this code writes. It reads all from 1 on.
+    pub const FORMAT: u32 = 2;
+
+    /// The header of a model that `recipe` trains.
+    pub fn of(recipe: &Recipe) -> Self {
+        struct Sizes;
+        impl TaskVisitor for Sizes {
+            type Output = NetworkConfig;
+            fn visit<T: Task + 'static>(self, _: T, network: NetworkConfig) -> NetworkConfig {
+                network
+            }
+        }
+        Self { format: Self::FORMAT, network: recipe.visit(Sizes), recipe: recipe.clone() }
+    }
+
+    /// Read a model file of any version: its header and its tensors.
+    pub fn read(name: &str, bytes: &[u8]) -> Result<(Self, State), CheckpointError> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let foreign = |reason: String| CheckpointError::Foreign { name: name.to_owned(), reason };
+        let header = match checkpoint::header::<Version>(name, bytes)?.format {
+            1 => checkpoint::header::<First>(name, bytes)?.current().map_err(foreign)?,
+            Self::FORMAT => checkpoint::header(name, bytes)?,
+            theirs => {
+                let ours = Self::FORMAT;
+                return Err(foreign(format!(
+                    "written in format {theirs}, and this version of sonoseg reads formats up to {ours}"
+                )));
+            }
+        };
+        Ok((header, checkpoint::decode_tensors(name, bytes)?))
+    }
+}

@@ -1,0 +1,68 @@
+//! The data of a recipe: how they are split, and what is to be found in them.
+
+use serde::{Deserialize, Serialize};
+use sonoseg_imaging::dataset::finding::Finding;
+
+/// How a run splits its data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataRecipe {
+    /// Share of the procedures that is held out, where the data name no split of their own.
+    pub val_share: f64,
+    /// Train on every n-th sample of a procedure: neighbouring frames are near twins.
+    pub stride: usize,
+    /// The class of the masks that is to be found, by name or number, or `any`; such a network finds no needles. None =
+    /// needles, or every class of the masks, or what the data choose.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "name_or_number")]
+    pub class: Option<String>,
+    /// Folds of a cross-validation by group, in place of `val_share` and of any split of the data; 0 = none.
+    pub folds: usize,
+    /// Which of the folds is held out, counted from 0.
+    pub fold: usize,
+    /// Learn from the held-out fold, too, as a paper does that splits what it has augmented already. The figures then
+    /// say nothing about other patients.
+    pub leaky_folds: bool,
+}
+
+fn name_or_number<'a, D: serde::Deserializer<'a>>(text: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Class {
+        Name(String),
+        Number(u8),
+    }
+    Ok(Some(match Class::deserialize(text)? {
+        Class::Name(name) => name,
+        Class::Number(number) => number.to_string(),
+    }))
+}
+
+impl DataRecipe {
+    /// The class that stands for all classes of the masks together.
+    pub const ANY_CLASS: &str = Finding::ANY_CLASS;
+
+    /// What the network is to find.
+    pub fn finding(&self) -> Finding {
+        self.class.as_ref().map_or(Finding::Needles, |class| Finding::Classes(vec![class.clone()]))
+    }
+
+    pub(super) fn problem(&self) -> Option<String> {
+        let Self { val_share, folds, fold, leaky_folds, .. } = *self;
+        if !(0.0..1.0).contains(&val_share) {
+            return Some("data.val_share must lie in [0, 1): 0 holds nothing out".into());
+        }
+        if folds == 1 {
+            return Some("data.folds = 1 leaves nothing to learn from: write at least 2, or 0 for none".into());
+        }
+        if folds > 0 && fold >= folds {
+            return Some(format!("data.fold counts from 0: of {folds} folds the last one is {}", folds - 1));
+        }
+        (folds == 0 && (fold > 0 || leaky_folds)).then(|| "data.fold and data.leaky_folds need data.folds".into())
+    }
+}
+
+impl Default for DataRecipe {
+    fn default() -> Self {
+        Self { val_share: 0.2, stride: 1, class: None, folds: 0, fold: 0, leaky_folds: false }
+    }
+}

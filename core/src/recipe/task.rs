@@ -1,0 +1,123 @@
+//! The task of a recipe: its kind, and the settings that this kind has. The one place that tells tasks apart.
+
+use serde::{Deserialize, Serialize};
+
+use super::network::NetworkRecipe;
+use super::table::Table;
+use super::{Recipe, TaskVisitor};
+use crate::losses::overlap::DiceFocalConfig;
+use crate::models::frames::Frames;
+use crate::models::mae::MaeConfig;
+use crate::models::{NetworkConfig, NetworkSizes};
+use crate::tasks::mae::{MaeRecipe, MaskedAutoEncoding};
+use crate::tasks::segment::Segment;
+
+/// What a run learns, with the tables that only this task has. In the text of a recipe, `task` tells which one it is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "task", rename_all = "snake_case")]
+pub enum TaskRecipe {
+    /// To mark the pixels of a class, the needle for example.
+    Segment {
+        /// The loss.
+        loss: DiceFocalConfig,
+    },
+    /// To draw hidden patches: pre-training without labels.
+    Mae {
+        /// Masked auto-encoding.
+        mae: MaeRecipe,
+    },
+}
+
+/// The value of `task`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskName {
+    /// To mark the pixels of a class.
+    #[default]
+    Segment,
+    /// To draw hidden patches.
+    Mae,
+}
+
+impl TaskRecipe {
+    /// Take the task and its tables out. Recipes of the first format have the tables of both tasks: that of the other
+    /// one is left.
+    pub(super) fn take<'de, T: Table<'de>>(table: &mut T) -> Result<Self, T::Error> {
+        Ok(match table.take("task")?.unwrap_or_default() {
+            TaskName::Segment => Self::Segment { loss: table.take("loss")?.unwrap_or_default() },
+            TaskName::Mae => Self::Mae { mae: table.take("mae")?.unwrap_or_default() },
+        })
+    }
+
+    /// Which task it is.
+    pub fn name(&self) -> TaskName {
+        match self {
+            Self::Segment { .. } => TaskName::Segment,
+            Self::Mae { .. } => TaskName::Mae,
+        }
+    }
+
+    /// Whether the samples need labels.
+    pub fn reads_labels(&self) -> bool {
+        matches!(self, Self::Segment { .. })
+    }
+
+    /// Whether the weights predict nothing yet and are for other runs to start from.
+    pub fn pretrains(&self) -> bool {
+        matches!(self, Self::Mae { .. })
+    }
+}
+
+impl Recipe {
+    /// Call `visitor` with the task that the recipe asks for and the sizes of its network: the one `match` over tasks.
+    /// Panics on a recipe that [`Recipe::parse`] would refuse.
+    pub fn visit<V: TaskVisitor>(&self, visitor: V) -> V::Output {
+        match &self.task {
+            TaskRecipe::Segment { loss } => {
+                let network = self.network.settings().config(self.preparation.size);
+                let task = Segment {
+                    network: network.clone(),
+                    frames: self.network.settings().frames(),
+                    preparation: self.preparation.clone(),
+                    mask_radius_px: self.needle.radius_px,
+                    augment: self.augment.clone(),
+                    loss: loss.clone(),
+                    layers: self.train.layers,
+                };
+                visitor.visit(task, network)
+            }
+            TaskRecipe::Mae { mae } => {
+                let network = self.auto_encoder(mae).unwrap_or_else(|problem| panic!("{problem}"));
+                let task = MaskedAutoEncoding {
+                    network: network.clone(),
+                    preparation: self.preparation.clone(),
+                    augment: self.augment.clone(),
+                    target: mae.target,
+                };
+                visitor.visit(task, NetworkConfig::Mae(network))
+            }
+        }
+    }
+
+    fn auto_encoder(&self, mae: &MaeRecipe) -> Result<MaeConfig, String> {
+        match &self.network {
+            NetworkRecipe::Unetr(unetr) => Ok(mae.sizes(unetr, self.preparation.size)),
+            NetworkRecipe::Unet(_) => {
+                Err("task = \"mae\" pre-trains the encoder of a UNETR, and the network is none".into())
+            }
+        }
+    }
+
+    /// What is wrong for the task, if anything.
+    pub(super) fn task_problem(&self) -> Option<String> {
+        let TaskRecipe::Mae { mae } = &self.task else { return None };
+        let problem = match self.auto_encoder(mae) {
+            Ok(network) => network.problem().map(|problem| format!("mae: {problem}")),
+            Err(problem) => Some(problem),
+        };
+        problem.or_else(|| {
+            (self.network.settings().frames() != Frames::Single)
+                .then(|| "task = \"mae\" reads one frame: leave network.frames out".into())
+        })
+    }
+}
