@@ -333,7 +333,7 @@ async fn a_trial_changes_nothing(device: &Device) {
     let progress = go_on(&task, begin(&task, device, &config), &config, device, 3).await.unwrap();
     let before = progress.to_bytes().await.unwrap();
     let views = read_views(&task, &Noise, &measuring_plans(&[0, 1, 2], 3)[0], 0).unwrap();
-    let (progress, _) = trial(&task, progress, &views, 0, device, || None).await.unwrap();
+    trial(&task, &progress, &views, 0, device);
     assert_eq!(progress.to_bytes().await.unwrap(), before);
     let ended = go_on(&task, progress, &config, device, u64::MAX).await.unwrap();
     let straight = go_on(&task, begin(&task, device, &config), &config, device, u64::MAX).await.unwrap();

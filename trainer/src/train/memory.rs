@@ -17,29 +17,27 @@ use crate::terminal::warn;
 /// Bytes of a number.
 const NUMBER: u64 = 4;
 
-/// Make the micro-batch of `setup` fit into the memory: `limit`, or what is free. The run comes back as it was.
+/// Make the micro-batch of `setup` fit into the memory: `limit`, or what is free.
 pub(super) fn fit<T: Task>(
     limit: Option<u64>,
     task: &T,
-    progress: Progress<T::Model>,
+    progress: &Progress<T::Model>,
     setup: &mut Setup,
     device: &Device,
-) -> Result<Progress<T::Model>> {
-    if setup.train.is_empty() || peak().is_none() {
-        return Ok(progress);
-    }
+) -> Result<()> {
+    let Some(before) = peak().filter(|_| !setup.train.is_empty()) else { return Ok(()) };
     let config = &setup.recipe.train;
     // What is compared with others or normalised with them needs two.
     let tried = if task.batch_may_be_cut() { 1 } else { 2 };
     let samples = setup.train.iter().cycle().take(tried);
     let plan: Vec<Drawn> = samples.map(|&sample| Drawn { sample, changes: Some(0) }).collect();
     let views = read_views(task, &setup.data, &plan, setup.recipe.seed)?;
-    let (progress, needed) = pollster::block_on(trial(task, progress, &views, setup.recipe.seed, device, peak))?;
-    let Some(needed) = needed else { return Ok(progress) };
+    trial(task, progress, &views, setup.recipe.seed, device);
+    let Some(after) = peak() else { return Ok(()) };
 
     // Weights, gradients, and the sums and moments that the optimiser keeps.
     let parameters = progress.parameters() as u64 * NUMBER;
-    let sample = (needed.saturating_sub(parameters) / tried as u64).max(NUMBER);
+    let sample = ((after - before).saturating_sub(parameters) / tried as u64).max(NUMBER);
     let fixed = 4 * parameters;
     let free = limit.unwrap_or_else(available);
     let smallest = if task.batch_may_be_cut() { 1 } else { config.batch };
@@ -58,7 +56,7 @@ pub(super) fn fit<T: Task>(
         setup.recipe.train.batch = batch;
         setup.recipe.train.accumulate = accumulate;
     }
-    Ok(progress)
+    Ok(())
 }
 
 /// Samples at once and portions of an update, the first halved down to `smallest` and the second doubled until `free`
