@@ -10,10 +10,11 @@ use sonoseg_imaging::geometry::Image;
 use sonoseg_imaging::geometry::resize;
 use sonoseg_imaging::metrics::needle::Outcome;
 
-use super::document::{Captioned, number};
+use super::document::Captioned;
 use crate::evaluate::measure::{Evaluation, Frame, Truth, truth};
 use crate::folder::Folder;
 use crate::overlay;
+use crate::table::number;
 
 /// Frames shown at most, and of one procedure at most: its frames are near twins.
 const MOST: usize = 12;
@@ -147,7 +148,8 @@ pub(crate) fn sheet(tiles: &[Tile], columns: usize) -> Tile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::measure::Score;
+    use sonoseg_imaging::evaluate::Score;
+    use sonoseg_imaging::metrics::measure::Measures;
     use sonoseg_imaging::metrics::needle::NeedleError;
     use sonoseg_imaging::metrics::overlap::Counts;
 
@@ -157,6 +159,7 @@ mod tests {
             counts: Counts { tp, fp, fn_: 0, tn: 0 },
             error: Some(NeedleError::new(None, None, None)),
             confidence: 0.0,
+            shape: Measures::default(),
         };
         let id = format!("{group}/{sample}");
         Frame {

@@ -5,7 +5,7 @@
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
-use sonoseg_core::checkpoint::{read_state, write_state};
+use sonoseg_core::checkpoint::{read_initialised, read_state, write_state};
 use sonoseg_core::tasks::{Step, Task};
 use sonoseg_core::train::Progress;
 use sonoseg_core::train::loader::{Drawn, read_views};
@@ -68,14 +68,17 @@ fn trial<T: Task>(
     seed: u64,
     device: &Device,
 ) -> Result<(Progress<T::Model>, Option<u64>)> {
-    // A training pass changes running statistics. The state is saved and put back, for a copy might share some of it.
-    let state = pollster::block_on(read_state(&progress.model))?;
+    // A training pass changes running statistics. What there is of the state is saved and put back, for a copy might share
+    // some of it.
+    let kept = pollster::block_on(read_initialised(&progress.model))?;
     let Some(before) = peak() else { return Ok((progress, None)) };
     let updates = progress.position.updates;
     let mut step = Step { rng: Rng::stream(seed, "memory", [0, 0]), updates, total: updates };
     let batch = task.collate(views, &device.clone().autodiff());
     drop(task.loss(&progress.model, &batch, &mut step).total.backward());
     let needed = peak().map(|after| after - before);
+    let mut state = pollster::block_on(read_state(&progress.model))?;
+    state.extend(kept);
     let model = write_state("the trial of memory", state, progress.model)?;
     Ok((Progress { model, ..progress }, needed))
 }
