@@ -1,6 +1,7 @@
 //! Figures of merit. An undefined figure stays NaN and is counted, never replaced.
 
 pub mod bootstrap;
+pub mod cl_dice;
 pub mod folds;
 pub mod measure;
 pub mod needle;
@@ -16,11 +17,11 @@ const PRECISION: Metric = Metric::new("precision", "precision", Better::Higher);
 const RECALL: Metric = Metric::new("recall", "recall", Better::Higher);
 
 /// Metrics that training logs, in the order in which they are shown.
-const KNOWN: &[Metric] = &[LOSS, IOU, PRECISION, RECALL];
+const KNOWN: &[Metric] = &[LOSS, IOU, PRECISION, RECALL, cl_dice::PRECISION, cl_dice::RECALL];
 
 /// What is measured of a mask beside its pixels: of the predicted mask and the true one, row-major `[height, width]`.
 type Shape = fn(&[bool], &[bool], [usize; 2]) -> Vec<Measure>;
-const SHAPE: &[Shape] = &[];
+const SHAPE: &[Shape] = &[cl_dice::measures];
 
 /// The metric of this name. One that is not known is called by its name, and more of it is better.
 pub fn known(name: &str) -> Metric {
@@ -54,9 +55,6 @@ pub fn shape_measures(predicted: &[bool], truth: &[bool], size: [usize; 2]) -> M
 /// - `probability`, `target`: row-major `[planes, height, width]`
 pub fn mask_measures(probability: &[f32], target: &[f32], [height, width]: [usize; 2], threshold: f32) -> Measures {
     let mut measures = overlap_measures(&Counts::from_probability(probability, target, threshold));
-    if SHAPE.is_empty() {
-        return measures;
-    }
     let plane = height * width;
     for (probability, target) in probability.chunks_exact(plane).zip(target.chunks_exact(plane)) {
         let predicted: Vec<bool> = probability.iter().map(|&p| p > threshold).collect();
