@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 use sonoseg_core::inference::Predictor;
 use sonoseg_imaging::baseline::{BaselineConfig, brightest_line};
-use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
+use sonoseg_imaging::dataset::sample::{Sample, Target};
 use sonoseg_imaging::evaluate::{Figures, Score};
 use sonoseg_imaging::formats::encode::encode_png_mask;
 use sonoseg_imaging::geometry::{Image, Mask, Spacing};
@@ -183,7 +183,7 @@ struct Answer {
 
 /// Both answers on a frame; `None` when it has no label.
 fn measure_frame(predictor: &Predictor, data: &Folder, index: usize, masks: Option<&Path>) -> Result<Option<Frame>> {
-    let sample = data.load(index)?;
+    let sample = data.sample(index)?;
     let recipe = &predictor.header().recipe;
     let (size, radius) = (recipe.preparation.size, recipe.needle.radius_px);
     let middle = sample.frames.len() / 2;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use sonoseg_core::inference::Predictor;
-use sonoseg_imaging::dataset::sample::Source;
 use sonoseg_imaging::formats::encode::encode_png_rgb;
 use sonoseg_imaging::geometry::Image;
 use sonoseg_imaging::geometry::resize;
@@ -95,7 +94,7 @@ fn caption(frame: &Frame) -> String {
 
 /// A sample with the answer of a network, and the truth as an outline; its longer side comes to `long_side` pixels.
 pub(crate) fn draw_sample(index: usize, predictor: &Predictor, data: &Folder, long_side: usize) -> Result<Tile> {
-    let sample = data.load(index)?;
+    let sample = data.sample(index)?;
     let middle = sample.frames.len() / 2;
     let frames: Vec<&Image> = sample.frames.iter().collect();
     let probabilities = pollster::block_on(predictor.forward(&predictor.prepare(&frames)))?;

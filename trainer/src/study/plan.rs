@@ -52,7 +52,16 @@ pub(crate) struct Shown {
 impl Default for Shown {
     fn default() -> Self {
         let figures = ["iou", "recall", "precision"].map(str::to_owned).to_vec();
-        Self { figures, orderings: None, curves: Vec::new(), answers: None }
+        let curves = [(TaskName::Mae, "Pre-training"), (TaskName::Segment, "Fine-tuning")].map(|(task, heading)| {
+            Curves { task, heading: heading.into(), file: format!("{}.svg", heading.to_lowercase()) }
+        });
+        let answers = Some(Picture { heading: "Answers".into(), file: "answers.png".into() });
+        Self {
+            figures,
+            orderings: Some("Which of the published orderings hold here".into()),
+            curves: curves.into(),
+            answers,
+        }
     }
 }
 
@@ -87,6 +96,7 @@ pub(crate) struct Folds {
     /// The choice that says which layers learn: what rows are called.
     pub(crate) layers: String,
     /// The figure over the number of blocks that learn.
+    #[serde(default = "blocks")]
     pub(crate) blocks: Picture,
     /// Rows whose answers are shown, in this order, behind those of the network that they start from.
     #[serde(default)]
@@ -95,6 +105,10 @@ pub(crate) struct Folds {
     /// spread, `nan` where it gives none.
     #[serde(default)]
     pub(crate) published: BTreeMap<String, BTreeMap<String, [f64; 6]>>,
+}
+
+fn blocks() -> Picture {
+    Picture { heading: "How many blocks learn".into(), file: "blocks.svg".into() }
 }
 
 /// Settings that fit a study to a machine.

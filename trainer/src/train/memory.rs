@@ -32,7 +32,7 @@ pub(super) fn fit<T: Task>(
     let tried = if task.batch_may_be_cut() { 1 } else { 2 };
     let samples = setup.train.iter().cycle().take(tried);
     let plan: Vec<Drawn> = samples.map(|&sample| Drawn { sample, changes: Some(0) }).collect();
-    let views = read_views(task, &setup.data, &plan, setup.recipe.seed)?;
+    let views = pollster::block_on(read_views(task, &setup.data, &plan, setup.recipe.seed))?;
     let (progress, needed) = trial(task, progress, &views, setup.recipe.seed, device)?;
     let Some(needed) = needed else { return Ok(progress) };
 

@@ -1,27 +1,24 @@
-//! One procedure on disk: numbered frames, their masks and their end points.
+//! A procedure: numbered frames, their masks and their end points. Files are known by their names; whoever can read them
+//! hands over their bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use sonoseg_core::recipe::DataRecipe;
-use sonoseg_imaging::DataError;
-use sonoseg_imaging::dataset::sample::Target;
-use sonoseg_imaging::formats;
-use sonoseg_imaging::formats::mask::read_class_mask;
-use sonoseg_imaging::geometry::Needle;
-use sonoseg_imaging::geometry::{Image, Mask, Scale};
-
-use super::labels::read_labels;
+use super::finding::Finding;
+use super::labels::ReadRow;
 use super::meta::Meta;
-use crate::files;
+use super::sample::Target;
+use crate::DataError;
+use crate::formats::mask::read_class_mask;
+use crate::formats::open;
+use crate::geometry::{Image, Mask, Needle, Scale};
 
-/// One procedure on disk.
+/// One procedure.
 #[derive(Clone, Debug)]
-pub(crate) struct ProcedureFolder {
-    pub(crate) id: String,
-    pub(crate) meta: Meta,
+pub struct Procedure {
+    /// Name of its folder.
+    pub id: String,
+    /// What is known about all of its frames.
+    pub meta: Meta,
     /// Frames in the order of their numbers.
     frames: Vec<Frame>,
     labels: BTreeMap<usize, Option<Needle>>,
@@ -38,54 +35,66 @@ enum Class {
     Number(u8),
 }
 
-/// A frame's number and files.
+/// A frame's number and the names of its files.
 #[derive(Clone, Debug)]
 struct Frame {
     number: usize,
-    path: PathBuf,
-    mask: Option<PathBuf>,
+    file: String,
+    mask: Option<String>,
 }
 
 /// The PNG files of a folder: by the number that is their name, and those with another name or a number twice.
-pub(crate) struct Numbered {
-    pub(crate) files: BTreeMap<usize, PathBuf>,
-    pub(crate) odd: Vec<PathBuf>,
+#[derive(Clone, Debug, Default)]
+pub struct Numbered {
+    /// File names by number.
+    pub files: BTreeMap<usize, String>,
+    /// File names.
+    pub odd: Vec<String>,
 }
 
 impl Numbered {
-    pub(crate) fn read(folder: &Path) -> Result<Self> {
-        let entries = fs::read_dir(folder).map_err(|e| DataError::unreadable(files::absolute(folder), e))?;
-        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.sort();
-        let (mut files, mut odd) = (BTreeMap::new(), Vec::new());
-        for path in paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "png")) {
-            let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<usize>().ok());
-            match number {
-                Some(number) if !files.contains_key(&number) => {
-                    files.insert(number, path);
-                }
-                _ => odd.push(path),
+    /// Sort out the names of all files of a folder.
+    pub fn of(names: impl IntoIterator<Item = String>) -> Self {
+        let mut names: Vec<String> = names.into_iter().filter(|name| name.ends_with(".png")).collect();
+        names.sort();
+        let mut numbered = Self::default();
+        for name in names {
+            match name.trim_end_matches(".png").parse() {
+                Ok(number) if !numbered.files.contains_key(&number) => drop(numbered.files.insert(number, name)),
+                _ => numbered.odd.push(name),
             }
         }
-        Ok(Self { files, odd })
+        numbered
     }
 }
 
-impl ProcedureFolder {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let meta = Meta::read(path)?;
-        let frames = Numbered::read(&path.join("frames"))?;
+/// What a procedure's folder holds.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// What `meta.json` says.
+    pub meta: Meta,
+    /// The files in `frames/`.
+    pub frames: Numbered,
+    /// The files in `masks/`.
+    pub masks: Numbered,
+    /// The rows of `labels.csv`.
+    pub labels: Vec<ReadRow>,
+}
+
+impl Procedure {
+    /// The procedure in the folder `id`. `place` gives the name of a file of it, for messages.
+    pub fn new(id: String, listed: Listed, place: impl Fn(&str) -> String) -> Result<Self, DataError> {
+        let Listed { meta, frames, mut masks, labels } = listed;
         if let Some(odd) = frames.odd.first() {
             let reason = "a frame's name is its number, like 000012.png, and every number occurs once";
-            return Err(DataError::unreadable(files::absolute(odd), reason).into());
+            return Err(DataError::unreadable(place(&format!("frames/{odd}")), reason));
         }
-        let mask_folder = path.join("masks");
-        let mut masks = if mask_folder.is_dir() { Numbered::read(&mask_folder)?.files } else { BTreeMap::new() };
-        let frames = frames.files.into_iter().map(|(number, path)| Frame { number, path, mask: masks.remove(&number) });
-        let labels_path = path.join("labels.csv");
-        let labels = if labels_path.exists() { read_labels(&labels_path)? } else { BTreeMap::new() };
-        let mut procedure = Self { id, frames: frames.collect(), labels, class: None, meta };
+        let frame = |(number, file)| Frame { number, file, mask: masks.files.remove(&number) };
+        let frames = frames.files.into_iter().map(frame).collect();
+        let bad = |line: usize, e: String| DataError::unreadable(place("labels.csv"), format!("line {line}: {e}"));
+        let rows = labels.into_iter().map(|(line, row)| row.map_err(|e| bad(line, e)));
+        let labels = rows.collect::<Result<_, _>>()?;
+        let mut procedure = Self { id, frames, labels, class: None, meta };
         if let Some(class) = procedure.meta.class.clone() {
             procedure.class = Some(procedure.class(&class)?);
         }
@@ -93,18 +102,18 @@ impl ProcedureFolder {
     }
 
     /// The group that splits keep together.
-    pub(crate) fn group(&self) -> &str {
+    pub fn group(&self) -> &str {
         self.meta.group.as_deref().unwrap_or(&self.id)
     }
 
     /// The number of a class given by name or number, where the masks of the procedure may hold it.
-    pub(super) fn class_number(&self, wanted: &str) -> Option<u8> {
+    pub(crate) fn class_number(&self, wanted: &str) -> Option<u8> {
         self.meta.class_number(wanted).filter(|_| self.frames.iter().any(|frame| frame.mask.is_some()))
     }
 
     /// From now on the given class of the masks, by name or number, is the foreground. `elsewhere`: its number in
     /// another procedure and the classes there, which may go on where those of this one end.
-    pub(super) fn choose_class(
+    pub(crate) fn choose_class(
         &mut self,
         wanted: &str,
         elsewhere: Option<&(u8, Vec<String>)>,
@@ -118,7 +127,7 @@ impl ProcedureFolder {
     }
 
     fn class(&self, wanted: &str) -> Result<Class, DataError> {
-        if wanted == DataRecipe::ANY_CLASS {
+        if wanted == Finding::ANY_CLASS {
             return Ok(Class::Any);
         }
         self.meta.class_number(wanted).map(Class::Number).ok_or_else(|| {
@@ -131,20 +140,20 @@ impl ProcedureFolder {
     }
 
     /// First frames of all windows of `length` frames in a row, by position. Single pictures make windows of 1 only.
-    pub(super) fn windows(&self, length: usize) -> impl Iterator<Item = usize> {
+    pub(crate) fn windows(&self, length: usize) -> impl Iterator<Item = usize> {
         let starts = if self.meta.stills && length > 1 { 0 } else { (self.frames.len() + 1).saturating_sub(length) };
         let number = |at: usize| self.frames[at].number;
         (0..starts).filter(move |&first| number(first + length - 1) - number(first) == length - 1)
     }
 
     /// Whether every frame of the window has a mask or end points.
-    pub(super) fn is_labelled(&self, first: usize, length: usize) -> bool {
+    pub(crate) fn is_labelled(&self, first: usize, length: usize) -> bool {
         let frames = &self.frames[first..first + length];
         frames.iter().all(|frame| self.needle(frame).is_some() || frame.mask.is_some())
     }
 
     /// Whether any frame has a mask or end points.
-    pub(super) fn any_labelled(&self) -> bool {
+    pub(crate) fn any_labelled(&self) -> bool {
         (0..self.frames.len()).any(|index| self.is_labelled(index, 1))
     }
 
@@ -156,37 +165,52 @@ impl ProcedureFolder {
     }
 
     /// Numbers of the frames, or of those that are labelled, in rising order.
-    pub(super) fn frame_numbers(&self, labelled: bool) -> Vec<usize> {
+    pub(crate) fn frame_numbers(&self, labelled: bool) -> Vec<usize> {
         (0..self.frames.len()).filter(|&at| !labelled || self.is_labelled(at, 1)).map(|at| self.number(at)).collect()
     }
 
     /// Number of the frame at a position.
-    pub(super) fn number(&self, index: usize) -> usize {
+    pub fn number(&self, index: usize) -> usize {
         self.frames[index].number
     }
 
-    /// A frame by its position, with what is known about it.
-    pub(super) fn load(&self, index: usize) -> Result<(Image, Target), DataError> {
+    /// The names of a frame's picture and of its mask, in the folder of the procedure.
+    pub fn files(&self, index: usize) -> (String, Option<String>) {
         let frame = &self.frames[index];
-        let name = files::absolute(&frame.path);
-        let bytes = fs::read(&frame.path).map_err(|e| DataError::unreadable(name.clone(), e))?;
-        let image = formats::open(&name, bytes)?.frame(0)?;
+        (format!("frames/{}", frame.file), frame.mask.as_ref().map(|mask| format!("masks/{mask}")))
+    }
+
+    /// The names of all masks, in the folder of the procedure.
+    pub fn mask_files(&self) -> impl Iterator<Item = String> {
+        self.frames.iter().filter_map(|frame| Some(format!("masks/{}", frame.mask.as_ref()?)))
+    }
+
+    /// A frame by its position, with what is known about it. `read` gives the name of a file for messages, and its bytes.
+    pub fn load(
+        &self,
+        index: usize,
+        read: impl Fn(&str) -> Result<(String, Vec<u8>), DataError>,
+    ) -> Result<(Image, Target), DataError> {
+        let (picture, mask) = self.files(index);
+        let (name, bytes) = read(&picture)?;
+        let image = open(&name, bytes)?.frame(0)?;
         let image = match self.meta.spacing {
             Some(spacing) => image.with_scale(Scale::Everywhere(spacing)),
             None => image,
         };
-        let target = match (self.needle(frame), &frame.mask) {
+        let target = match (self.needle(&self.frames[index]), mask) {
             (Some(needle), _) => needle,
-            (None, Some(path)) => Target::Mask(self.mask(path, &image)?),
+            (None, Some(mask)) => {
+                let (name, bytes) = read(&mask)?;
+                Target::Mask(self.mask(&name, &bytes, &image)?)
+            }
             (None, None) => Target::Unknown,
         };
         Ok((image, target))
     }
 
-    fn mask(&self, path: &Path, image: &Image) -> Result<Mask, DataError> {
-        let name = files::absolute(path);
-        let bytes = fs::read(path).map_err(|e| DataError::unreadable(name.clone(), e))?;
-        let mut mask = read_class_mask(&name, &bytes)?;
+    fn mask(&self, name: &str, bytes: &[u8], image: &Image) -> Result<Mask, DataError> {
+        let mut mask = read_class_mask(name, bytes)?;
         if [mask.height, mask.width] != [image.height, image.width] {
             let sizes = format!("{}x{}, and its frame {}x{}", mask.width, mask.height, image.width, image.height);
             return Err(DataError::Inconsistent(format!("{name} is {sizes}: a mask has its frame's size")));
@@ -200,18 +224,8 @@ impl ProcedureFolder {
         Ok(mask)
     }
 
-    /// Classes that occur in the masks, whatever is chosen of them.
-    pub(super) fn classes_seen(&self) -> Result<BTreeSet<u8>> {
-        let mut seen = BTreeSet::new();
-        for path in self.frames.iter().filter_map(|frame| frame.mask.as_ref()) {
-            let mask = read_class_mask(&files::absolute(path), &files::read(path)?)?;
-            seen.extend(mask.classes.into_iter().filter(|&class| class > 0));
-        }
-        Ok(seen)
-    }
-
     /// Classes that the procedure's masks name.
-    pub(super) fn class_names(&self) -> BTreeSet<&str> {
+    pub(crate) fn class_names(&self) -> BTreeSet<&str> {
         self.meta.classes.iter().skip(1).map(String::as_str).collect()
     }
 }
