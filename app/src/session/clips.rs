@@ -74,7 +74,7 @@ impl Session {
 
     /// Do the next task when the worker is free, and those after it.
     pub(super) fn proceed(&self) {
-        let task = self.link.is_awake().then(|| self.inner.try_update_value(|inner| inner.queue.next()).flatten());
+        let task = self.link.is_awake().then(|| self.inner.try_update_value(|inner| inner.queue.take_next()).flatten());
         self.settle();
         if let Some(task) = task.flatten() {
             let session = *self;

@@ -85,7 +85,7 @@ impl Queue {
     }
 
     /// The next task, once the one before is done.
-    pub fn next(&mut self) -> Option<Task> {
+    pub fn take_next(&mut self) -> Option<Task> {
         if self.current.is_none() {
             self.current = self.tasks.pop_front();
             return self.current;
@@ -158,7 +158,7 @@ mod tests {
 
     fn order(mut queue: Queue) -> Vec<Task> {
         queue.done();
-        std::iter::from_fn(|| queue.next().inspect(|_| queue.done())).collect()
+        std::iter::from_fn(|| queue.take_next().inspect(|_| queue.done())).collect()
     }
 
     #[test]
@@ -181,11 +181,11 @@ mod tests {
         assert!(!queue.add(&[show(3, Why::Opened), Task::Check(4)]));
         assert_eq!(queue.wanted(), Some(3));
         assert_eq!(order(queue.clone()), [show(3, Why::Opened), Task::Check(4), Task::Check(2)]);
-        assert_eq!(queue.next(), Some(show(3, Why::Opened)));
-        assert_eq!(queue.next(), None, "one after the other");
+        assert_eq!(queue.take_next(), Some(show(3, Why::Opened)));
+        assert_eq!(queue.take_next(), None, "one after the other");
         assert!(queue.add(&[show(5, Why::Chosen)]), "opening the other file is cancelled");
         queue.done();
-        assert_eq!(queue.next(), Some(show(5, Why::Chosen)));
+        assert_eq!(queue.take_next(), Some(show(5, Why::Chosen)));
         assert!(!queue.add(&[Task::Model { file: 6, keep: false }]), "a model waits for the picture");
         assert!(!queue.is_settled());
     }
@@ -194,7 +194,7 @@ mod tests {
     fn a_check_gives_way_and_is_done_later() {
         let mut queue = Queue::default();
         queue.add(&[Task::Check(1), Task::Check(2)]);
-        assert_eq!(queue.next(), Some(Task::Check(1)));
+        assert_eq!(queue.take_next(), Some(Task::Check(1)));
         assert!(queue.is_settled());
         assert!(queue.add(&[show(3, Why::Chosen)]));
         queue.put_back(Task::Check(1), false);
@@ -207,7 +207,7 @@ mod tests {
     fn the_next_readable_file_is_shown_instead() {
         let mut queue = Queue::default();
         queue.add(&[show(1, Why::Opened), Task::Check(2), Task::Check(3)]);
-        queue.next();
+        queue.take_next();
         queue.show_another();
         queue.forget_check(3);
         assert_eq!(order(queue.clone()), [show(2, Why::Opened)]);
