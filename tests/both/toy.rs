@@ -198,7 +198,10 @@ fn config(optimiser: OptimiserConfig) -> TrainConfig {
 fn fresh(toy: &Toy, config: &TrainConfig, seed: u64) -> Progress<Model> {
     let device = Device::flex();
     device.seed(seed);
-    Progress::begin(toy.init(&device.autodiff()), config)
+    let progress = Progress::begin(toy.init(&device.autodiff()), config);
+    // The first weights are drawn when they are first read.
+    state(&progress);
+    progress
 }
 
 /// Learn until so many updates are done, or to the end.
@@ -237,8 +240,8 @@ fn stopped_after_any_update_it_goes_on_bit_by_bit() {
             // Into a network with other first weights: everything comes from the file.
             let model = fresh(&toy, &config, 2).model;
             let again = Progress::from_bytes("toy", &stopped, model, &config).unwrap();
-            assert_eq!(bytes(&again), stopped, "what is read is what was written");
-            assert_eq!(bytes(&learn(&toy, again, &config, None)), bytes(&whole), "stopped after update {until}");
+            assert!(bytes(&again) == stopped, "what is read is what was written");
+            assert!(bytes(&learn(&toy, again, &config, None)) == bytes(&whole), "stopped after update {until}");
         }
     }
 }
@@ -290,7 +293,8 @@ fn a_trial_of_memory_leaves_the_run_bit_equal() {
         let tried = pollster::block_on(trial(&toy, progress, &views, 5, &Device::flex(), || calls += 1)).unwrap();
         assert_eq!(calls, 2);
         let end = learn(&toy, tried, &config, None);
-        assert_eq!(bytes(&end), bytes(&learn(&toy, fresh(&toy, &config, 1), &config, None)));
+        let untried = learn(&toy, fresh(&toy, &config, 1), &config, None);
+        assert!(bytes(&end) == bytes(&untried), "tried after {updates:?} updates");
     }
 }
 
