@@ -1,169 +1,131 @@
-//! A toy task with all that a way to learn may have: a teacher that follows its student, a queue of what the teacher said,
-//! batch normalisation in both, a loss of two parts. Killed after any update and taken up again it must end bit-equal.
-
-use std::collections::BTreeMap;
+//! A task with all that a task may have: a teacher that follows by momentum, a queue of its keys, batch normalisation, and a
+//! loss of two named parts. Stopped after any update it goes on as if it had not.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 use sonoseg_core::blocks::batch_norm::BatchNorm;
-use sonoseg_core::checkpoint::{State, StateNames, decode_tensors, read_state};
+use sonoseg_core::checkpoint::{State, read_state, write_state};
 use sonoseg_core::optim::OptimiserConfig;
-use sonoseg_core::optim::adamw::AdamWConfig;
 use sonoseg_core::optim::rules::{Rule, Rules};
 use sonoseg_core::optim::sgd::SgdConfig;
-use sonoseg_core::tasks::{Loss, Reads, Step, Task};
-use sonoseg_core::train::loader::{BatchPlan, measuring_plans, read_views};
+use sonoseg_core::tasks::{LOSS, Loss, Reads, Step, Task};
+use sonoseg_core::train::loader::{BatchPlan, read_views};
 use sonoseg_core::train::{Event, Feed, Flow, Progress, TrainConfig, TrainError, train, trial};
 use sonoseg_imaging::DataError;
-use sonoseg_imaging::dataset::sample::{Sample, Source};
+use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
 use sonoseg_imaging::geometry::Image;
-use sonoseg_imaging::metrics::measure::{Better, Measure, Measures, Metric};
+use sonoseg_imaging::metrics::known;
+use sonoseg_imaging::metrics::measure::{Measure, Measures};
 use sonoseg_imaging::rng::Rng;
 
-const SIZE: usize = 6;
-const SAMPLES: usize = 12;
-const BATCH: usize = 3;
+/// Numbers of a view.
+const INPUT: usize = 6;
+/// Features.
 const WIDTH: usize = 4;
-/// Rows of the queue; no multiple of the batch, so that it is written round its end.
-const QUEUE: usize = 8;
+/// Keys in the queue.
+const QUEUE: usize = 6;
+/// Views of a batch.
+const BATCH: usize = 2;
 const MOMENTUM: f64 = 0.9;
-
-/// Frames of noise.
-struct Noise;
-
-impl Source for Noise {
-    fn len(&self) -> usize {
-        SAMPLES
-    }
-
-    fn group(&self, _: usize) -> &str {
-        "noise"
-    }
-
-    fn load(&self, index: usize) -> Result<Sample, DataError> {
-        let mut rng = Rng::stream(1, "noise", [index as u64, 0]);
-        let pixels = (0..SIZE * SIZE).map(|_| rng.uniform(0.0, 1.0) as f32).collect();
-        let frames = vec![Image::grey(SIZE, SIZE, pixels)];
-        Ok(Sample { id: index.to_string(), group: "noise".into(), frames, targets: Vec::new() })
-    }
-}
 
 #[derive(Module, Debug)]
 struct Net {
-    conv: Conv2d,
+    input: Linear,
     norm: BatchNorm,
+    output: Linear,
 }
 
 impl Net {
     fn new(device: &Device) -> Self {
-        Self { conv: Conv2dConfig::new([1, WIDTH], [3, 3]).init(device), norm: BatchNorm::new(WIDTH, device) }
+        Self {
+            input: LinearConfig::new(INPUT, WIDTH).init(device),
+            norm: BatchNorm::new(WIDTH, device),
+            output: LinearConfig::new(WIDTH, WIDTH).init(device),
+        }
     }
 
-    /// `[batch, 1, height, width]` to `[batch, WIDTH]`.
-    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let features = self.norm.forward(self.conv.forward(images)).tanh();
-        features.mean_dim(3).mean_dim(2).flatten(1, 3)
+    /// `[batch, INPUT]` to `[batch, WIDTH]`
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.output.forward(activation::relu(self.norm.forward(self.input.forward(x))))
     }
 }
 
 #[derive(Module, Debug)]
-struct Pair {
+struct Model {
     student: Net,
     teacher: Net,
-    /// `[QUEUE, WIDTH]`
+    /// The last keys, oldest overwritten first, `[QUEUE, WIDTH]`.
     queue: Param<Tensor<2>>,
 }
 
-/// The task; with `frozen` the student's normalisation stays as it is.
 struct Toy {
+    /// The student's batch normalisation stays as it is.
     frozen: bool,
 }
 
-impl Toy {
-    fn terms(&self, model: &Pair, [first, second]: &[Tensor<4>; 2]) -> ([Tensor<1>; 2], Tensor<2>) {
-        let said = model.teacher.forward(second.clone()).detach();
-        let answer = model.student.forward(first.clone());
-        let near = (answer.clone() - said.clone()).square().mean();
-        let apart = answer.matmul(model.queue.val().transpose()).exp().mean();
-        ([near, apart], said)
-    }
-}
-
 impl Task for Toy {
-    type Model = Pair;
-    type View = [Vec<f32>; 2];
-    type Batch = [Tensor<4>; 2];
-    type Kept = Option<Tensor<2>>;
+    type Model = Model;
+    type View = Vec<f32>;
+    type Batch = Tensor<2>;
+    type Kept = Vec<Tensor<2>>;
 
-    fn init(&self, device: &Device) -> Pair {
-        let queue = Tensor::random([QUEUE, WIDTH], burn::tensor::Distribution::Normal(0.0, 1.0), device);
-        // Without gradients, but its statistics go on.
-        let teacher = Net::new(device).set_require_grad(false);
-        Pair { student: Net::new(device), teacher, queue: Param::from_tensor(queue).set_require_grad(false) }
+    fn init(&self, device: &Device) -> Model {
+        let numbers: Vec<f32> = (0..QUEUE * WIDTH).map(|i| (i as f32).sin()).collect();
+        let queue = Tensor::from_data(TensorData::new(numbers, [QUEUE, WIDTH]), device);
+        Model { student: Net::new(device), teacher: Net::new(device), queue: Param::from_tensor(queue) }
     }
 
     fn reads(&self) -> Reads {
         Reads { frames: 1, labels: false }
     }
 
-    fn views(&self, sample: &Sample, mut rng: Option<&mut Rng>) -> Result<Vec<Self::View>, DataError> {
-        let mut view = || {
-            let changed = |&pixel: &f32| pixel + rng.as_deref_mut().map_or(0.0, |rng| 0.1 * rng.normal() as f32);
-            sample.frames[0].pixels.iter().map(changed).collect()
-        };
-        Ok(vec![[view(), view()]])
+    fn views(&self, sample: &Sample, rng: Option<&mut Rng>) -> Result<Vec<Vec<f32>>, DataError> {
+        let shift = rng.map_or(0.0, |rng| rng.below(100) as f32 / 100.0);
+        Ok(vec![sample.frames[0].pixels.iter().map(|pixel| pixel + shift).collect()])
     }
 
-    fn collate(&self, views: &[Self::View], device: &Device) -> Self::Batch {
-        [0, 1].map(|which| {
-            let numbers: Vec<f32> = views.iter().flat_map(|view| view[which].iter().copied()).collect();
-            Tensor::from_data(TensorData::new(numbers, [views.len(), 1, SIZE, SIZE]), device)
-        })
+    fn collate(&self, views: &[Vec<f32>], device: &Device) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(views.concat(), [views.len(), INPUT]), device)
     }
 
-    fn loss(&self, model: &Pair, batch: &Self::Batch, step: &mut Step) -> Loss<Self::Kept> {
-        let ([near, apart], said) = self.terms(model, batch);
-        let share = step.rng.uniform(0.5, 1.0);
-        let total = near.clone() + apart.clone() * share;
-        Loss { total, parts: vec![("near", near), ("apart", apart)], kept: Some(said) }
+    fn loss(&self, model: &Model, batch: &Tensor<2>, step: &mut Step) -> Loss<Vec<Tensor<2>>> {
+        let query = model.student.forward(batch.clone());
+        let noise = step.rng.below(10) as f64 / 100.0;
+        let key = model.teacher.forward(batch.clone() + noise).detach();
+        let near = (query.clone() - key.clone()).square().mean();
+        let apart = query.matmul(model.queue.val().detach().transpose()).square().mean() * 0.1;
+        Loss { total: near.clone() + apart.clone(), parts: vec![("near", near), ("apart", apart)], kept: vec![key] }
     }
 
-    fn after_update(&self, mut model: Pair, kept: Vec<Self::Kept>, step: &mut Step) -> Pair {
-        model.teacher = follow(model.teacher, &model.student);
-        for said in kept.into_iter().flatten() {
-            let first = step.updates as usize * BATCH;
-            model.queue = model.queue.map(|queue| {
-                let rows = (0..BATCH).map(|row| (row, (first + row) % QUEUE));
-                rows.fold(queue, |queue, (row, place)| {
-                    queue.slice_assign([place..place + 1, 0..WIDTH], said.clone().narrow(0, row, 1))
-                })
-            });
+    fn after_update(&self, model: Model, kept: Vec<Vec<Tensor<2>>>, step: &mut Step) -> Model {
+        let teacher = followed(model.teacher, &model.student);
+        let mut at = step.updates as usize * BATCH;
+        let mut queue = model.queue;
+        for key in kept.into_iter().flatten() {
+            let (first, count) = (at % QUEUE, key.dims()[0]);
+            queue = queue.map(|old| old.slice_assign([first..first + count, 0..WIDTH], key).detach());
+            at += count;
         }
-        model
+        Model { student: model.student, teacher, queue }
     }
 
-    async fn measure(&self, model: &Pair, batch: &Self::Batch, _: &mut Step) -> Result<Measures, String> {
-        let ([near, apart], _) = self.terms(model, batch);
-        let views = batch[0].dims()[0] as f64;
-        let mut measures = Vec::new();
-        for (name, term) in [("loss", near), ("apart", apart)] {
-            let value = f64::from(term.into_scalar_async::<f32>().await.map_err(|e| format!("{e:?}"))?);
-            let metric = Metric::new(name, name, Better::Lower);
-            measures.push(Measure { metric, numerator: value * views, denominator: views });
-        }
-        Ok(Measures(measures))
+    async fn measure(&self, model: &Model, batch: &Tensor<2>, step: &mut Step) -> Result<Measures, String> {
+        let views = batch.dims()[0] as f64;
+        let loss = self.loss(model, batch, step).total.into_scalar_async().await;
+        let loss: f32 = loss.map_err(|error| format!("{error:?}"))?;
+        Ok(Measures(vec![Measure { metric: known(LOSS), numerator: f64::from(loss) * views, denominator: views }]))
     }
 
-    fn exported<'m>(&self, model: &'m Pair) -> &'m impl Module {
+    fn exported<'m>(&self, model: &'m Model) -> &'m impl Module {
         &model.student
     }
 
     fn rules(&self) -> Rules {
         let frozen = self.frozen;
-        Box::new(move |name, axes| Rule {
-            trained: !(frozen && name.starts_with("student.norm.")),
-            ..Rule::plain(axes)
+        Box::new(move |name, axes| {
+            let still = !name.starts_with("student.") || (frozen && name.starts_with("student.norm."));
+            Rule { trained: !still, ..Rule::plain(axes) }
         })
     }
 
@@ -172,199 +134,182 @@ impl Task for Toy {
     }
 }
 
-/// The teacher a step nearer to what the student has learned; each keeps statistics of its own.
-fn follow(teacher: Net, student: &Net) -> Net {
-    #[derive(Default)]
-    struct Learned(StateNames, BTreeMap<String, Tensor<1>>);
-    impl ModuleVisitor for Learned {
-        fn enter_module(&mut self, name: &str, container: &str) {
-            self.0.enter(name, container);
-        }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.0.exit();
-        }
+/// The teacher a little nearer to the student, statistics included.
+fn followed(teacher: Net, student: &Net) -> Net {
+    struct Collect(Vec<Tensor<1>>);
+    impl ModuleVisitor for Collect {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let name = self.0.name();
-            if !name.contains("running") {
-                self.1.insert(name, param.val().detach().flatten(0, D - 1));
-            }
+            let value = param.val().detach();
+            let count = value.dims().iter().product::<usize>();
+            self.0.push(value.reshape([count]));
         }
     }
-    struct Follow(StateNames, BTreeMap<String, Tensor<1>>);
+    struct Follow(std::vec::IntoIter<Tensor<1>>);
     impl ModuleMapper for Follow {
-        fn enter_module(&mut self, name: &str, container: &str) {
-            self.0.enter(name, container);
-        }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.0.exit();
-        }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let Some(learned) = self.1.remove(&self.0.name()) else { return param };
-            param.map(|own| {
-                let shape = own.dims();
-                own * MOMENTUM + learned.reshape(shape) * (1.0 - MOMENTUM)
+            let other = self.0.next().unwrap();
+            param.map(|old| {
+                let other = other.reshape(old.dims());
+                (old * MOMENTUM + other * (1.0 - MOMENTUM)).detach()
             })
         }
     }
-    let mut learned = Learned::default();
-    student.visit(&mut learned);
-    teacher.map(&mut Follow(StateNames::default(), learned.1))
+    let mut collect = Collect(Vec::new());
+    student.visit(&mut collect);
+    teacher.map(&mut Follow(collect.0.into_iter()))
 }
 
-/// Views made when they are asked for.
+struct Numbers;
+
+impl Source for Numbers {
+    fn len(&self) -> usize {
+        8
+    }
+
+    fn group(&self, _: usize) -> &str {
+        "numbers"
+    }
+
+    async fn load(&self, index: usize) -> Result<Sample, DataError> {
+        let pixels = (0..INPUT).map(|i| ((index * INPUT + i) as f32 * 0.7).cos()).collect();
+        let (id, frames) = (index.to_string(), vec![Image::grey(1, INPUT, pixels)]);
+        Ok(Sample { id, group: "numbers".into(), frames, targets: vec![Target::Unknown] })
+    }
+}
+
 struct Direct<'a>(&'a Toy, std::vec::IntoIter<BatchPlan>);
 
-impl Feed<[Vec<f32>; 2]> for Direct<'_> {
+impl Feed<Vec<f32>> for Direct<'_> {
     fn start(&mut self, plans: Vec<BatchPlan>) {
         self.1 = plans.into_iter();
     }
 
-    async fn next(&mut self) -> Option<Result<Vec<[Vec<f32>; 2]>, DataError>> {
-        Some(read_views(self.0, &Noise, &self.1.next()?, 5))
+    async fn next(&mut self) -> Option<Result<Vec<Vec<f32>>, DataError>> {
+        let plan = self.1.next()?;
+        Some(read_views(self.0, &Numbers, &plan, 5).await)
     }
 }
 
+/// Two epochs of four updates.
 fn config(optimiser: OptimiserConfig) -> TrainConfig {
     TrainConfig { epochs: 2, batch: BATCH, accumulate: 1, patience: 0, optimiser, ..TrainConfig::default() }
 }
 
-fn optimisers() -> [OptimiserConfig; 2] {
-    let adamw = AdamWConfig { learning_rate: 0.01, clip_norm: Some(1.0), ..AdamWConfig::default() };
-    let sgd = SgdConfig { learning_rate: 0.05, nesterov: true, ..SgdConfig::default() };
-    [OptimiserConfig::AdamW(adamw), OptimiserConfig::Sgd(sgd)]
-}
-
-/// A run that begins with always the same weights. Burn's own generator serves other tests beside this one.
-fn begin(task: &Toy, device: &Device, config: &TrainConfig) -> Progress<Pair> {
-    let model = task.init(&device.clone().autodiff());
-    Progress::begin(model.map(&mut Fixed(Rng::stream(2, "weights", [0, 0]))), config)
-}
-
-/// Sets every parameter to numbers of its own generator.
-struct Fixed(Rng);
-
-impl ModuleMapper for Fixed {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let tracked = param.is_require_grad();
-        let data = (0..param.dims().iter().product()).map(|_| self.0.uniform(0.1, 0.5) as f32).collect::<Vec<_>>();
-        let fresh = Tensor::<D>::from_data(TensorData::new(data, param.dims()), &param.device());
-        param.map(|_| if tracked { fresh.require_grad() } else { fresh })
-    }
-}
-
-/// Train from `progress` on. Stopped after `until` updates, if that many come.
-async fn go_on(
-    task: &Toy,
-    progress: Progress<Pair>,
-    config: &TrainConfig,
-    device: &Device,
-    until: u64,
-) -> Result<Progress<Pair>, TrainError> {
-    let observe = async |event: Event<'_, Pair>| match event {
-        Event::Step { parts, loss, progress, .. } => {
-            let [("near", near), ("apart", apart)] = parts[..] else { panic!("{parts:?}") };
-            assert!(near + 0.5 * apart <= loss + 1e-5 && loss <= near + apart + 1e-5, "{near} {apart} {loss}");
-            Ok(if progress.position.updates == until { Flow::Stop } else { Flow::Continue })
-        }
-        Event::Epoch { val, progress, .. } => {
-            let best = &progress.position.best;
-            assert!(best["loss"] <= val.value("loss").unwrap() && best.contains_key("apart"), "{best:?}");
-            Ok(Flow::Continue)
-        }
-    };
-    let samples: Vec<usize> = (0..SAMPLES).collect();
-    let mut feed = Direct(task, Vec::new().into_iter());
-    train(task, progress, config, 5, [&samples, &samples[..5]], &mut feed, device, observe).await
-}
-
-/// The weights that a run of both optimisers ends with, killed after every update of both epochs.
-async fn resumes(device: &Device) {
-    let task = Toy { frozen: false };
-    for config in optimisers().map(config) {
-        let run = |progress, until| go_on(&task, progress, &config, device, until);
-        let straight = run(begin(&task, device, &config), u64::MAX).await.unwrap();
-        let bytes = straight.to_bytes().await.unwrap();
-        let total = (2 * SAMPLES / BATCH) as u64;
-        assert_eq!(straight.position.updates, total);
-        for killed in 1..=total {
-            let saved = run(begin(&task, device, &config), killed).await.unwrap().to_bytes().await.unwrap();
-            // Nothing of the new program but its sizes may matter.
-            let fresh = task.init(&device.clone().autodiff());
-            let resumed = Progress::from_bytes("resume", &saved, fresh, &config).unwrap();
-            assert_eq!(resumed.to_bytes().await.unwrap(), saved, "{killed}: it is read as it was written");
-            let ended = run(resumed, u64::MAX).await.unwrap().to_bytes().await.unwrap();
-            if ended != bytes {
-                let (ended, whole) = (decode_tensors("", &ended).unwrap(), decode_tensors("", &bytes).unwrap());
-                let other: Vec<_> = whole.iter().filter(|(name, tensor)| ended[*name] != **tensor).collect();
-                panic!("killed after update {killed} other numbers come out: {other:?}");
-            }
-        }
-        // All of it has moved, or the test says nothing.
-        let first = read_state(&begin(&task, device, &config).model).await.unwrap();
-        let last = read_state(&straight.model).await.unwrap();
-        for (name, tensor) in &first {
-            assert_ne!(*tensor, last[name], "{name} never changed");
-        }
-        assert_ne!(last["teacher.norm.running_mean"], last["student.norm.running_mean"]);
-        let exported = read_state(task.exported(&straight.model)).await.unwrap();
-        assert!(exported.len() == 6 && exported["norm.weight"] == last["student.norm.weight"], "{exported:?}");
-    }
-}
-
-/// The state of a model after a run, and before it.
-async fn learned(task: &Toy, device: &Device) -> [State; 2] {
-    let [config, _] = optimisers().map(config);
-    let start = begin(task, device, &config);
-    let before = read_state(&start.model).await.unwrap();
-    let done = go_on(task, start, &config, device, u64::MAX).await.unwrap();
-    [before, read_state(&done.model).await.unwrap()]
-}
-
-async fn what_is_frozen_stays(device: &Device) {
-    let [before, after] = learned(&Toy { frozen: true }, device).await;
-    for (name, tensor) in &before {
-        assert_eq!(*tensor == after[name], name.starts_with("student.norm."), "{name}");
-    }
-}
-
-async fn a_trial_changes_nothing(device: &Device) {
-    let task = Toy { frozen: false };
-    let [config, _] = optimisers().map(config);
-    let progress = go_on(&task, begin(&task, device, &config), &config, device, 3).await.unwrap();
-    let before = progress.to_bytes().await.unwrap();
-    let views = read_views(&task, &Noise, &measuring_plans(&[0, 1, 2], 3)[0], 0).unwrap();
-    trial(&task, &progress, &views, 0, device);
-    assert_eq!(progress.to_bytes().await.unwrap(), before);
-    let ended = go_on(&task, progress, &config, device, u64::MAX).await.unwrap();
-    let straight = go_on(&task, begin(&task, device, &config), &config, device, u64::MAX).await.unwrap();
-    assert_eq!(ended.to_bytes().await.unwrap(), straight.to_bytes().await.unwrap());
-}
-
-async fn a_batch_is_never_cut(device: &Device) {
-    let task = Toy { frozen: false };
-    let [config, _] = optimisers().map(config);
-    let config = TrainConfig { accumulate: 2, ..config };
-    let refused = go_on(&task, begin(&task, device, &config), &config, device, u64::MAX).await.unwrap_err();
-    assert!(matches!(refused, TrainError::Accumulated(2)), "{refused}");
-}
-
-/// On the CPU, natively and in a browser: there the numbers of two runs are the same bits.
-async fn everything() {
+fn fresh(toy: &Toy, config: &TrainConfig, seed: u64) -> Progress<Model> {
     let device = Device::flex();
-    resumes(&device).await;
-    what_is_frozen_stays(&device).await;
-    a_trial_changes_nothing(&device).await;
-    a_batch_is_never_cut(&device).await;
+    let progress = Progress::begin(toy.init(&device.autodiff()), config);
+    // Not from the device's generator, which tests on other threads draw from, too.
+    let mut weights = state(&progress);
+    for (name, (_, numbers)) in weights.iter_mut().filter(|(name, _)| !name.contains("running")) {
+        let first = 7 * name.len() as u64 + 13 * seed;
+        numbers.iter_mut().zip(first..).for_each(|(number, place)| *number = (place as f32 * 0.37).sin());
+    }
+    let model = write_state("fresh", weights, progress.model).unwrap();
+    Progress { model, ..progress }
 }
 
-#[cfg(not(target_family = "wasm"))]
+/// Learn until so many updates are done, or to the end.
+fn learn(toy: &Toy, progress: Progress<Model>, config: &TrainConfig, until: Option<u64>) -> Progress<Model> {
+    let (all, device) = ([0, 1, 2, 3, 4, 5, 6, 7], Device::flex());
+    let mut feed = Direct(toy, Vec::new().into_iter());
+    let observe = async |event: Event<'_, Model>| {
+        Ok(match event {
+            Event::Step { parts, loss, progress, .. } => {
+                assert!((parts.iter().map(|part| part.1).sum::<f64>() - loss).abs() < 1e-6, "{parts:?} make {loss}");
+                if until == Some(progress.position.updates) { Flow::Stop } else { Flow::Continue }
+            }
+            Event::Epoch { .. } => Flow::Continue,
+        })
+    };
+    pollster::block_on(train(toy, progress, config, 5, [&all, &all[..4]], &mut feed, &device, observe)).unwrap()
+}
+
+fn bytes(progress: &Progress<Model>) -> Vec<u8> {
+    pollster::block_on(progress.to_bytes()).unwrap()
+}
+
+fn state(progress: &Progress<Model>) -> State {
+    pollster::block_on(read_state(&progress.model)).unwrap()
+}
+
 #[test]
-fn a_teacher_a_queue_and_statistics_resume_bit_equal_after_every_update() {
-    pollster::block_on(everything());
+fn stopped_after_any_update_it_goes_on_bit_by_bit() {
+    let sgd = OptimiserConfig::Sgd(SgdConfig { learning_rate: 0.05, ..SgdConfig::default() });
+    for optimiser in [OptimiserConfig::default(), sgd] {
+        let (toy, config) = (Toy { frozen: false }, config(optimiser));
+        let whole = learn(&toy, fresh(&toy, &config, 1), &config, None);
+        assert_eq!(whole.position.updates, 8);
+        for until in 1..=8 {
+            let stopped = bytes(&learn(&toy, fresh(&toy, &config, 1), &config, Some(until)));
+            // Into a network with other first weights: everything comes from the file.
+            let model = fresh(&toy, &config, 2).model;
+            let again = Progress::from_bytes("toy", &stopped, model, &config).unwrap();
+            assert!(bytes(&again) == stopped, "what is read is what was written");
+            assert!(bytes(&learn(&toy, again, &config, None)) == bytes(&whole), "stopped after update {until}");
+        }
+    }
 }
 
-#[cfg(target_family = "wasm")]
-#[wasm_bindgen_test::wasm_bindgen_test]
-async fn a_teacher_a_queue_and_statistics_resume_bit_equal_after_every_update() {
-    everything().await;
+#[test]
+fn teacher_and_queue_go_their_ways_and_a_model_file_holds_the_student() {
+    let (toy, config) = (Toy { frozen: false }, config(OptimiserConfig::default()));
+    let after = |updates| state(&learn(&toy, fresh(&toy, &config, 1), &config, Some(updates)));
+    let all: Vec<State> = (1..=4).map(after).collect();
+    let row = |updates: usize, row: usize| all[updates - 1]["queue"].1[row * WIDTH..(row + 1) * WIDTH].to_vec();
+    assert_ne!(row(1, 0), row(4, 0), "six places and eight keys: the first are overwritten");
+    assert_eq!((row(1, 1), row(2, 2), row(2, 3)), (row(3, 1), row(4, 2), row(4, 3)));
+    assert_ne!(row(2, 4), row(3, 4));
+    // A tenth of the way to the student, and nothing else.
+    for name in ["input.weight", "norm.bias", "norm.running_mean", "norm.running_var", "output.bias"] {
+        let of = |who: &str, updates: usize| all[updates - 1][&format!("{who}.{name}")].1.clone();
+        for ((new, old), student) in of("teacher", 2).iter().zip(of("teacher", 1)).zip(of("student", 2)) {
+            let expected = old * MOMENTUM as f32 + student * (1.0 - MOMENTUM) as f32;
+            assert!((new - expected).abs() < 1e-6, "{name}: {new} instead of {expected}");
+        }
+    }
+    let progress = learn(&toy, fresh(&toy, &config, 1), &config, Some(2));
+    let exported = pollster::block_on(read_state(toy.exported(&progress.model))).unwrap();
+    assert!(exported.contains_key("norm.running_var") && exported.keys().all(|name| !name.contains("teacher")));
+}
+
+#[test]
+fn a_frozen_batch_normalisation_keeps_its_statistics() {
+    let config = config(OptimiserConfig::default());
+    for frozen in [true, false] {
+        let toy = Toy { frozen };
+        let (before, after) = (fresh(&toy, &config, 1), learn(&toy, fresh(&toy, &config, 1), &config, None));
+        let (before, after) = (state(&before), state(&after));
+        for name in ["running_mean", "running_var", "weight", "bias"].map(|name| format!("student.norm.{name}")) {
+            assert_eq!(before[&name] == after[&name], frozen, "{name}");
+        }
+        assert_ne!(before["student.input.weight"], after["student.input.weight"]);
+    }
+}
+
+#[test]
+fn a_trial_of_memory_leaves_the_run_bit_equal() {
+    let (toy, config) = (Toy { frozen: false }, config(OptimiserConfig::default()));
+    for updates in [None, Some(3)] {
+        let progress = fresh(&toy, &config, 1);
+        let progress = if updates.is_some() { learn(&toy, progress, &config, updates) } else { progress };
+        let views = vec![vec![0.5; INPUT], vec![-0.25; INPUT]];
+        let mut calls = 0;
+        let tried = pollster::block_on(trial(&toy, progress, &views, 5, &Device::flex(), || calls += 1)).unwrap();
+        assert_eq!(calls, 2);
+        let end = learn(&toy, tried, &config, None);
+        let untried = learn(&toy, fresh(&toy, &config, 1), &config, None);
+        assert!(bytes(&end) == bytes(&untried), "tried after {updates:?} updates");
+    }
+}
+
+#[test]
+fn a_batch_that_may_not_be_cut_is_not_made_of_portions() {
+    let toy = Toy { frozen: false };
+    let config = TrainConfig { accumulate: 2, ..config(OptimiserConfig::default()) };
+    let progress = fresh(&toy, &config, 1);
+    let (all, device) = ([0, 1, 2, 3], Device::flex());
+    let mut feed = Direct(&toy, Vec::new().into_iter());
+    let observe = async |_: Event<'_, Model>| Ok(Flow::Continue);
+    let done = pollster::block_on(train(&toy, progress, &config, 5, [&all, &all], &mut feed, &device, observe));
+    assert!(matches!(done, Err(TrainError::Accumulated(2))));
 }

@@ -116,7 +116,7 @@ fn write_picture<T: Task>(task: &T, done: &Progress<T::Model>, setup: &Setup, de
         // Nothing is held out.
         return Ok(());
     }
-    let views = read_views(task, &setup.data, &plan, seed)?;
+    let views = pollster::block_on(read_views(task, &setup.data, &plan, seed))?;
     if let Some(picture) = pollster::block_on(picture(task, done, &views, seed, device))? {
         let png = encode_png_grey(picture.height, picture.width, &picture.to_bytes())?;
         files::write(&setup.folder.join("reconstructions.png"), &png)?;

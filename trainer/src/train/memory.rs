@@ -31,9 +31,12 @@ pub(super) fn fit<T: Task>(
     let tried = if task.batch_may_be_cut() { 1 } else { 2 };
     let samples = setup.train.iter().cycle().take(tried);
     let plan: Vec<Drawn> = samples.map(|&sample| Drawn { sample, changes: Some(0) }).collect();
-    let views = read_views(task, &setup.data, &plan, setup.recipe.seed)?;
-    trial(task, progress, &views, setup.recipe.seed, device);
-    let Some(after) = peak() else { return Ok(()) };
+    let views = pollster::block_on(read_views(task, &setup.data, &plan, setup.recipe.seed))?;
+    let mut peaks = Vec::new();
+    let trial = trial(task, progress, &views, setup.recipe.seed, device, || peaks.push(peak()));
+    let progress = pollster::block_on(trial)?;
+    let [Some(before), Some(after)] = peaks[..] else { return Ok(progress) };
+    let needed = after - before;
 
     // Weights, gradients, and the sums and moments that the optimiser keeps.
     let parameters = progress.parameters() as u64 * NUMBER;
@@ -56,7 +59,7 @@ pub(super) fn fit<T: Task>(
         setup.recipe.train.batch = batch;
         setup.recipe.train.accumulate = accumulate;
     }
-    Ok(())
+    Ok(progress)
 }
 
 /// Samples at once and portions of an update, the first halved down to `smallest` and the second doubled until `free`
