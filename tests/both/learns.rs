@@ -40,7 +40,7 @@ weight_decay = 0.0
 "#;
 
 /// Four bright lines on dark ground; one frame has none.
-struct Lines;
+pub(crate) struct Lines;
 
 impl Source for Lines {
     fn len(&self) -> usize {
@@ -71,7 +71,7 @@ impl Source for Lines {
 }
 
 /// Batches of [`Lines`] without threads or random changes.
-struct Direct<'a, T>(&'a T, std::vec::IntoIter<BatchPlan>);
+pub(crate) struct Direct<'a, T>(pub(crate) &'a T, pub(crate) std::vec::IntoIter<BatchPlan>);
 
 impl<T: Task> Feed<T::View> for Direct<'_, T> {
     fn start(&mut self, plans: Vec<BatchPlan>) {

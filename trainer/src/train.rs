@@ -69,7 +69,7 @@ fn learn<T: Task>(verb: &Train, mut setup: Setup, task: &T) -> Result<()> {
         };
         Progress::begin(model, &setup.recipe.train)
     };
-    memory::fit(verb.memory, task, &progress, &mut setup, &device)?;
+    let progress = memory::fit(verb.memory, task, progress, &mut setup, &device)?;
     setup.announce();
 
     let mut observer = Observer::new(verb, &setup, task, &header, &progress.position)?;

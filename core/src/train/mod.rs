@@ -22,10 +22,8 @@ use sonoseg_imaging::rng::{Rng, splitmix64};
 pub mod loader;
 mod progress;
 mod resume;
-mod trial;
 
 pub use progress::{Position, Progress};
-pub use trial::trial;
 
 /// How long and in what portions to learn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -300,7 +298,6 @@ pub async fn picture<T: Task>(
     task.picture(&progress.model.valid(), &batch, &mut step).await.map_err(TrainError::Device)
 }
 
-/// What the batches of an update give together.
 /// Compute the gradients of some views as an update does, `around` being called before and after, and give the run back as it
 /// was: what an update needs of memory is measured so.
 pub async fn trial<T: Task>(
@@ -326,6 +323,7 @@ pub async fn trial<T: Task>(
     Ok(Progress { model, ..progress })
 }
 
+/// What the batches of an update give together.
 struct Portions<K> {
     loss: f64,
     parts: Vec<(&'static str, f64)>,

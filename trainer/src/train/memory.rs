@@ -17,15 +17,17 @@ use crate::terminal::warn;
 /// Bytes of a number.
 const NUMBER: u64 = 4;
 
-/// Make the micro-batch of `setup` fit into the memory: `limit`, or what is free.
+/// Make the micro-batch of `setup` fit into the memory: `limit`, or what is free. The run comes back as it was.
 pub(super) fn fit<T: Task>(
     limit: Option<u64>,
     task: &T,
-    progress: &Progress<T::Model>,
+    progress: Progress<T::Model>,
     setup: &mut Setup,
     device: &Device,
-) -> Result<()> {
-    let Some(before) = peak().filter(|_| !setup.train.is_empty()) else { return Ok(()) };
+) -> Result<Progress<T::Model>> {
+    if setup.train.is_empty() {
+        return Ok(progress);
+    }
     let config = &setup.recipe.train;
     // What is compared with others or normalised with them needs two.
     let tried = if task.batch_may_be_cut() { 1 } else { 2 };
@@ -40,7 +42,7 @@ pub(super) fn fit<T: Task>(
 
     // Weights, gradients, and the sums and moments that the optimiser keeps.
     let parameters = progress.parameters() as u64 * NUMBER;
-    let sample = ((after - before).saturating_sub(parameters) / tried as u64).max(NUMBER);
+    let sample = (needed.saturating_sub(parameters) / tried as u64).max(NUMBER);
     let fixed = 4 * parameters;
     let free = limit.unwrap_or_else(available);
     let smallest = if task.batch_may_be_cut() { 1 } else { config.batch };
