@@ -5,7 +5,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use sonoseg_core::blocks::batch_norm::BatchNorm;
-use sonoseg_core::checkpoint::{State, read_state};
+use sonoseg_core::checkpoint::{State, read_state, write_state};
 use sonoseg_core::optim::OptimiserConfig;
 use sonoseg_core::optim::rules::{Rule, Rules};
 use sonoseg_core::optim::sgd::SgdConfig;
@@ -197,8 +197,15 @@ fn config(optimiser: OptimiserConfig) -> TrainConfig {
 
 fn fresh(toy: &Toy, config: &TrainConfig, seed: u64) -> Progress<Model> {
     let device = Device::flex();
-    device.seed(seed);
-    Progress::begin(toy.init(&device.autodiff()), config)
+    let progress = Progress::begin(toy.init(&device.autodiff()), config);
+    // Not from the device's generator, which tests on other threads draw from, too.
+    let mut weights = state(&progress);
+    for (name, (_, numbers)) in weights.iter_mut().filter(|(name, _)| !name.contains("running")) {
+        let first = 7 * name.len() as u64 + 13 * seed;
+        numbers.iter_mut().zip(first..).for_each(|(number, place)| *number = (place as f32 * 0.37).sin());
+    }
+    let model = write_state("fresh", weights, progress.model).unwrap();
+    Progress { model, ..progress }
 }
 
 /// Learn until so many updates are done, or to the end.
@@ -237,8 +244,8 @@ fn stopped_after_any_update_it_goes_on_bit_by_bit() {
             // Into a network with other first weights: everything comes from the file.
             let model = fresh(&toy, &config, 2).model;
             let again = Progress::from_bytes("toy", &stopped, model, &config).unwrap();
-            assert_eq!(bytes(&again), stopped, "what is read is what was written");
-            assert_eq!(bytes(&learn(&toy, again, &config, None)), bytes(&whole), "stopped after update {until}");
+            assert!(bytes(&again) == stopped, "what is read is what was written");
+            assert!(bytes(&learn(&toy, again, &config, None)) == bytes(&whole), "stopped after update {until}");
         }
     }
 }
@@ -290,7 +297,8 @@ fn a_trial_of_memory_leaves_the_run_bit_equal() {
         let tried = pollster::block_on(trial(&toy, progress, &views, 5, &Device::flex(), || calls += 1)).unwrap();
         assert_eq!(calls, 2);
         let end = learn(&toy, tried, &config, None);
-        assert_eq!(bytes(&end), bytes(&learn(&toy, fresh(&toy, &config, 1), &config, None)));
+        let untried = learn(&toy, fresh(&toy, &config, 1), &config, None);
+        assert!(bytes(&end) == bytes(&untried), "tried after {updates:?} updates");
     }
 }
 

@@ -22,6 +22,9 @@ impl fmt::Debug for ClipId {
     }
 }
 
+/// A file that the page knows, by the order in which it was opened.
+pub type FileNumber = u32;
+
 /// Open a file as the clip. A job: it tells how far it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenFile {

@@ -6,7 +6,7 @@ mod files;
 pub mod post;
 mod predict;
 
-pub use files::{CheckFile, ClipId, ClipInfo, FrameRead, OpenFile, Opening, PixelInfo, ReadFrames};
+pub use files::{CheckFile, ClipId, ClipInfo, FileNumber, FrameRead, OpenFile, Opening, PixelInfo, ReadFrames};
 pub use predict::{
     DeviceChoice, DeviceInfo, Layer, LoadModel, ModelInfo, Predict, Predicted, StartDevice, TestingDevice, Timings,
 };

@@ -4,12 +4,12 @@ use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::Blob;
 
-use super::queue::{FileNumber, Task, Why};
+use super::queue::{Task, Why};
 use super::start::{Inner, Session};
 use crate::files::Source;
 use crate::link::Asked;
 use crate::link::restart::Recovery;
-use crate::messages::{Blame, CheckFile, ClipId, ClipInfo, Fault, LoadModel, ModelInfo, OpenFile, Opening};
+use crate::messages::{Blame, CheckFile, ClipId, ClipInfo, Fault, FileNumber, LoadModel, ModelInfo, OpenFile, Opening};
 use crate::viewer::Viewer;
 use crate::viewer::media::{FileLine, Readable};
 use crate::viewer::notices::Stage;

@@ -3,8 +3,7 @@
 
 use std::collections::VecDeque;
 
-/// A file that the page knows, by the order in which it was opened.
-pub type FileNumber = u32;
+use crate::messages::FileNumber;
 
 /// What is asked of the worker only when the one before is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use leptos::prelude::*;
 
-use super::queue::{FileNumber, Queue, Task, Why};
+use super::queue::{Queue, Task, Why};
 use crate::files::Source;
 use crate::link::restart::Recovery;
 use crate::link::{Event, Link};
-use crate::messages::{ClipId, DeviceChoice, DeviceInfo, Fault, RequestId, StartDevice};
+use crate::messages::{ClipId, DeviceChoice, DeviceInfo, Fault, FileNumber, RequestId, StartDevice};
 use crate::options::Options;
 use crate::viewer::Viewer;
 use crate::viewer::notices::Stage;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
-use crate::messages::{ClipId, ClipInfo};
-use crate::session::queue::FileNumber;
+use crate::messages::{ClipId, ClipInfo, FileNumber};
 use crate::timeline;
 
 /// Memory for the pixels of frames that wait to be shown.

@@ -135,7 +135,7 @@ impl Windows {
         self.windows.iter().enumerate().filter(|(_, window)| chosen(window)).map(|(index, _)| index).collect()
     }
 
-    /// Those of [`Folder::samples`] whose frames are all labelled.
+    /// Those of [`Windows::samples`] whose frames are all labelled.
     pub fn labelled_samples(&self, side: Option<(&Split, Side)>, stride: usize) -> Vec<usize> {
         let labelled = |index: &usize| {
             let (p, first) = self.windows[*index];
