@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask};
+use sonoseg_imaging::geometry::Mask;
 
 use crate::shop::{Workshop, fails, succeeds, text};
 
@@ -230,6 +232,46 @@ fn runs_are_compared_where_they_differ() {
     let heads = table.headers().unwrap().clone();
     assert_eq!([&heads[0], &heads[1]], ["run", "train.epochs"]);
     assert_eq!(table.records().map(|row| row.unwrap()[0].to_owned()).collect::<Vec<_>>(), ["short", "long"]);
+}
+
+/// Pictures of a bright disc with its mask, in three procedures.
+fn nerves(data: &Path) {
+    for procedure in 0..3 {
+        let folder = data.join(format!("procedures/p{procedure}"));
+        for part in ["frames", "masks"] {
+            fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        for frame in 0..3 {
+            let near = |i: usize| (i % 40).abs_diff(14 + 2 * frame) + (i / 40).abs_diff(16 + procedure) < 9;
+            let classes: Vec<u8> = (0..1600).map(|i| u8::from(near(i))).collect();
+            let pixels: Vec<u8> = (0..1600).map(|i| if near(i) { 200 } else { (i % 7) as u8 * 8 }).collect();
+            let mask = Mask { height: 40, width: 40, classes };
+            let name = format!("{frame:06}.png");
+            fs::write(folder.join("frames").join(&name), encode_png_grey(40, 40, &pixels).unwrap()).unwrap();
+            fs::write(folder.join("masks").join(&name), encode_png_mask(&mask).unwrap()).unwrap();
+        }
+        fs::write(folder.join("meta.json"), "{\"classes\": [\"background\", \"nerve\"]}").unwrap();
+    }
+}
+
+#[test]
+fn a_report_speaks_of_needles_only_where_a_run_looks_for_them() {
+    let shop = Workshop::new();
+    let data = shop.path("data");
+    nerves(&data);
+    let of_nerves = shop.train(&data, "nerves", &["--set", "data.class=nerve"]);
+    let pretrained = shop.train(&data, "pretrained", &["--set", "task=mae"]);
+    for (run, word) in [(&of_nerves, "marks every pixel"), (&pretrained, "others to start from")] {
+        let printed = succeeds(&["report", text(run), "--device", "flex"]);
+        let pages = ["report.md", "report.html"].map(|name| read(run.join(name)));
+        assert!(pages.iter().all(|page| page.contains(word)), "{word} is not in\n{}", pages[0]);
+        for text in pages.iter().chain([&printed]) {
+            for said in text.to_lowercase().split(|c: char| !c.is_alphanumeric()) {
+                let wrong = ["needle", "needles", "tip", "tips", "shaft", "shafts"].contains(&said);
+                assert!(!wrong, "{said} is in\n{text}");
+            }
+        }
+    }
 }
 
 #[test]

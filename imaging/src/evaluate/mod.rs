@@ -3,6 +3,8 @@
 
 mod figure;
 mod figures;
+mod frame;
 
 pub use figure::Figure;
 pub use figures::{Figures, Score};
+pub use frame::{Answer, Frame, Reference, Truth, truth};

@@ -55,7 +55,15 @@ pub fn skeleton(mask: &[bool], [height, width]: [usize; 2]) -> Vec<bool> {
                     if first { !(right && below && (above || left)) } else { !(above && left && (right || below)) };
                 (2..=6).contains(&count) && rises == 1 && open
             };
-            let gone: Vec<usize> = left.iter().filter(|at| goes(at)).copied().collect();
+            let mut gone: Vec<usize> = left.iter().filter(|at| goes(at)).copied().collect();
+            // A block of two by two would vanish at once: of what goes with all its neighbours, the first pixel stays.
+            let leaves = |at: &usize| gone.binary_search(at).is_ok();
+            let vanishes = |at: &usize| {
+                let mut around = steps(*at).into_iter().filter(|&neighbour| thin[neighbour]);
+                around.all(|neighbour| neighbour > *at && leaves(&neighbour))
+            };
+            let stay: Vec<usize> = gone.iter().filter(|at| vanishes(at)).copied().collect();
+            gone.retain(|at| !stay.contains(at));
             gone.iter().for_each(|&at| thin[at] = false);
             left.retain(|&at| thin[at]);
         }
@@ -131,5 +139,6 @@ mod tests {
         let thin = skeleton(&ring, [9, 9]);
         assert!(thin.iter().filter(|set| **set).count() >= 12 && !thin[4 * 9 + 4]);
         assert_eq!(skeleton(&[true], [1, 1]), [true]);
+        assert_eq!(skeleton(&[true; 4], [2, 2]), [true, false, false, false], "a block does not vanish");
     }
 }

@@ -1,8 +1,8 @@
-//! Figures over the folds of a cross-validation: the mean over the images of a fold, then over the folds.
+//! A figure over the folds of a cross-validation, each of which counts alike.
 
 use serde::{Deserialize, Serialize};
 
-use super::overlap::{Counts, mean_defined};
+use super::overlap::mean_defined;
 
 /// Mean and spread of one figure over folds. Papers often do not say which spread they print, so both are here.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,34 +29,6 @@ impl FoldSummary {
         let sd = if folds < 2 { f64::NAN } else { (squares / (folds - 1) as f64).sqrt() };
         Self { mean, sd, sem: sd / (folds as f64).sqrt(), folds, undefined: figures.len() - folds }
     }
-
-    /// Summarise a figure of images: its mean over each fold's images that have it, then over the folds.
-    pub fn of_images<T>(folds: &[Vec<T>], figure: impl Fn(&T) -> f64) -> Self {
-        let means: Vec<f64> = folds.iter().map(|images| mean_defined(images.iter().map(&figure))).collect();
-        Self::new(&means)
-    }
-}
-
-/// The three figures of Amiri 2019 (section 2.3).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FoldFigures {
-    /// Dice coefficient; 1 for an empty prediction on an empty target.
-    pub dice: FoldSummary,
-    /// Percentage of wrong pixels.
-    pub pixel_error: FoldSummary,
-    /// Adjusted Rand index of the two pixel labels.
-    pub adjusted_rand: FoldSummary,
-}
-
-impl FoldFigures {
-    /// From the counts of every image of every fold.
-    pub fn new(folds: &[Vec<Counts>]) -> Self {
-        Self {
-            dice: FoldSummary::of_images(folds, Counts::dice_one),
-            pixel_error: FoldSummary::of_images(folds, Counts::pixel_error),
-            adjusted_rand: FoldSummary::of_images(folds, Counts::adjusted_rand),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -78,21 +50,5 @@ mod tests {
         assert_eq!((found.mean, found.folds, found.undefined), (0.5, 1, 1));
         assert!(found.sd.is_nan() && found.sem.is_nan());
         assert!(FoldSummary::new(&[]).mean.is_nan());
-    }
-
-    #[test]
-    fn folds_count_alike_however_many_images_they_have() {
-        let found = FoldSummary::of_images(&[vec![1.0, 0.0, 0.5, f64::NAN], vec![0.9]], |&value| value);
-        assert!((found.mean - 0.7).abs() < 1e-12, "{found:?}");
-        assert!((found.sd - 0.08_f64.sqrt()).abs() < 1e-12 && (found.sem - 0.2).abs() < 1e-12, "{found:?}");
-    }
-
-    #[test]
-    fn the_three_figures_are_means_of_images_not_of_pixels() {
-        let large = Counts { tp: 50, fp: 0, fn_: 0, tn: 50 };
-        let small = Counts { tp: 0, fp: 1, fn_: 0, tn: 9 };
-        let nothing = Counts { tn: 10, ..Counts::default() };
-        let found = FoldFigures::new(&[vec![large, small], vec![nothing]]);
-        assert_eq!((found.dice.mean, found.pixel_error.mean, found.adjusted_rand.mean), (0.75, 2.5, 0.75));
     }
 }

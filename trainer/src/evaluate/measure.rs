@@ -7,16 +7,11 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
 use sonoseg_core::inference::Predictor;
-use sonoseg_imaging::baseline::{BaselineConfig, brightest_line};
-use sonoseg_imaging::dataset::sample::{Sample, Target};
-use sonoseg_imaging::evaluate::{Figures, Score};
+use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::sample::Sample;
+use sonoseg_imaging::evaluate::{Answer, Figures, Frame, Reference, Score};
 use sonoseg_imaging::formats::encode::encode_png_mask;
-use sonoseg_imaging::geometry::{Image, Mask, Spacing};
-use sonoseg_imaging::geometry::{Needle, draw_capsule};
-use sonoseg_imaging::metrics::needle::NeedleError;
-use sonoseg_imaging::metrics::overlap::Counts;
-use sonoseg_imaging::metrics::shape_measures;
-use sonoseg_imaging::{DataError, geometry::resize};
+use sonoseg_imaging::geometry::{Image, Mask};
 
 use super::Chosen;
 use crate::files;
@@ -33,27 +28,6 @@ pub(crate) enum Method {
     Model,
     /// The brightest line.
     Baseline,
-}
-
-/// One frame with both answers.
-#[derive(Debug)]
-pub(crate) struct Frame {
-    /// Its number in the data.
-    pub(crate) sample: usize,
-    pub(crate) id: String,
-    pub(crate) group: String,
-    pub(crate) difficulty: String,
-    pub(crate) model: Score,
-    pub(crate) baseline: Score,
-}
-
-impl Frame {
-    pub(crate) fn score(&self, method: Method) -> &Score {
-        match method {
-            Method::Model => &self.model,
-            Method::Baseline => &self.baseline,
-        }
-    }
 }
 
 /// All that was measured.
@@ -99,8 +73,12 @@ impl Evaluation {
             sets.entry(ALL).or_default().push(frame);
             sets.entry(&frame.difficulty).or_default().push(frame);
         }
+        let score: fn(&Frame) -> &Score = match method {
+            Method::Model => |frame| &frame.model,
+            Method::Baseline => |frame| &frame.baseline,
+        };
         let scores = |frames: Vec<&'_ Frame>| {
-            Figures::new(&frames.iter().map(|frame| (&*frame.group, frame.score(method))).collect::<Vec<_>>())
+            Figures::new(&frames.iter().map(|frame| (&*frame.group, score(frame))).collect::<Vec<_>>())
         };
         sets.into_iter().map(|(name, frames)| (name, scores(frames))).collect()
     }
@@ -174,96 +152,25 @@ struct FrameRow<'a> {
     tip_y: Option<f64>,
 }
 
-/// What a method says about one frame, at the network's size.
-struct Answer {
-    mask: Vec<u8>,
-    needle: Option<Needle>,
-    confidence: f64,
-}
-
 /// Both answers on a frame; `None` when it has no label.
 fn measure_frame(predictor: &Predictor, data: &Folder, index: usize, masks: Option<&Path>) -> Result<Option<Frame>> {
     let sample = data.sample(index)?;
     let recipe = &predictor.header().recipe;
-    let (size, radius) = (recipe.preparation.size, recipe.needle.radius_px);
-    let middle = sample.frames.len() / 2;
-    let frame = &sample.frames[middle];
-    let Some(truth) = truth(&sample) else { return Ok(None) };
-    let (extent, square) = ([frame.height, frame.width], [size, size]);
-    let (target, needle) = match truth {
-        Truth::Needle(needle) => {
-            let needle = needle.map(|needle| needle.scaled(extent, square));
-            let empty = || vec![0; size * size];
-            (needle.map_or_else(empty, |needle| draw_capsule(&needle, radius, size, size).classes), Some(needle))
-        }
-        Truth::Mask(mask) => {
-            let classes = resize::nearest(&mask.classes, extent, square);
-            (classes.into_iter().map(|class| u8::from(class > 0)).collect(), None)
-        }
-    };
-    let spacing = square_spacing(frame, size);
-    let score = |answer: &Answer| Score {
-        needle: answer.needle,
-        counts: Counts::from_classes(&answer.mask, &target, 1),
-        error: needle.as_ref().map(|truth| NeedleError::new(answer.needle.as_ref(), truth.as_ref(), spacing)),
-        confidence: answer.confidence,
-        shape: shape_measures(
-            &answer.mask.iter().map(|&class| class == 1).collect::<Vec<_>>(),
-            &target.iter().map(|&class| class == 1).collect::<Vec<_>>(),
-            square,
-        ),
-    };
-    let baseline = match needle {
-        Some(_) => ask_baseline(frame, size, radius),
-        // Of a class that is no needle, all that is known without learning is that it is somewhere.
-        None => Answer { mask: vec![1; size * size], needle: None, confidence: 0.0 },
-    };
-    let model = ask_model(predictor, &sample)?;
+    let size = recipe.preparation.size;
+    let Some(reference) = Reference::new(&sample, size, recipe.needle.radius_px) else { return Ok(None) };
+    let baseline = reference.score(&reference.baseline(&sample.frames[sample.frames.len() / 2]));
+    let answer = ask(predictor, &sample)?;
+    let model = reference.score(&answer);
     if let Some(folder) = masks {
-        let mask = Mask { height: size, width: size, classes: model.mask.clone() };
+        let mask = Mask { height: size, width: size, classes: answer.mask };
         files::write(&folder.join(format!("{}.png", sample.id)), &encode_png_mask(&mask)?)?;
     }
-    Ok(Some(Frame {
-        sample: index,
-        difficulty: data.procedure(index).meta.difficulty.clone().unwrap_or_else(|| "unknown".into()),
-        model: score(&model),
-        baseline: score(&baseline),
-        id: sample.id,
-        group: sample.group,
-    }))
+    let difficulty = data.procedure(index).meta.difficulty.clone().unwrap_or_else(|| "unknown".into());
+    Ok(Some(Frame { sample: index, difficulty, model, baseline, id: sample.id, group: sample.group }))
 }
 
-/// What is known about a sample's middle frame.
-pub(crate) enum Truth {
-    /// The visible needle, or that there is none.
-    Needle(Option<Needle>),
-    /// The pixels of the class.
-    Mask(Mask),
-}
-
-/// The label of a sample's middle frame; `None` when it has none.
-pub(crate) fn truth(sample: &Sample) -> Option<Truth> {
-    if sample.targets.contains(&Target::Unknown) {
-        return None;
-    }
-    match &sample.targets[sample.targets.len() / 2] {
-        Target::Needle(needle) => Some(Truth::Needle(*needle)),
-        Target::Mask(mask) => Some(Truth::Mask(mask.clone())),
-        _ => None,
-    }
-}
-
-/// Size of a pixel of the resized square.
-fn square_spacing(frame: &Image, size: usize) -> Option<Spacing> {
-    let corners = [(0.0, 0.0), (frame.width as f64 - 1.0, frame.height as f64 - 1.0)];
-    let spacing = frame.scale.at(&corners)?;
-    Some(Spacing {
-        x_mm: spacing.x_mm * frame.width as f64 / size as f64,
-        y_mm: spacing.y_mm * frame.height as f64 / size as f64,
-    })
-}
-
-fn ask_model(predictor: &Predictor, sample: &Sample) -> Result<Answer> {
+/// What the network says about the middle frame of a sample.
+fn ask(predictor: &Predictor, sample: &Sample) -> Result<Answer> {
     let frames: Vec<&Image> = sample.frames.iter().collect();
     let prediction = predictor.read_off(pollster::block_on(predictor.forward(&predictor.prepare(&frames)))?);
     let found = prediction.needle();
@@ -272,18 +179,4 @@ fn ask_model(predictor: &Predictor, sample: &Sample) -> Result<Answer> {
         needle: found.map(|f| f.needle),
         confidence: found.map_or(0.0, |f| f.confidence),
     })
-}
-
-fn ask_baseline(frame: &Image, size: usize, radius: f64) -> Answer {
-    let grey = frame.to_grey();
-    let square = resize::bilinear_antialiased(&grey.pixels, [frame.height, frame.width], [size, size]);
-    let found = brightest_line(&square, size, size, &BaselineConfig::default());
-    Answer {
-        mask: match &found {
-            Some(line) => draw_capsule(&line.needle, radius, size, size).classes,
-            None => vec![0; size * size],
-        },
-        needle: found.as_ref().map(|line| line.needle),
-        confidence: found.map_or(0.0, |line| line.score),
-    }
 }

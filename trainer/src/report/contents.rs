@@ -185,7 +185,9 @@ fn made_with(run: &RunFolder, blocks: &mut Vec<Block>) {
     blocks.push(Block::Heading("How it was made".into()));
     let known = !run.origins.is_empty();
     let mut recipe = Table::new(if known { &["key", "value", "from"] } else { &["key", "value"] }, 3);
-    for (key, value) in leaves(&run.recipe) {
+    // Where no needles are looked for, nobody wants to know how they would be.
+    let needles = run.finding().is_some_and(|finding| finding.is_needles());
+    for (key, value) in leaves(&run.recipe).into_iter().filter(|(key, _)| needles || !key.starts_with("needle.")) {
         let origin = run.origins.get(&key).map_or("", |&origin| Origin::name(origin)).to_owned();
         let cells = [key, value.to_string()].into_iter();
         recipe.rows.push(if known { cells.chain([origin]).collect() } else { cells.collect() });

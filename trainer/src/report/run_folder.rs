@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Value;
-use sonoseg_core::recipe::TaskName;
+use sonoseg_core::recipe::{DataRecipe, TaskName};
 use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::dataset::split::Split;
 use toml::Table;
 
@@ -57,6 +58,12 @@ impl RunFolder {
     pub(crate) fn pretrains(&self) -> bool {
         let task = self.recipe.get("task").cloned().and_then(|task| task.try_into::<TaskName>().ok());
         task.unwrap_or_default().pretrains()
+    }
+
+    /// What it looks for; none where it predicts nothing.
+    pub(crate) fn finding(&self) -> Option<Finding> {
+        let data = self.recipe.get("data").cloned().and_then(|data| data.try_into::<DataRecipe>().ok());
+        (!self.pretrains()).then(|| data.unwrap_or_default().finding())
     }
 
     /// The best weights that the run has written so far.

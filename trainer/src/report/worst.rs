@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use sonoseg_core::inference::Predictor;
+use sonoseg_imaging::evaluate::{Frame, Truth, truth};
 use sonoseg_imaging::formats::encode::encode_png_rgb;
 use sonoseg_imaging::geometry::Image;
 use sonoseg_imaging::geometry::resize;
 use sonoseg_imaging::metrics::needle::Outcome;
 
 use super::document::Captioned;
-use crate::evaluate::measure::{Evaluation, Frame, Truth, truth};
+use crate::evaluate::measure::Evaluation;
 use crate::folder::Folder;
 use crate::overlay;
 use crate::table::number;

@@ -6,6 +6,8 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
 use sonoseg_imaging::DataError;
+use sonoseg_imaging::metrics::known;
+use sonoseg_imaging::metrics::measure::Metric;
 use sonoseg_imaging::metrics::overlap::Counts;
 
 use super::plan::{MEASURED, Planned};
@@ -61,6 +63,28 @@ impl<'a> Done<'a> {
             .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
         Ok(Self { planned, history: History::read(&planned.folder)?, metrics, frames, baseline })
     }
+}
+
+/// A figure of `metrics.json` with the ends of its interval. Files of older versions have the pixels' figures only, by name.
+pub(super) fn figure(all: &Value, name: &str) -> (f64, [f64; 2]) {
+    let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+    let found = all["figures"].as_array().into_iter().flatten().find(|figure| figure["name"] == name);
+    let (value, interval) = match found {
+        Some(figure) => (&figure["value"], &figure["interval"]),
+        None => (&all["overlap"][name], &all["overlap_intervals"][name]),
+    };
+    (number(value), ["low", "high"].map(|end| number(&interval[end])))
+}
+
+/// What a figure is, as the evaluations say, with its short name as the label.
+pub(super) fn metric(name: &str, done: &[Done<'_>]) -> Metric {
+    let mut figures = done.iter().filter_map(|run| run.metrics["model"]["all"]["figures"].as_array()).flatten();
+    let found = figures.find(|figure| figure["name"] == name);
+    let metric = found.and_then(|figure| {
+        let label = figure["short"].as_str()?.to_owned().into();
+        Some(Metric { label, ..serde_json::from_value(figure.clone()).ok()? })
+    });
+    metric.unwrap_or_else(|| known(name))
 }
 
 /// A table for programs.

@@ -8,11 +8,12 @@ use anyhow::Result;
 use burn::tensor::Device;
 use sonoseg_core::models::unet::layer_set::{Direction, LayerSet};
 use sonoseg_imaging::dataset::sample::Source;
-use sonoseg_imaging::metrics::folds::{FoldFigures, FoldSummary};
-use sonoseg_imaging::metrics::overlap::{Counts, mean_defined};
+use sonoseg_imaging::metrics::folds::FoldSummary;
+use sonoseg_imaging::metrics::measure::Metric;
+use sonoseg_imaging::metrics::overlap::mean_defined;
 
-use super::done::{BASELINE, Done, Frames, csv};
-use super::plan::{Folds, Picture, Place, Planned};
+use super::done::{BASELINE, Done, csv, figure, metric};
+use super::plan::{Folds, Picture, Place, Planned, Shown};
 use crate::files;
 use crate::folder::Folder;
 use crate::report::document::Block;
@@ -28,16 +29,15 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// Of the frames that `of` picks from every run: those of the network, or those of the baseline.
-    fn figures(&self, of: for<'d> fn(&'d Done<'_>) -> &'d Frames) -> FoldFigures {
-        let fold = |run: &&Done<'_>| of(run).values().copied().collect();
-        FoldFigures::new(&self.runs.values().map(fold).collect::<Vec<_>>())
+    /// A figure over the folds, of `model` or `baseline`.
+    fn figure(&self, metric: &Metric, method: &str) -> FoldSummary {
+        FoldSummary::new(&self.by_fold(metric, method).into_values().collect::<Vec<_>>())
     }
 
-    /// Mean Dice over the images of every fold.
-    fn dice(&self) -> BTreeMap<&str, f64> {
-        let mean = |run: &Done<'_>| mean_defined(run.frames.values().map(Counts::dice_one));
-        self.runs.iter().map(|(&fold, run)| (fold, mean(run))).collect()
+    /// A figure of the held-out images of every fold.
+    fn by_fold(&self, metric: &Metric, method: &str) -> BTreeMap<&str, f64> {
+        let value = |run: &Done<'_>| figure(&run.metrics[method]["all"], &metric.name).0;
+        self.runs.iter().map(|(&fold, run)| (fold, value(run))).collect()
     }
 
     fn blocks(&self) -> Option<(&'static [Direction], usize)> {
@@ -48,33 +48,35 @@ impl Row<'_> {
 /// The table, the figures, and what they say. Pictures are written into the study's folder.
 pub(super) fn blocks(
     folds: &Folds,
-    shown: Option<&Picture>,
+    shown: &Shown,
     done: &[Done<'_>],
     planned: &[Planned],
     place: &Place<'_>,
 ) -> Result<Vec<Block>> {
     let rows = rows(folds, done);
+    let metrics: Vec<Metric> = shown.figures.iter().map(|name| metric(name, done)).collect();
     let mut blocks = vec![Block::Heading("Over the folds".into())];
     blocks.push(Block::Text(
-        "Means over the images of a fold, then over the folds; SD is the deviation between folds, SEM that of their mean. An \
-         empty prediction on an empty mask has the Dice coefficient 1. Published: the paper's own data, with a spread of \
-         which it does not say which one it is."
+        "Figures of a fold, then their mean over the folds; SD is the deviation between folds, SEM that of their mean. \
+         Published: the paper's own data, with a spread of which it does not say which one it is."
             .into(),
     ));
-    let table = table(folds.published.get(place.scale), &rows);
+    let table = table(folds.published.get(place.scale), &metrics, &rows);
     files::write(&place.out.join("table.csv"), &csv(&table)?)?;
     blocks.push(Block::Table(table));
-    if let Some(svg) = figure(&rows)? {
+    if let Some(first) = metrics.first()
+        && let Some(svg) = over_blocks(&rows, first)?
+    {
         let Picture { heading, file } = &folds.blocks;
         files::write(&place.out.join(file), svg.as_bytes())?;
         blocks.push(Block::Heading(heading.clone()));
         blocks.push(Block::Text("Bars: the mean over folds plus and minus its standard error.".into()));
-        let alt = "Dice coefficient over the number of blocks that learn, from either end".into();
+        let alt = format!("{} over the number of blocks that learn, from either end", first.label);
         blocks.push(Block::Plot { file: file.clone(), alt, svg });
-        blocks.push(Block::Text(verdict(&rows)));
-        blocks.push(Block::Table(differences(&rows)));
+        blocks.push(Block::Text(verdict(&rows, first)));
+        blocks.push(Block::Table(differences(&rows, first)));
     }
-    if let Some(Picture { heading, file }) = shown
+    if let Some(Picture { heading, file }) = &shown.answers
         && let Some((png, text)) = answers(folds, &rows, planned, place)?
     {
         files::write(&place.out.join(file), &png)?;
@@ -100,49 +102,35 @@ fn rows<'a>(folds: &Folds, done: &'a [Done<'a>]) -> Vec<Row<'a>> {
     rows
 }
 
-fn table(published: Option<&BTreeMap<String, [f64; 6]>>, rows: &[Row<'_>]) -> Table {
-    let columns = [
-        "layers that learn",
-        "folds",
-        "Dice",
-        "SD",
-        "SEM",
-        "pixel error %",
-        "SD",
-        "SEM",
-        "adjusted Rand",
-        "SD",
-        "SEM",
-        "time",
-        "published: Dice",
-        "pixel error %",
-        "adjusted Rand",
-    ];
-    let mut table = Table::new(&columns, 1);
-    let figures = |name: &str, folds: usize, figures: FoldFigures| {
-        let mut cells = vec![name.to_owned(), folds.to_string()];
-        for (summary, digits) in [(figures.dice, 3), (figures.pixel_error, 2), (figures.adjusted_rand, 3)] {
-            cells.extend([summary.mean, summary.sd, summary.sem].map(|value| number(value, digits)));
+fn table(published: Option<&BTreeMap<String, Vec<[f64; 2]>>>, metrics: &[Metric], rows: &[Row<'_>]) -> Table {
+    let mut table = Table::new(&["layers that learn", "folds"], 1);
+    let labels = || metrics.iter().map(|metric| metric.label.clone().into_owned());
+    table.columns.extend(labels().flat_map(|label| [label, "SD".into(), "SEM".into()]));
+    table.columns.push("time".into());
+    table.columns.extend(labels().map(|label| format!("published {label}")));
+    let figures = |name: &str, row: &Row<'_>, method: &str| {
+        let mut cells = vec![name.to_owned(), row.runs.len().to_string()];
+        for metric in metrics {
+            let FoldSummary { mean, sd, sem, .. } = row.figure(metric, method);
+            cells.extend([mean, sd, sem].map(|value| number(value, metric.digits)));
         }
         cells
     };
     // It says the same of every choice of layers, where all folds are done.
     if let Some(row) = rows.iter().max_by_key(|row| row.runs.len()) {
-        let mut cells = figures(BASELINE, row.runs.len(), row.figures(|run| &run.baseline));
-        cells.resize(columns.len(), String::new());
-        table.rows.push(cells);
+        table.rows.push(figures(BASELINE, row, "baseline"));
     }
     for row in rows {
-        let mut cells = figures(row.name, row.runs.len(), row.figures(|run| &run.frames));
+        let mut cells = figures(row.name, row, "model");
         cells.push(duration(row.runs.values().map(|run| run.history.seconds).sum()));
         if let Some(published) = published.and_then(|rows| rows.get(row.name)) {
             let spread =
                 |spread: f64| if spread.is_nan() { String::new() } else { format!(" ± {}", number(spread, 2)) };
-            cells.extend(published.chunks_exact(2).map(|pair| number(pair[0], 2) + &spread(pair[1])));
+            cells.extend(published.iter().map(|&[value, around]| number(value, 2) + &spread(around)));
         }
-        cells.resize(columns.len(), String::new());
         table.rows.push(cells);
     }
+    table.rows.iter_mut().for_each(|row| row.resize(table.columns.len(), String::new()));
     table
 }
 
@@ -154,8 +142,8 @@ fn direction<'a, 'b>(rows: &'b [Row<'a>], direction: Direction) -> Vec<(usize, &
     found
 }
 
-/// Dice over the number of blocks, from both ends.
-fn figure(rows: &[Row<'_>]) -> Result<Option<String>> {
+/// A figure over the number of blocks, from both ends.
+fn over_blocks(rows: &[Row<'_>], metric: &Metric) -> Result<Option<String>> {
     let mut series = Vec::new();
     // Side by side, so that the bars of both directions can be told apart.
     for (hue, way, name, aside) in [
@@ -164,60 +152,68 @@ fn figure(rows: &[Row<'_>]) -> Result<Option<String>> {
     ] {
         let summaries: Vec<(f64, FoldSummary)> = direction(rows, way)
             .into_iter()
-            .map(|(blocks, row)| (blocks as f64 + aside, row.figures(|run| &run.frames).dice))
+            .map(|(blocks, row)| (blocks as f64 + aside, row.figure(metric, "model")))
             .collect();
-        let line = summaries.iter().map(|(x, dice)| (*x, dice.mean)).collect();
-        let bars = summaries.iter().flat_map(|(x, dice)| [(*x, dice.mean - dice.sem), (*x, dice.mean + dice.sem)]);
+        let line = summaries.iter().map(|(x, folds)| (*x, folds.mean)).collect();
+        let bars = summaries.iter().flat_map(|(x, folds)| [(*x, folds.mean - folds.sem), (*x, folds.mean + folds.sem)]);
         series.push(Series { name: name.into(), hue, stroke: Stroke::Line, points: line });
         series.push(Series { name: String::new(), hue, stroke: Stroke::Bars, points: bars.collect() });
     }
-    let panel = Panel { title: "Dice coefficient, held-out folds".into(), values: Values::FromZero, series };
-    plot::draw_over("blocks that learn", "Dice coefficient over the number of blocks that learn", &[panel])
+    let panel = Panel { title: format!("{}, held-out folds", metric.label), values: Values::FromZero, series };
+    let title = format!("{} over the number of blocks that learn", metric.label);
+    plot::draw_over("blocks that learn", &title, &[panel])
 }
 
 /// Shallow first minus deep first with the same number of blocks, by number and fold.
-fn paired(rows: &[Row<'_>]) -> BTreeMap<usize, BTreeMap<String, f64>> {
+fn paired(rows: &[Row<'_>], metric: &Metric) -> BTreeMap<usize, BTreeMap<String, f64>> {
     let deep: BTreeMap<usize, &Row<'_>> = direction(rows, Direction::Deep).into_iter().collect();
     let mut paired = BTreeMap::new();
     for (blocks, shallow) in direction(rows, Direction::Shallow) {
         let Some(deep) = deep.get(&blocks).filter(|deep| deep.name != shallow.name) else { continue };
-        let other = deep.dice();
-        let differences = shallow.dice().into_iter();
-        let differences = differences.filter_map(|(fold, dice)| Some((fold.to_owned(), dice - other.get(fold)?)));
+        let other = deep.by_fold(metric, "model");
+        let differences = shallow.by_fold(metric, "model").into_iter();
+        let differences = differences.filter_map(|(fold, value)| Some((fold.to_owned(), value - other.get(fold)?)));
         paired.insert(blocks, differences.collect());
     }
     paired
 }
 
-fn differences(rows: &[Row<'_>]) -> Table {
-    let mut table = Table::new(&["blocks", "Dice, shallow first minus deep first", "SEM", "folds"], 0);
-    for (blocks, differences) in paired(rows) {
+fn differences(rows: &[Row<'_>], metric: &Metric) -> Table {
+    let difference = format!("{}, shallow first minus deep first", metric.label);
+    let mut table = Table::new(&["blocks", &difference, "SEM", "folds"], 0);
+    for (blocks, differences) in paired(rows, metric) {
         let summary = FoldSummary::new(&differences.into_values().collect::<Vec<_>>());
-        let cells = [blocks.to_string(), number(summary.mean, 3), number(summary.sem, 3), summary.folds.to_string()];
+        let cells = [
+            blocks.to_string(),
+            number(summary.mean, metric.digits),
+            number(summary.sem, metric.digits),
+            summary.folds.to_string(),
+        ];
         table.rows.push(cells.to_vec());
     }
     table
 }
 
 /// Whether shallow first is better here, in a sentence.
-fn verdict(rows: &[Row<'_>]) -> String {
+fn verdict(rows: &[Row<'_>], metric: &Metric) -> String {
     let mut folds: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for (fold, difference) in paired(rows).into_values().flatten() {
+    for (fold, difference) in paired(rows, metric).into_values().flatten() {
         folds.entry(fold).or_default().push(difference);
     }
     let means: Vec<f64> = folds.into_values().map(mean_defined).collect();
     let FoldSummary { mean, sem, folds, .. } = FoldSummary::new(&means);
     let figures = format!(
-        "Dice of shallow first minus deep first, averaged over the numbers of blocks: {} with a standard error of {} over {folds} \
-         folds.",
-        number(mean, 3),
-        number(sem, 3)
+        "{} of shallow first minus deep first, averaged over the numbers of blocks: {} with a standard error of {} over \
+         {folds} folds.",
+        metric.label,
+        number(mean, metric.digits),
+        number(sem, metric.digits)
     );
     let verdict = if sem.is_nan() {
         "These are too few folds to tell."
     } else if mean.abs() <= 2.0 * sem {
         "Less than two standard errors: no direction is better here."
-    } else if mean > 0.0 {
+    } else if metric.improves(mean, 0.0) {
         "Shallow first is better here."
     } else {
         "Deep first is better here."

@@ -101,10 +101,9 @@ pub(crate) struct Folds {
     /// Rows whose answers are shown, in this order, behind those of the network that they start from.
     #[serde(default)]
     pub(crate) answers: Vec<String>,
-    /// What the paper measured, by scale and row: Dice, pixel error in percent and adjusted Rand index, each with its
-    /// spread, `nan` where it gives none.
+    /// What the paper measured, by scale and row: every figure of the report with its spread, `nan` where it gives none.
     #[serde(default)]
-    pub(crate) published: BTreeMap<String, BTreeMap<String, [f64; 6]>>,
+    pub(crate) published: BTreeMap<String, BTreeMap<String, Vec<[f64; 2]>>>,
 }
 
 fn blocks() -> Picture {

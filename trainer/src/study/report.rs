@@ -8,10 +8,11 @@ use burn::tensor::Device;
 use serde_json::Value;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::Source;
+use sonoseg_imaging::metrics::measure::{Better, Metric};
 use sonoseg_imaging::metrics::overlap::Counts;
 use sonoseg_imaging::metrics::{known, overlap_measures};
 
-use super::done::{BASELINE, Done, Frames, csv, measured};
+use super::done::{BASELINE, Done, Frames, csv, figure, measured, metric};
 use super::folds;
 use super::plan::{Curves, Picture, Place, Planned, Shown, Study, shell};
 use crate::files;
@@ -41,7 +42,7 @@ pub(super) fn write(study: &Study, planned: &[Planned], place: &Place<'_>) -> Re
         blocks.push(Block::Note(format!("Not done yet, and left out: {}.", missing.join(", "))));
     }
     blocks.extend(match &study.folds {
-        Some(folds) => folds::blocks(folds, study.report.answers.as_ref(), &done, planned, place)?,
+        Some(folds) => folds::blocks(folds, &study.report, &done, planned, place)?,
         None => rows(&study.report, &done, planned, place)?,
     });
     blocks.push(Block::Heading("Commands".into()));
@@ -115,25 +116,25 @@ fn common(done: &[Done<'_>]) -> BTreeSet<String> {
 }
 
 fn table(names: &[String], done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
-    let labels: Vec<String> = names.iter().map(|name| label(name, done)).collect();
-    let rank = labels.first().cloned().unwrap_or_default();
-    let published = done.iter().map(|run| run.planned.run.published.len()).max().unwrap_or(0).min(labels.len());
+    let metrics: Vec<Metric> = names.iter().map(|name| metric(name, done)).collect();
+    let Some(first) = metrics.first() else { return Table::new(&["network"], 1) };
+    let published = done.iter().map(|run| run.planned.run.published.len()).max().unwrap_or(0).min(metrics.len());
     let mut columns = vec!["network".to_owned()];
-    for (index, label) in labels.iter().enumerate() {
-        columns.push(label.clone());
+    for (index, metric) in metrics.iter().enumerate() {
+        columns.push(metric.label.clone().into_owned());
         columns.extend((index == 0).then(|| "95 % interval".to_owned()));
     }
-    columns.extend([format!("{rank}, same frames"), "epochs".into(), "time".into()]);
-    columns.extend(labels.iter().take(published).map(|label| format!("published {label}")));
+    columns.extend([format!("{}, same frames", first.label), "epochs".into(), "time".into()]);
+    columns.extend(metrics.iter().take(published).map(|metric| format!("published {}", metric.label)));
     let mut table = Table { columns, words: 1, rows: Vec::new() };
     let figures = |name: &str, all: &Value, frames: &Frames| {
         let mut row = vec![name.to_owned()];
-        for (index, name) in names.iter().enumerate() {
-            let (value, interval) = figure(all, name);
-            row.push(written(name, value));
-            row.extend((index == 0).then(|| interval.map(|end| written(name, end)).join(" to ")));
+        for (index, metric) in metrics.iter().enumerate() {
+            let (value, interval) = figure(all, &metric.name);
+            row.push(written(metric, value));
+            row.extend((index == 0).then(|| interval.map(|end| written(metric, end)).join(" to ")));
         }
-        row.push(written(&names[0], pooled(&names[0], frames, common)));
+        row.push(written(first, pooled(&first.name, frames, common)));
         row
     };
     // The baseline says the same in every run that looks at the same frames.
@@ -152,49 +153,35 @@ fn table(names: &[String], done: &[Done<'_>], common: &BTreeSet<String>) -> Tabl
     table
 }
 
-/// A figure of `metrics.json` with the ends of its interval. Files of older versions have the pixels' figures only, by name.
-fn figure(all: &Value, name: &str) -> (f64, [f64; 2]) {
-    let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
-    let found = all["figures"].as_array().into_iter().flatten().find(|figure| figure["name"] == name);
-    let (value, interval) = match found {
-        Some(figure) => (&figure["value"], &figure["interval"]),
-        None => (&all["overlap"][name], &all["overlap_intervals"][name]),
-    };
-    (number(value), ["low", "high"].map(|end| number(&interval[end])))
-}
-
-/// What a figure is called at the head of a column.
-fn label(name: &str, done: &[Done<'_>]) -> String {
-    let figures = done.iter().filter_map(|run| run.metrics["model"]["all"]["figures"].as_array()).flatten();
-    let short = figures.filter(|figure| figure["name"] == name).find_map(|figure| figure["short"].as_str());
-    short.map_or_else(|| known(name).label.into_owned(), str::to_owned)
-}
-
 /// A share in percent, any other figure as it is.
-fn written(name: &str, value: f64) -> String {
-    number(if known(name).unit.is_empty() { 100.0 * value } else { value }, 2)
+fn written(metric: &Metric, value: f64) -> String {
+    number(if metric.unit.is_empty() { 100.0 * value } else { value }, 2)
 }
 
 /// Every pair that the paper orders, and how it came out here on the same frames.
 fn orderings(rank: &str, done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
-    let columns = ["the paper says", "here", &format!("{} here", label(rank, done))];
+    let metric = metric(rank, done);
+    let columns = ["the paper says", "here", &format!("{} here", metric.label)];
     let mut table = Table::new(&columns, 2);
     let mut ranked: Vec<(&Done<'_>, f64)> =
         done.iter().filter_map(|run| Some((run, *run.planned.run.published.first()?))).collect();
-    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+    ranked.sort_by(|a, b| match metric.better {
+        Better::Higher => b.1.total_cmp(&a.1),
+        Better::Lower => a.1.total_cmp(&b.1),
+    });
     for pair in ranked.windows(2) {
         let [(better, _), (worse, _)] = pair else { continue };
         let [a, b] = [better, worse].map(|run| pooled(rank, &run.frames, common));
         let held = match a.partial_cmp(&b) {
-            Some(std::cmp::Ordering::Greater) => "holds",
-            Some(std::cmp::Ordering::Equal) => "no difference",
-            Some(std::cmp::Ordering::Less) => "does not hold",
             None => "undefined",
+            Some(std::cmp::Ordering::Equal) => "no difference",
+            Some(_) if metric.improves(a, b) => "holds",
+            Some(_) => "does not hold",
         };
         table.rows.push(vec![
             format!("{} above {}", better.planned.run.name, worse.planned.run.name),
             held.into(),
-            format!("{} and {}", written(rank, a), written(rank, b)),
+            format!("{} and {}", written(&metric, a), written(&metric, b)),
         ]);
     }
     table
@@ -240,4 +227,16 @@ fn strips(done: &[Done<'_>], common: &BTreeSet<String>, place: &Place<'_>) -> Re
         }
     }
     Ok(Some(sheet(&tiles, chosen.len()).png()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_written_in_percent_and_lengths_as_they_are() {
+        let iou = known("iou");
+        let tip = Metric { unit: "px".into(), ..Metric::new("tip_px", "tip px", Better::Lower) };
+        assert_eq!([written(&iou, 0.41151), written(&tip, 2.5), written(&tip, f64::NAN)], ["41.15", "2.50", "–"]);
+    }
 }

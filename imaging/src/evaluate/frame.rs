@@ -1,0 +1,154 @@
+//! One frame: what is true, what a method says, and how far that is off, all at the network's size.
+
+use super::Score;
+use crate::baseline::{BaselineConfig, brightest_line};
+use crate::dataset::sample::{Sample, Target};
+use crate::geometry::{Image, Mask, Needle, Spacing, draw_capsule, resize};
+use crate::metrics::needle::NeedleError;
+use crate::metrics::overlap::Counts;
+use crate::metrics::shape_measures;
+
+/// What a method says about one frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// 1 where something is marked, `[size, size]`.
+    pub mask: Vec<u8>,
+    /// The needle that is reported.
+    pub needle: Option<Needle>,
+    /// How sure it is of that; each method has its own scale.
+    pub confidence: f64,
+}
+
+/// One frame with both answers.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Its number in the data.
+    pub sample: usize,
+    /// Its name.
+    pub id: String,
+    /// Procedure or patient.
+    pub group: String,
+    /// How hard it is, as the data say.
+    pub difficulty: String,
+    /// The network.
+    pub model: Score,
+    /// What learned nothing.
+    pub baseline: Score,
+}
+
+/// What is known about a sample's middle frame.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Truth {
+    /// The visible needle, or that there is none.
+    Needle(Option<Needle>),
+    /// The pixels of the class.
+    Mask(Mask),
+}
+
+/// The label of a sample's middle frame; `None` when it or another frame that the network reads with it has none.
+pub fn truth(sample: &Sample) -> Option<Truth> {
+    if sample.targets.contains(&Target::Unknown) {
+        return None;
+    }
+    match &sample.targets[sample.targets.len() / 2] {
+        Target::Needle(needle) => Some(Truth::Needle(*needle)),
+        Target::Mask(mask) => Some(Truth::Mask(mask.clone())),
+        _ => None,
+    }
+}
+
+/// What answers about a frame are compared with.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    size: usize,
+    radius_px: f64,
+    /// 1 where something is, `[size, size]`.
+    mask: Vec<u8>,
+    /// None where the truth is a mask.
+    needle: Option<Option<Needle>>,
+    spacing: Option<Spacing>,
+}
+
+impl Reference {
+    /// The truth about a sample's middle frame on a square of `size` pixels, needles being `radius_px` thick on either
+    /// side; `None` when it has no label.
+    pub fn new(sample: &Sample, size: usize, radius_px: f64) -> Option<Self> {
+        let frame = &sample.frames[sample.frames.len() / 2];
+        let (extent, square) = ([frame.height, frame.width], [size, size]);
+        let (mask, needle) = match truth(sample)? {
+            Truth::Needle(needle) => {
+                let needle = needle.map(|needle| needle.scaled(extent, square));
+                let drawn = needle.map(|needle| draw_capsule(&needle, radius_px, size, size).classes);
+                (drawn.unwrap_or_else(|| vec![0; size * size]), Some(needle))
+            }
+            Truth::Mask(mask) => {
+                let classes = resize::nearest(&mask.classes, extent, square);
+                (classes.into_iter().map(|class| u8::from(class > 0)).collect(), None)
+            }
+        };
+        Some(Self { size, radius_px, mask, needle, spacing: square_spacing(frame, size) })
+    }
+
+    /// How an answer compares.
+    pub fn score(&self, answer: &Answer) -> Score {
+        let [predicted, truth] =
+            [&answer.mask, &self.mask].map(|mask| mask.iter().map(|&class| class == 1).collect::<Vec<bool>>());
+        let error = |truth: &Option<Needle>| NeedleError::new(answer.needle.as_ref(), truth.as_ref(), self.spacing);
+        Score {
+            needle: answer.needle,
+            counts: Counts::from_classes(&answer.mask, &self.mask, 1),
+            shape: shape_measures(&predicted, &truth, [self.size, self.size]),
+            error: self.needle.as_ref().map(error),
+            confidence: answer.confidence,
+        }
+    }
+
+    /// What can be said about `frame` without learning: a needle is the brightest line; of anything else all that is known
+    /// is that it is somewhere.
+    pub fn baseline(&self, frame: &Image) -> Answer {
+        let (size, square) = (self.size, [self.size, self.size]);
+        if self.needle.is_none() {
+            return Answer { mask: vec![1; size * size], needle: None, confidence: 0.0 };
+        }
+        let grey = frame.to_grey();
+        let pixels = resize::bilinear_antialiased(&grey.pixels, [frame.height, frame.width], square);
+        let found = brightest_line(&pixels, size, size, &BaselineConfig::default());
+        let drawn = found.as_ref().map(|line| draw_capsule(&line.needle, self.radius_px, size, size).classes);
+        Answer {
+            mask: drawn.unwrap_or_else(|| vec![0; size * size]),
+            needle: found.as_ref().map(|line| line.needle),
+            confidence: found.map_or(0.0, |line| line.score),
+        }
+    }
+}
+
+/// Size of a pixel of the resized square.
+fn square_spacing(frame: &Image, size: usize) -> Option<Spacing> {
+    let corners = [(0.0, 0.0), (frame.width as f64 - 1.0, frame.height as f64 - 1.0)];
+    let spacing = frame.scale.at(&corners)?;
+    Some(Spacing {
+        x_mm: spacing.x_mm * frame.width as f64 / size as f64,
+        y_mm: spacing.y_mm * frame.height as f64 / size as f64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_without_label_has_no_reference_and_masks_have_no_needle() {
+        let sample = |target| Sample {
+            id: "p/0".into(),
+            group: "p".into(),
+            frames: vec![Image::grey(8, 8, vec![0.5; 64])],
+            targets: vec![target],
+        };
+        assert!(Reference::new(&sample(Target::Unknown), 4, 1.0).is_none());
+        let mut mask = Mask::empty(8, 8);
+        mask.classes[..32].fill(2);
+        let reference = Reference::new(&sample(Target::Mask(mask)), 4, 1.0).unwrap();
+        let score = reference.score(&reference.baseline(&Image::grey(8, 8, vec![0.5; 64])));
+        assert_eq!((score.counts, score.error.is_none()), (Counts { tp: 8, fp: 8, fn_: 0, tn: 0 }, true));
+    }
+}
