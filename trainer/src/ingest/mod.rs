@@ -18,8 +18,7 @@ use anyhow::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sonoseg_imaging::DataError;
-use sonoseg_imaging::dataset::folder::SplitConfig;
-use sonoseg_imaging::dataset::split::Split;
+use sonoseg_imaging::dataset::split::{Split, SplitConfig};
 use sonoseg_imaging::formats::classes::ClassMap;
 
 use crate::args::Ingest;
@@ -145,17 +144,19 @@ fn split(verb: &Ingest) -> Result<()> {
         }
         return Ok(());
     }
-    if groups.len() < 2 {
-        say("no splits.json: all procedures are one group; training holds out stretches of its time");
-        return Ok(());
-    }
     let split = folder.drawn(&SplitConfig {
         val_share: verb.val_share,
+        stride: 1,
         folds: 0,
         fold: 0,
         seed: verb.seed,
         labels_count: true,
     })?;
+    if split.val.is_empty() && verb.val_share > 0.0 {
+        // How long a stretch must be depends on the network.
+        say("no splits.json: labels are those of one group; training holds out stretches of its time");
+        return Ok(());
+    }
     files::write(&path, serde_json::to_string_pretty(&split)?.as_bytes())?;
     say(format!("splits.json: {} groups to learn from, {} held out", split.train.len(), split.val.len()));
     Ok(())
