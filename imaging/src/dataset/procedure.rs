@@ -86,11 +86,7 @@ impl Procedure {
         Ok(())
     }
 
-    fn foreground(
-        &self,
-        wanted: &[String],
-        elsewhere: &[Option<(u8, Vec<String>)>],
-    ) -> Result<Foreground, DataError> {
+    fn foreground(&self, wanted: &[String], elsewhere: &[Option<(u8, Vec<String>)>]) -> Result<Foreground, DataError> {
         if wanted == [Finding::ANY_CLASS] {
             return Ok(Foreground::Any);
         }

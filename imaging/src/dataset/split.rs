@@ -135,6 +135,14 @@ impl Split {
         (self.train.contains(group) && !stretches().any(near)).then_some(Side::Train)
     }
 
+    /// The side of a group, from some frames of which stretches may be held out.
+    pub fn group_side(&self, group: &str) -> Option<Side> {
+        if self.train.contains(group) {
+            return Some(Side::Train);
+        }
+        self.val.contains(group).then_some(Side::Val)
+    }
+
     /// What whoever reads figures of a model that learned with this split has to know, if anything.
     pub fn caveat(&self) -> Option<&'static str> {
         if !self.holds_out() {
@@ -186,7 +194,9 @@ impl Split {
             return refused("train of the split names no procedure: put at least one there".into());
         }
         if let Some(Stretch { procedure, first, last, .. }) = self.stretches.iter().find(|one| one.first > one.last) {
-            return refused(format!("a stretch of {procedure} in the split goes from {first} to {last}: turn them round"));
+            return refused(format!(
+                "a stretch of {procedure} in the split goes from {first} to {last}: turn them round"
+            ));
         }
         Ok(())
     }
@@ -248,7 +258,8 @@ mod tests {
             let held = (starts.len() as f64 * 0.2).round() as usize;
             assert!(of(Side::Val).abs_diff(held.max(1)) < stretches && of(Side::Train) >= 1, "{sides:?}");
             // Whatever is learned ends before a gap, and no frame lies on both sides.
-            let windows = |side| starts.iter().zip(&sides).filter(move |(_, one)| **one == Some(side)).map(|(at, _)| *at);
+            let windows =
+                |side| starts.iter().zip(&sides).filter(move |(_, one)| **one == Some(side)).map(|(at, _)| *at);
             for (val, train) in windows(Side::Val).flat_map(|val| windows(Side::Train).map(move |train| (val, train))) {
                 let gap = split.stretches[0].gap;
                 assert!(gap >= stride && val.abs_diff(train) > gap + window - 1, "{val} {train} {gap}");

@@ -61,7 +61,8 @@ impl Windows {
     }
 
     /// A split by group; by stretches of time where only one can measure; nothing is held out where `val_share` is 0.
-    /// Where labels count, groups of which nothing is labelled do not measure anything: they are for learning.
+    /// Where labels count, groups of which nothing is labelled do not measure anything: they are for learning, unless that
+    /// is true of all.
     pub fn drawn(&self, wanted: &SplitConfig) -> Result<Split, DataError> {
         let SplitConfig { val_share, stride, seed, labels_count, .. } = *wanted;
         let groups = self.groups();
@@ -70,7 +71,7 @@ impl Windows {
         }
         let labelled: BTreeSet<String> =
             self.procedures.iter().filter(|one| one.any_labelled()).map(|one| one.group().to_owned()).collect();
-        let measuring = if labels_count { &labelled } else { &groups };
+        let measuring = if labels_count && !labelled.is_empty() { &labelled } else { &groups };
         if measuring.len() < 2 {
             let samples = if labels_count { self.labelled_samples(None, stride) } else { self.samples(None, stride) };
             let mut starts = vec![Vec::new(); self.procedures.len()];
@@ -253,7 +254,8 @@ mod tests {
         assert_eq!(split(r#"{"train": ["anna"], "val": []}"#).unwrap(), Split::all(&data.groups()));
         let message = split(r#"{"train": ["anna"], "val": ["otto"]}"#).unwrap_err().to_string();
         assert!(message.contains("names otto"), "{message}");
-        let stretch = r#"{"train": ["anna"], "val": [], "stretches": [{"procedure": "c", "first": 0, "last": 1, "gap": 1}]}"#;
+        let stretch =
+            r#"{"train": ["anna"], "val": [], "stretches": [{"procedure": "c", "first": 0, "last": 1, "gap": 1}]}"#;
         assert!(split(stretch).unwrap_err().to_string().contains("a stretch of c"));
         assert!(data.split(&SplitConfig { folds: 2, ..wanted }, None, || Ok(BTreeMap::new())).is_err());
     }

@@ -25,8 +25,9 @@ use crate::args::Ingest;
 use crate::failure::SomeFailed;
 use crate::files;
 use crate::folder::Folder;
+use crate::table::count;
 use crate::terminal::{bar, say, warn};
-use plan::{Plan, count, say_some};
+use plan::{Plan, say_some};
 use sources::Remark;
 use write::{Made, Workplace, Written};
 
@@ -154,7 +155,7 @@ fn split(verb: &Ingest) -> Result<()> {
     })?;
     if split.val.is_empty() && verb.val_share > 0.0 {
         // How long a stretch must be depends on the network.
-        say("no splits.json: labels are those of one group; training holds out stretches of its time");
+        say("no splits.json: only one group can be measured on; training holds out stretches of its time");
         return Ok(());
     }
     files::write(&path, serde_json::to_string_pretty(&split)?.as_bytes())?;
