@@ -118,6 +118,7 @@ fn empty_sides_are_said_and_never_panic() {
         ),
     )
     .unwrap();
+    fs::remove_dir_all(&run).unwrap();
     assert!(fails(3, &train).contains("a stretch of other"));
     assert!(fails(3, &["check", text(&data)]).contains("a stretch of other"));
 

@@ -145,6 +145,10 @@ fn split(verb: &Ingest) -> Result<()> {
         }
         return Ok(());
     }
+    if groups.len() < 2 {
+        say("no splits.json: all procedures are one group; training holds out stretches of its time");
+        return Ok(());
+    }
     let split = folder.drawn(&SplitConfig {
         val_share: verb.val_share,
         stride: 1,
@@ -153,13 +157,12 @@ fn split(verb: &Ingest) -> Result<()> {
         seed: verb.seed,
         labels_count: true,
     })?;
-    if split.val.is_empty() && verb.val_share > 0.0 {
-        // How long a stretch must be depends on the network.
-        say("no splits.json: only one group can be measured on; training holds out stretches of its time");
-        return Ok(());
-    }
     files::write(&path, serde_json::to_string_pretty(&split)?.as_bytes())?;
-    say(format!("splits.json: {} groups to learn from, {} held out", split.train.len(), split.val.len()));
+    let held_out = match split.stretches.len() {
+        0 => split.val.len().to_string(),
+        stretches => format!("{} of the only labelled one", count(stretches, "interval")),
+    };
+    say(format!("splits.json: {} groups to learn from, {held_out} held out", split.train.len()));
     Ok(())
 }
 

@@ -128,13 +128,13 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
     if evaluation.unlabelled > 0 {
         blocks.push(Block::Text(format!("Left out: {} without a label.", count(evaluation.unlabelled, "frame"))));
     }
+    let what = if chosen.caveat.is_none() { "held out" } else { "measured" };
     match chosen.groups.len() {
-        0 | 1 => blocks.push(Block::Note(
-            "Only one procedure was measured: there are no intervals, and the figures say little about other procedures."
-                .into(),
-        )),
+        0 | 1 => blocks.push(Block::Note(format!(
+            "Only one procedure was {what}: there are no intervals, and the figures say little about other procedures."
+        ))),
         few if few < FEW => blocks.push(Block::Note(format!(
-            "Only {few} procedures were measured: the intervals mean little, and so does a difference between two runs."
+            "Only {few} procedures were {what}: the intervals mean little, and so does a difference between two runs."
         ))),
         _ => {}
     }

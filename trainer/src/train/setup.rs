@@ -247,15 +247,19 @@ impl Setup {
             );
             train = samples(None);
         }
-        let learned = split.train.iter().collect::<Vec<_>>();
-        let stretches = split.stretches.iter().map(|stretch| &stretch.procedure);
-        let held_out = split.val.iter().chain(stretches).collect();
-        for (empty, names) in [(train.is_empty(), learned), (split.holds_out() && val.is_empty(), held_out)] {
-            if empty {
-                let groups = names.into_iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        let root = files::absolute(data.root());
+        if split.val.is_empty() && !split.stretches.is_empty() && val.is_empty() {
+            return Err(DataError::Inconsistent(format!(
+                "{root}: the stretches that its splits.json holds out are too short for a sample: make them longer, or remove \
+                 the file, and training draws its own"
+            ))
+            .into());
+        }
+        for (samples, groups) in [(&train, &split.train), (&val, &split.val)] {
+            if samples.is_empty() && !groups.is_empty() {
+                let groups = groups.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
                 return Err(DataError::Inconsistent(format!(
-                    "{}: no frames of {groups} are labelled: write labels.csv or masks/, see `sonoseg check`",
-                    files::absolute(data.root())
+                    "{root}: no frames of {groups} are labelled: write labels.csv or masks/, see `sonoseg check`"
                 ))
                 .into());
             }
