@@ -53,8 +53,15 @@ fn one_clip_trains_and_holds_out_a_stretch_of_its_time() {
     let report = fs::read_to_string(run.join("report.md")).unwrap();
     assert!(report.contains("same recording"), "{said}\n{report}");
     assert_eq!(json(&run.join("environment.json"))["val_samples"], 4);
+    assert!(report.contains("On held-out frames of the same recording"), "{report}");
     let model = fs::read(run.join("best.safetensors")).unwrap();
     assert!(String::from_utf8_lossy(&model).contains("same recording"), "the model file says so");
+    let said = succeeds(&["train", "--resume", text(&run), "--epochs", "3"]);
+    assert!(said.contains("4 in 1 interval held out") && json(&run.join("splits.json")) == split, "{said}");
+    // Every third frame is a sample, and some of them are held out.
+    let sparse = shop.train(&data, "sparse", &["--set", "data.stride=3", "--set", "train.epochs=1"]);
+    let environment = json(&sparse.join("environment.json"));
+    assert_eq!((&environment["train_samples"], &environment["val_samples"]), (&Value::from(4), &Value::from(1)));
 }
 
 #[test]
@@ -71,7 +78,12 @@ fn one_clip_trains_with_nothing_held_out() {
     assert!(said.contains("those that it learned from"), "{said}");
     succeeds(&["report", text(&run), "--data", text(&data)]);
     let report = fs::read_to_string(run.join("report.md")).unwrap();
-    assert!(report.contains("held out: nothing") && report.contains("those that it learned from"), "{report}");
+    assert!(
+        report.contains("held out: nothing")
+            && report.contains("On the frames learned from")
+            && report.contains("those that it learned from"),
+        "{report}"
+    );
     let model = fs::read(run.join("last.safetensors")).unwrap();
     assert!(String::from_utf8_lossy(&model).contains("Nothing is held out"), "the model file says so");
 }
@@ -98,6 +110,18 @@ fn empty_sides_are_said_and_never_panic() {
     succeeds(&[&train[..], &["--set", "train.epochs=1"]].concat());
     assert!(run.join("last.safetensors").exists() && !run.join("best.safetensors").exists());
 
+    fs::write(
+        data.join("splits.json"),
+        format!(
+            "{{\"train\": [{group:?}], \"val\": [], \"stretches\": [{{\"procedure\": \
+        \"other\", \"first\": 0, \"last\": 3, \"gap\": 1}}]}}"
+        ),
+    )
+    .unwrap();
+    fs::remove_dir_all(&run).unwrap();
+    assert!(fails(3, &train).contains("a stretch of other"));
+    assert!(fails(3, &["check", text(&data)]).contains("a stretch of other"));
+
     // Pre-training without labels holds out of one clip, too, and its picture needs none.
     fs::remove_file(data.join("splits.json")).unwrap();
     let out = shop.path("mae");
@@ -105,4 +129,8 @@ fn empty_sides_are_said_and_never_panic() {
     let settings = ["--set", "task=mae", "--set", "mae.decoder_width=16", "--set", "mae.decoder_heads=2"];
     succeeds(&[&mae[..], &settings, &["--set", "data.val_share=0", "--set", "train.epochs=1"]].concat());
     succeeds(&["report", text(&out), "--data", text(&data)]);
+    assert!(!out.join("reconstructions.png").exists());
+    fs::remove_dir_all(&out).unwrap();
+    assert!(succeeds(&[&mae[..], &settings].concat()).contains("same recording"));
+    assert!(out.join("reconstructions.png").exists());
 }

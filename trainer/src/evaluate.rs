@@ -68,9 +68,8 @@ pub(crate) fn chosen(model: &Path, data: &Folder, part: Part) -> Result<Chosen> 
     }
     let split: Split = serde_json::from_str(&files::read_text(&path)?)
         .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
-    let nothing_held_out = split.val.is_empty() && split.stretches.is_empty();
-    let side = if part == Part::Train || nothing_held_out { Side::Train } else { Side::Val };
-    let caveat = if nothing_held_out && part == Part::Val { Some(LEARNED) } else { split.caveat() };
+    let side = if part == Part::Train || !split.holds_out() { Side::Train } else { Side::Val };
+    let caveat = if part == Part::Val && side == Side::Train { Some(LEARNED) } else { split.caveat() };
     let groups = if side == Side::Train || split.val.is_empty() { split.train.clone() } else { split.val.clone() };
     let known = data.groups();
     if let Some(unknown) = groups.iter().find(|name| !known.contains(*name)) {

@@ -9,3 +9,4 @@ pub mod meta;
 pub mod procedure;
 pub mod sample;
 pub mod split;
+pub mod windows;

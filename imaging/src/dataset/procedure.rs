@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::Finding;
-use super::labels::ReadRow;
+use super::folder::Listed;
 use super::meta::Meta;
 use super::sample::Target;
 use crate::DataError;
@@ -22,17 +22,17 @@ pub struct Procedure {
     /// Frames in the order of their numbers.
     frames: Vec<Frame>,
     labels: BTreeMap<usize, Option<Needle>>,
-    /// What of the masks counts as foreground; every class, and needles before masks, when none.
-    class: Option<Class>,
+    /// What of the masks counts as foreground; every class as it is, and needles before masks, when none.
+    foreground: Option<Foreground>,
 }
 
 /// What of the masks counts as foreground.
-#[derive(Clone, Copy, Debug)]
-enum Class {
-    /// Every class.
+#[derive(Clone, Debug)]
+enum Foreground {
+    /// Every class, as one.
     Any,
-    /// The class of this number.
-    Number(u8),
+    /// The classes of these numbers, which become 1, 2 and so on.
+    Classes(Vec<u8>),
 }
 
 /// A frame's number and the names of its files.
@@ -41,44 +41,6 @@ struct Frame {
     number: usize,
     file: String,
     mask: Option<String>,
-}
-
-/// The PNG files of a folder: by the number that is their name, and those with another name or a number twice.
-#[derive(Clone, Debug, Default)]
-pub struct Numbered {
-    /// File names by number.
-    pub files: BTreeMap<usize, String>,
-    /// File names.
-    pub odd: Vec<String>,
-}
-
-impl Numbered {
-    /// Sort out the names of all files of a folder.
-    pub fn of(names: impl IntoIterator<Item = String>) -> Self {
-        let mut names: Vec<String> = names.into_iter().filter(|name| name.ends_with(".png")).collect();
-        names.sort();
-        let mut numbered = Self::default();
-        for name in names {
-            match name.trim_end_matches(".png").parse() {
-                Ok(number) if !numbered.files.contains_key(&number) => drop(numbered.files.insert(number, name)),
-                _ => numbered.odd.push(name),
-            }
-        }
-        numbered
-    }
-}
-
-/// What a procedure's folder holds.
-#[derive(Clone, Debug, Default)]
-pub struct Listed {
-    /// What `meta.json` says.
-    pub meta: Meta,
-    /// The files in `frames/`.
-    pub frames: Numbered,
-    /// The files in `masks/`.
-    pub masks: Numbered,
-    /// The rows of `labels.csv`.
-    pub labels: Vec<ReadRow>,
 }
 
 impl Procedure {
@@ -94,9 +56,9 @@ impl Procedure {
         let bad = |line: usize, e: String| DataError::unreadable(place("labels.csv"), format!("line {line}: {e}"));
         let rows = labels.into_iter().map(|(line, row)| row.map_err(|e| bad(line, e)));
         let labels = rows.collect::<Result<_, _>>()?;
-        let mut procedure = Self { id, frames, labels, class: None, meta };
+        let mut procedure = Self { id, frames, labels, foreground: None, meta };
         if let Some(class) = procedure.meta.class.clone() {
-            procedure.class = Some(procedure.class(&class)?);
+            procedure.foreground = Some(procedure.foreground(&[class], &[])?);
         }
         Ok(procedure)
     }
@@ -111,32 +73,36 @@ impl Procedure {
         self.meta.class_number(wanted).filter(|_| self.frames.iter().any(|frame| frame.mask.is_some()))
     }
 
-    /// From now on the given class of the masks, by name or number, is the foreground. `elsewhere`: its number in
+    /// From now on the given classes of the masks, by name or number, are the foreground. `elsewhere`: the number of each in
     /// another procedure and the classes there, which may go on where those of this one end.
-    pub(crate) fn choose_class(
+    pub(crate) fn choose_classes(
         &mut self,
-        wanted: &str,
-        elsewhere: Option<&(u8, Vec<String>)>,
+        wanted: &[String],
+        elsewhere: &[Option<(u8, Vec<String>)>],
     ) -> Result<(), DataError> {
         if self.frames.iter().any(|frame| frame.mask.is_some()) {
-            let mine = &self.meta.classes;
-            let absent = elsewhere.filter(|(_, names)| !mine.is_empty() && names.starts_with(mine));
-            self.class = Some(self.class(wanted).or_else(|error| absent.map(|(n, _)| Class::Number(*n)).ok_or(error))?);
+            self.foreground = Some(self.foreground(wanted, elsewhere)?);
         }
         Ok(())
     }
 
-    fn class(&self, wanted: &str) -> Result<Class, DataError> {
-        if wanted == Finding::ANY_CLASS {
-            return Ok(Class::Any);
+    fn foreground(&self, wanted: &[String], elsewhere: &[Option<(u8, Vec<String>)>]) -> Result<Foreground, DataError> {
+        if wanted == [Finding::ANY_CLASS] {
+            return Ok(Foreground::Any);
         }
-        self.meta.class_number(wanted).map(Class::Number).ok_or_else(|| {
-            let known = match self.meta.classes.get(1..) {
-                Some(names) if !names.is_empty() => format!("its classes are {}", names.join(", ")),
-                _ => "meta.json names no classes, so that only numbers from 1 on can be chosen".into(),
-            };
-            DataError::Inconsistent(format!("{}: there is no class {wanted}; {known}", self.id))
-        })
+        let mine = &self.meta.classes;
+        let number = |(index, one): (usize, &String)| {
+            let absent = elsewhere.get(index).and_then(Option::as_ref);
+            let absent = absent.filter(|(_, names)| !mine.is_empty() && names.starts_with(mine));
+            self.meta.class_number(one).or(absent.map(|(number, _)| *number)).ok_or_else(|| {
+                let known = match mine.get(1..) {
+                    Some(names) if !names.is_empty() => format!("its classes are {}", names.join(", ")),
+                    _ => "meta.json names no classes, so that only numbers from 1 on can be chosen".into(),
+                };
+                DataError::Inconsistent(format!("{}: there is no class {one}; {known}", self.id))
+            })
+        };
+        wanted.iter().enumerate().map(number).collect::<Result<_, _>>().map(Foreground::Classes)
     }
 
     /// First frames of all windows of `length` frames in a row, by position. Single pictures make windows of 1 only.
@@ -160,13 +126,8 @@ impl Procedure {
     /// End points are the better label of a needle, because the mask can be drawn from them after every change of the
     /// picture. Where a class of the masks is chosen, only masks count.
     fn needle(&self, frame: &Frame) -> Option<Target> {
-        let label = self.labels.get(&frame.number).filter(|_| self.class.is_none());
+        let label = self.labels.get(&frame.number).filter(|_| self.foreground.is_none());
         label.map(|needle| Target::Needle(*needle))
-    }
-
-    /// Numbers of the frames, or of those that are labelled, in rising order.
-    pub(crate) fn frame_numbers(&self, labelled: bool) -> Vec<usize> {
-        (0..self.frames.len()).filter(|&at| !labelled || self.is_labelled(at, 1)).map(|at| self.number(at)).collect()
     }
 
     /// Number of the frame at a position.
@@ -215,10 +176,13 @@ impl Procedure {
             let sizes = format!("{}x{}, and its frame {}x{}", mask.width, mask.height, image.width, image.height);
             return Err(DataError::Inconsistent(format!("{name} is {sizes}: a mask has its frame's size")));
         }
-        let chosen = |pixel: u8| match self.class {
+        let chosen = |pixel: u8| match &self.foreground {
             None => pixel,
-            Some(Class::Any) => u8::from(pixel > 0),
-            Some(Class::Number(class)) => u8::from(pixel == class),
+            Some(Foreground::Any) => u8::from(pixel > 0),
+            // At most 255 numbers are found among the classes.
+            Some(Foreground::Classes(numbers)) => {
+                numbers.iter().position(|&number| number == pixel).map_or(0, |at| at as u8 + 1)
+            }
         };
         mask.classes.iter_mut().for_each(|pixel| *pixel = chosen(*pixel));
         Ok(mask)

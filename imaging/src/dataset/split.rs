@@ -1,4 +1,5 @@
-//! Splits by group: frames of one procedure, patient or video never lie on both sides.
+//! Splits by group: frames of one procedure, patient or video never lie on both sides. Where there is only one group, whole
+//! stretches of its time are held out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,23 @@ pub struct Stretch {
     pub gap: usize,
 }
 
+/// How data are to be split.
+#[derive(Clone, Copy, Debug)]
+pub struct SplitConfig {
+    /// Share of the groups, or of the samples of a single one, that is held out; 0 = nothing.
+    pub val_share: f64,
+    /// Every n-th window of a procedure is a sample.
+    pub stride: usize,
+    /// Folds of a cross-validation; 0 = none.
+    pub folds: usize,
+    /// Which of them is held out.
+    pub fold: usize,
+    /// Seed of what is drawn.
+    pub seed: u64,
+    /// Whether what is not labelled can neither teach nor measure.
+    pub labels_count: bool,
+}
+
 /// A side of a split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -65,9 +83,10 @@ impl Split {
         Self { train: groups.clone(), ..Self::default() }
     }
 
-    /// Learn from all groups but for `val_share` of the frames of the given recordings, in stretches of at least `window`
-    /// frames in a row, with a gap of a quarter of their length on both sides. A recording is a procedure with the numbers
-    /// of its frames in rising order; one that is too short for both sides is learned whole.
+    /// Learn from all groups but for `val_share` of the samples of the given recordings (at least one of each), in up to
+    /// three stretches of neighbours with gaps of a quarter of their length on both sides. A recording is a procedure with
+    /// the numbers of the first frames of its samples, windows of `window` frames, in rising order; one that is too short
+    /// for both sides is learned whole.
     pub fn within(
         groups: &BTreeSet<String>,
         recordings: &[(String, Vec<usize>)],
@@ -76,23 +95,34 @@ impl Split {
         seed: u64,
     ) -> Self {
         let mut split = Self::all(groups);
-        for (index, (procedure, frames)) in recordings.iter().enumerate() {
-            let held = ((frames.len() as f64 * val_share).round() as usize).max(window);
+        for (index, (procedure, samples)) in recordings.iter().enumerate() {
+            let held = ((samples.len() as f64 * val_share).round() as usize).max(1);
             // Several stretches show more of a long recording than one does.
             let count = (held / 10).clamp(1, 3);
-            let (length, segment) = (held / count, frames.len() / count);
-            let gap = length.div_ceil(4);
-            if segment < length + 2 * gap + window {
+            let (length, segment) = (held / count, samples.len() / count);
+            let apart = length.div_ceil(4);
+            // Windows that reach into a gap are not used either, and one at least is to be learned.
+            if segment <= length + 2 * (apart + window - 1) {
                 continue;
             }
             for part in 0..count {
                 let mut rng = Rng::stream(seed, "stretch", [index as u64, part as u64]);
                 let first = part * segment + rng.permutation(segment - length + 1)[0];
-                let (first, last) = (frames[first], frames[first + length - 1]);
+                let last = first + length - 1;
+                // In frames, of which some may be no samples; the shorter side, so that not too many are lost.
+                let before = first.checked_sub(apart).map(|at| samples[first] - samples[at]);
+                let behind = samples.get(last + apart).map(|at| at - samples[last]);
+                let gap = before.into_iter().chain(behind).min().unwrap_or(apart);
+                let (first, last) = (samples[first], samples[last] + window - 1);
                 split.stretches.push(Stretch { procedure: procedure.clone(), first, last, gap });
             }
         }
         split
+    }
+
+    /// False where there is nothing to measure on.
+    pub fn holds_out(&self) -> bool {
+        !(self.val.is_empty() && self.stretches.is_empty())
     }
 
     /// The side of the frames `first` to `last` of a procedure of a group; none for those that are not used.
@@ -105,19 +135,26 @@ impl Split {
         (self.train.contains(group) && !stretches().any(near)).then_some(Side::Train)
     }
 
+    /// The side of a group, from some frames of which stretches may be held out.
+    pub fn group_side(&self, group: &str) -> Option<Side> {
+        if self.train.contains(group) {
+            return Some(Side::Train);
+        }
+        self.val.contains(group).then_some(Side::Val)
+    }
+
     /// What whoever reads figures of a model that learned with this split has to know, if anything.
     pub fn caveat(&self) -> Option<&'static str> {
-        match (self.stretches.is_empty(), self.val.is_empty()) {
-            (false, _) => Some(
-                "The held-out frames come from the same recording as those learned from, a gap of time apart: expect less \
-                 on other recordings and other patients.",
-            ),
-            (true, true) => Some(
+        if !self.holds_out() {
+            return Some(
                 "Nothing is held out: there is no best epoch, the last weights are the result, and no figure says how well \
                  they do on anything else.",
-            ),
-            (true, false) => None,
+            );
         }
+        (!self.stretches.is_empty()).then_some(
+            "The held-out frames come from the same recording as those learned from, a gap of time apart: expect less on \
+             other recordings and other patients.",
+        )
     }
 
     /// Fold `fold` of `folds`: its groups to measure on, all others to learn from. `strata` says of what kind each group
@@ -155,6 +192,11 @@ impl Split {
         }
         if self.train.is_empty() {
             return refused("train of the split names no procedure: put at least one there".into());
+        }
+        if let Some(Stretch { procedure, first, last, .. }) = self.stretches.iter().find(|one| one.first > one.last) {
+            return refused(format!(
+                "a stretch of {procedure} in the split goes from {first} to {last}: turn them round"
+            ));
         }
         Ok(())
     }
@@ -203,27 +245,32 @@ mod tests {
     #[test]
     fn one_recording_is_held_out_by_stretches_of_time_with_gaps() {
         let groups = BTreeSet::from(["anna".to_owned()]);
-        for (count, share, window, stretches) in [(20, 0.2, 1, 1), (20, 0.2, 3, 1), (300, 0.2, 1, 3), (4, 0.2, 1, 1)] {
-            let recordings = [("clip".to_owned(), (10..10 + count).collect::<Vec<_>>())];
-            let split = Split::within(&groups, &recordings, share, window, 5);
+        let cases = [(20, 1, 1, 1), (20, 3, 1, 1), (300, 1, 1, 3), (300, 3, 2, 3), (60, 1, 10, 1), (4, 1, 1, 1)];
+        for (count, window, stride, stretches) in cases {
+            let starts: Vec<usize> = (10..10 + count + 1 - window).step_by(stride).collect();
+            let recordings = [("clip".to_owned(), starts.clone())];
+            let split = Split::within(&groups, &recordings, 0.2, window, 5);
             split.check().unwrap();
             assert_eq!(split.stretches.len(), stretches, "{count} frames");
             assert!(split.caveat().unwrap().contains("same recording"));
-            let sides: Vec<Option<Side>> = (10..10 + count).map(|at| split.side("anna", "clip", [at, at])).collect();
+            let sides: Vec<_> = starts.iter().map(|&at| split.side("anna", "clip", [at, at + window - 1])).collect();
             let of = |side: Side| sides.iter().filter(|&&other| other == Some(side)).count();
-            let held = (count as f64 * share).round() as usize;
-            assert!(of(Side::Val).abs_diff(held.max(window)) < stretches && of(Side::Train) >= window, "{sides:?}");
-            // Where the sides change there is a gap, and no window lies on both.
-            assert!(sides.windows(2).all(|two| two[0] == two[1] || two.contains(&None)), "{sides:?}");
-            for at in 10..10 + count + 1 - window {
-                let inside = &sides[at - 10..at - 10 + window];
-                let side = split.side("anna", "clip", [at, at + window - 1]);
-                assert!(side.is_none() || inside.iter().all(|one| *one == side), "{inside:?}");
+            let held = (starts.len() as f64 * 0.2).round() as usize;
+            assert!(of(Side::Val).abs_diff(held.max(1)) < stretches && of(Side::Train) >= 1, "{sides:?}");
+            // Whatever is learned ends before a gap, and no frame lies on both sides.
+            let windows =
+                |side| starts.iter().zip(&sides).filter(move |(_, one)| **one == Some(side)).map(|(at, _)| *at);
+            for (val, train) in windows(Side::Val).flat_map(|val| windows(Side::Train).map(move |train| (val, train))) {
+                let gap = split.stretches[0].gap;
+                assert!(gap >= stride && val.abs_diff(train) > gap + window - 1, "{val} {train} {gap}");
             }
-            assert_eq!(split, Split::within(&groups, &recordings, share, window, 5));
+            assert_eq!(split, Split::within(&groups, &recordings, 0.2, window, 5));
         }
         let short = [("clip".to_owned(), vec![3, 4])];
         assert_eq!(Split::within(&groups, &short, 0.2, 1, 5), Split::all(&groups));
+        let mut turned = Split::all(&groups);
+        turned.stretches.push(Stretch { procedure: "clip".into(), first: 4, last: 3, gap: 0 });
+        assert!(turned.check().unwrap_err().to_string().contains("from 4 to 3"));
         let text = serde_json::to_string(&Split::all(&groups)).unwrap();
         assert_eq!(text, "{\"train\":[\"anna\"],\"val\":[]}", "older versions read it");
     }

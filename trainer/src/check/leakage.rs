@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rayon::prelude::*;
-use sonoseg_imaging::dataset::split::Split;
+use sonoseg_imaging::dataset::split::{Side, Split};
 
 use super::problem::Problems;
 use super::scan::{FrameFacts, Scanned};
@@ -15,7 +15,7 @@ pub(super) fn split(root: &Path, scanned: &[Scanned], problems: &mut Problems) -
     const FILE: &str = "splits.json";
     let path = root.join(FILE);
     if !path.exists() {
-        let advice = "training draws one by group; `sonoseg ingest` writes one";
+        let advice = "training draws one by group, or stretches of time of a single one";
         problems.warning("no-split", FILE, "is missing", advice);
         return None;
     }
@@ -43,10 +43,14 @@ pub(super) fn split(root: &Path, scanned: &[Scanned], problems: &mut Problems) -
         let what = format!("names neither train nor val for the group {group}");
         problems.warning("split-incomplete", FILE, what, "it is not used: add it to one side");
     }
+    for stretch in split.stretches.iter().filter(|one| scanned.iter().all(|other| other.id != one.procedure)) {
+        let what = format!("holds out a stretch of {}, which is not there", stretch.procedure);
+        problems.error("split-unknown", FILE, what, "name the procedure's folder");
+    }
     if split.train.is_empty() {
         problems.error("split-empty", FILE, "train has no group".to_owned(), "move a group there");
     }
-    if split.val.is_empty() {
+    if !split.holds_out() {
         let advice = "no figure will say how well a model does: move a group there, or leave splits.json out";
         problems.warning("split-empty", FILE, "val has no group".to_owned(), advice);
     }
@@ -55,7 +59,7 @@ pub(super) fn split(root: &Path, scanned: &[Scanned], problems: &mut Problems) -
 
 /// Frames of one group that are the same as, or look like, those of another.
 pub(super) fn frames(scanned: &[Scanned], split: Option<&Split>, problems: &mut Problems) {
-    let side = |procedure: &Scanned| split.and_then(|split| Side::of(split, procedure.group()));
+    let side = |procedure: &Scanned| split.and_then(|split| split.group_side(procedure.group()));
     let identical = identical(scanned, &side, problems);
     let sampled = |wanted: Side| -> Vec<(usize, &FrameFacts)> {
         let procedures = scanned.iter().enumerate().filter(|(_, procedure)| side(procedure) == Some(wanted));
@@ -77,21 +81,6 @@ pub(super) fn frames(scanned: &[Scanned], split: Option<&Split>, problems: &mut 
             let advice = "if they show one patient, give both procedures the same group in meta.json";
             problems.warning("leak-alike", place(&scanned[p], frame), what, advice);
         }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Train,
-    Val,
-}
-
-impl Side {
-    fn of(split: &Split, group: &str) -> Option<Self> {
-        if split.train.contains(group) {
-            return Some(Self::Train);
-        }
-        split.val.contains(group).then_some(Self::Val)
     }
 }
 

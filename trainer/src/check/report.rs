@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
-use sonoseg_imaging::dataset::split::Split;
+use sonoseg_imaging::dataset::split::{Side, Split};
 use sonoseg_imaging::geometry::Spacing;
 
 use super::problem::{Level, Problem};
@@ -19,13 +19,13 @@ const SHOWN_OF_A_KIND: usize = 5;
 #[derive(Serialize)]
 pub(super) struct Report {
     data: String,
-    procedures: Vec<Row>,
+    procedures: Vec<ProcedureRow>,
     totals: Totals,
     problems: Vec<Problem>,
 }
 
 #[derive(Serialize)]
-struct Row {
+struct ProcedureRow {
     id: String,
     group: String,
     /// `train`, `val`, or neither.
@@ -59,8 +59,8 @@ struct Totals {
 
 impl Report {
     pub(super) fn new(root: &Path, scanned: &[Scanned], split: Option<&Split>, problems: Vec<Problem>) -> Self {
-        let rows: Vec<Row> = scanned.iter().map(|one| Row::new(one, split)).collect();
-        let sum = |of: fn(&Row) -> usize| rows.iter().map(of).sum();
+        let rows: Vec<ProcedureRow> = scanned.iter().map(|one| ProcedureRow::new(one, split)).collect();
+        let sum = |of: fn(&ProcedureRow) -> usize| rows.iter().map(of).sum();
         let mut pixels: BTreeMap<u8, u64> = BTreeMap::new();
         scanned.iter().for_each(|one| add_classes(one, &mut pixels));
         let names = scanned.iter().map(|one| &one.meta.classes).max_by_key(|names| names.len());
@@ -141,13 +141,12 @@ fn lines(problems: &[Problem]) -> Vec<String> {
     kinds.into_iter().flat_map(told).collect()
 }
 
-impl Row {
+impl ProcedureRow {
     fn new(scanned: &Scanned, split: Option<&Split>) -> Self {
         let group = scanned.group().to_owned();
-        let side = split.and_then(|split| match (split.train.contains(&group), split.val.contains(&group)) {
-            (true, _) => Some("train"),
-            (_, true) => Some("val"),
-            _ => None,
+        let side = split.and_then(|split| split.group_side(&group)).map(|side| match side {
+            Side::Train => "train",
+            Side::Val => "val",
         });
         let mut pixels = BTreeMap::new();
         add_classes(scanned, &mut pixels);

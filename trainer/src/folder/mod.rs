@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sonoseg_core::recipe::Recipe;
 use sonoseg_imaging::DataError;
-use sonoseg_imaging::dataset::folder::{SplitConfig, Windows};
+use sonoseg_imaging::dataset::folder::Listed;
+pub(crate) use sonoseg_imaging::dataset::folder::Numbered;
 pub(crate) use sonoseg_imaging::dataset::labels::LabelRow;
 use sonoseg_imaging::dataset::labels::{self, ReadRow};
 pub(crate) use sonoseg_imaging::dataset::meta::{Ingested, Meta};
-pub(crate) use sonoseg_imaging::dataset::procedure::Numbered;
-use sonoseg_imaging::dataset::procedure::{Listed, Procedure};
+use sonoseg_imaging::dataset::procedure::Procedure;
 use sonoseg_imaging::dataset::sample::{Sample, Source};
-use sonoseg_imaging::dataset::split::Split;
+use sonoseg_imaging::dataset::split::{Split, SplitConfig};
+use sonoseg_imaging::dataset::windows::Windows;
 use sonoseg_imaging::formats::mask::read_class_mask;
 
 use crate::files;
@@ -94,6 +95,7 @@ pub(crate) fn split_config(recipe: &Recipe) -> SplitConfig {
     let data = &recipe.data;
     SplitConfig {
         val_share: data.val_share,
+        stride: data.stride,
         folds: data.folds,
         fold: data.fold,
         seed: recipe.seed,
@@ -108,19 +110,10 @@ impl Folder {
         Ok(Self { root: root.to_owned(), windows: Windows::new(files::absolute(root), procedures, window)? })
     }
 
-    /// The data as a run sees them: windows as long as its network reads, and the class that it looks for.
+    /// The data as a run sees them: windows as long as its network reads, and what it is to find.
     pub(crate) fn for_recipe(root: &Path, recipe: &Recipe) -> Result<Self> {
         let data = Self::open(root, recipe.network.settings().frames().window())?;
-        Ok(match &recipe.data.class {
-            Some(class) => data.with_class(class)?,
-            None => data,
-        })
-    }
-
-    /// The same data with one class of the masks as the foreground, by name or number. Without it every class is, or the
-    /// one that `meta.json` chooses.
-    pub(crate) fn with_class(self, wanted: &str) -> Result<Self, DataError> {
-        Ok(Self { windows: self.windows.with_class(wanted)?, ..self })
+        Ok(Self { windows: data.windows.with_finding(&recipe.finding())?, ..data })
     }
 
     /// The fold that a recipe asks for; else the split stored with the data, or one that is drawn.
@@ -191,13 +184,11 @@ impl Source for Folder {
 mod tests {
     use super::*;
     use sonoseg_imaging::dataset::sample::Target;
-    use sonoseg_imaging::dataset::split::Side;
     use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask};
     use sonoseg_imaging::geometry::Mask;
-    use std::collections::BTreeSet;
 
-    /// Two procedures of 3 x 2 pixels: `a` with masks and `b` with end points for one frame of its three.
-    fn fixtures() -> tempfile::TempDir {
+    #[test]
+    fn a_data_set_is_read_from_its_folder() {
         let root = tempfile::tempdir().unwrap();
         let write = |path: &str, bytes: &[u8]| files::write(&root.path().join("procedures").join(path), bytes).unwrap();
         for (id, frames) in [("a", [0, 1, 3]), ("b", [0, 1, 2])] {
@@ -206,68 +197,23 @@ mod tests {
                 write(&format!("{id}/frames/{frame:06}.png"), &png);
             }
         }
-        let classes = vec![0, 1, 2, 2, 0, 1];
-        let mask = encode_png_mask(&Mask { height: 2, width: 3, classes }).unwrap();
-        write("a/masks/000003.png", &mask);
-        write("a/meta.json", br#"{"group": "anna", "classes": ["background", "nerve", "vessel"]}"#);
+        let mask = Mask { height: 2, width: 3, classes: vec![0, 1, 2, 2, 0, 1] };
+        write("a/masks/000003.png", &encode_png_mask(&mask).unwrap());
+        write("a/meta.json", br#"{"classes": ["background", "nerve", "vessel"]}"#);
         write("b/meta.json", br#"{"group": "anna"}"#);
         write("b/labels.csv", b"frame,x1,y1,x2,y2\n1,0,0,2,1\n");
-        root
-    }
-
-    fn mask_of(folder: &Folder) -> Vec<u8> {
-        let sample = pollster::block_on(folder.load(2)).unwrap();
-        match &sample.targets[0] {
-            Target::Mask(mask) => mask.classes.clone(),
-            other => panic!("{} has {}", sample.id, other.what()),
-        }
-    }
-
-    #[test]
-    fn masks_and_labels_go_by_the_numbers_of_the_frames() {
-        let root = fixtures();
         let folder = Folder::open(root.path(), 1).unwrap();
-        assert_eq!(folder.groups(), BTreeSet::from(["anna".to_owned()]));
         let labelled = folder.labelled_samples(None, 1);
         let names: Vec<String> = labelled.iter().map(|&index| folder.id(index)).collect();
         assert_eq!(names, ["a/000003", "b/000001"]);
-        assert_eq!(folder.samples(None, 1).len(), 6);
-        assert_eq!(mask_of(&folder), [0, 1, 2, 2, 0, 1]);
-        let otto = Split { train: BTreeSet::from(["otto".to_owned()]), ..Split::default() };
-        assert!(folder.labelled_samples(Some((&otto, Side::Train)), 1).is_empty());
-        // A window does not reach over the gap between frames 1 and 3.
-        assert_eq!(Folder::open(root.path(), 2).unwrap().len(), 3);
-    }
+        let [one, two] = [0, 1].map(|at| folder.sample(labelled[at]).unwrap());
+        assert!(one.targets == [Target::Mask(mask)] && one.group == "a" && two.group == "anna");
+        assert!(matches!(two.targets[..], [Target::Needle(Some(_))]));
+        let kinds = folder.kinds().unwrap();
+        assert_eq!((kinds["a"].as_str(), kinds["anna"].as_str()), ("1+2", ""));
 
-    #[test]
-    fn a_class_is_chosen_by_name_or_number() {
-        let root = fixtures();
-        let folder = || Folder::open(root.path(), 1).unwrap();
-        assert_eq!(mask_of(&folder().with_class("vessel").unwrap()), [0, 0, 1, 1, 0, 0]);
-        assert_eq!(mask_of(&folder().with_class("1").unwrap()), [0, 1, 0, 0, 0, 1]);
-        let message = folder().with_class("bone").unwrap_err().to_string();
-        assert!(message.contains("nerve, vessel"), "{message}");
-        assert_eq!(mask_of(&folder().with_class("any").unwrap()), [0, 1, 1, 1, 0, 1]);
-        assert!(folder().with_class("3").unwrap_err().to_string().contains("there is no class 3"));
-        let meta = root.path().join("procedures/a/meta.json");
-        files::write(&meta, br#"{"classes": ["background", "nerve", "vessel"], "class": "nerve"}"#).unwrap();
-        assert_eq!(mask_of(&folder()), [0, 1, 0, 0, 0, 1], "meta.json chooses");
-    }
-
-    #[test]
-    fn a_mask_of_another_size_is_refused_by_name() {
-        let root = fixtures();
-        let path = root.path().join("procedures/a/masks/000003.png");
-        files::write(&path, &encode_png_mask(&Mask::empty(3, 3)).unwrap()).unwrap();
-        let message = pollster::block_on(Folder::open(root.path(), 1).unwrap().load(2)).unwrap_err().to_string();
+        write("a/masks/000003.png", &encode_png_mask(&Mask::empty(3, 3)).unwrap());
+        let message = folder.sample(labelled[0]).unwrap_err().to_string();
         assert!(message.contains("000003.png") && message.contains("3x3"), "{message}");
-    }
-
-    #[test]
-    fn single_pictures_make_no_windows() {
-        let root = fixtures();
-        files::write(&root.path().join("procedures/b/meta.json"), br#"{"stills": true}"#).unwrap();
-        assert_eq!(Folder::open(root.path(), 1).unwrap().len(), 6);
-        assert_eq!(Folder::open(root.path(), 2).unwrap().len(), 1, "frames 0 and 1 of procedure a");
     }
 }

@@ -22,7 +22,7 @@ pub(super) type Labels = BTreeMap<usize, Option<Needle>>;
 const NAMES: [&str; 4] = ["file", "procedure", "clip", "video"];
 
 #[derive(Debug)]
-struct Row {
+struct EndPointRow {
     line: usize,
     /// The clip, picture or procedure; none in a table about one clip.
     name: Option<String>,
@@ -72,7 +72,7 @@ pub(super) fn assign(verb: &Ingest, plan: &mut Plan) -> Result<Vec<Labels>> {
 }
 
 /// The rows of a table, or none where it has not the columns of end points.
-fn read(path: &Path) -> Result<Option<Vec<Row>>> {
+fn read(path: &Path) -> Result<Option<Vec<EndPointRow>>> {
     let name = files::absolute(path);
     let bad = |line: usize, reason: String| DataError::unreadable(name.clone(), format!("line {line}: {reason}"));
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(Cursor::new(files::read(path)?));
@@ -97,7 +97,7 @@ fn read(path: &Path) -> Result<Option<Vec<Row>>> {
         };
         let ends = LabelRow { frame: 0, x1: number(x1)?, y1: number(y1)?, x2: number(x2)?, y2: number(y2)? };
         let parse = |text: &str| text.parse().map_err(|_| bad(line, format!("{text} is no frame number")));
-        rows.push(Row {
+        rows.push(EndPointRow {
             line,
             name: named.and_then(cell).map(str::to_owned),
             frame: frame.and_then(cell).map(parse).transpose()?,
@@ -152,7 +152,7 @@ fn beside(table: &Found, procedures: &[Planned]) -> Option<usize> {
 fn spread(
     verb: &Ingest,
     path: &Path,
-    rows: Vec<Row>,
+    rows: Vec<EndPointRow>,
     only: Option<usize>,
     names: &BTreeMap<String, BTreeSet<Named>>,
     procedures: &[Planned],
@@ -197,7 +197,7 @@ fn spread(
 }
 
 /// The frame of a clip, or the position of a picture, that a row is about.
-fn place(verb: &Ingest, target: Named, row: &Row, procedures: &[Planned]) -> Result<(usize, usize), String> {
+fn place(verb: &Ingest, target: Named, row: &EndPointRow, procedures: &[Planned]) -> Result<(usize, usize), String> {
     let procedure = match target {
         Named::Picture(procedure, position) => return Ok((procedure, position)),
         Named::Procedure(procedure) => procedure,
@@ -221,7 +221,7 @@ fn place(verb: &Ingest, target: Named, row: &Row, procedures: &[Planned]) -> Res
 mod tests {
     use super::*;
 
-    fn rows(text: &str) -> Result<Option<Vec<Row>>> {
+    fn rows(text: &str) -> Result<Option<Vec<EndPointRow>>> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         read(file.path())

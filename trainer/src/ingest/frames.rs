@@ -27,7 +27,7 @@ pub(super) struct Frame {
 }
 
 /// The frames of a procedure.
-pub(super) struct Frames<'a> {
+pub(super) struct FrameReader<'a> {
     source: Source<'a>,
     verb: &'a Ingest,
     classes: Option<&'a ClassMap>,
@@ -45,7 +45,7 @@ enum Source<'a> {
     Stills(Iter<'a, Still>),
 }
 
-impl<'a> Frames<'a> {
+impl<'a> FrameReader<'a> {
     pub(super) fn open(
         verb: &'a Ingest,
         content: &'a Content,

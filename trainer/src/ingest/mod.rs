@@ -18,16 +18,16 @@ use anyhow::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sonoseg_imaging::DataError;
-use sonoseg_imaging::dataset::folder::SplitConfig;
-use sonoseg_imaging::dataset::split::Split;
+use sonoseg_imaging::dataset::split::{Split, SplitConfig};
 use sonoseg_imaging::formats::classes::ClassMap;
 
 use crate::args::Ingest;
 use crate::failure::SomeFailed;
 use crate::files;
 use crate::folder::Folder;
+use crate::table::count;
 use crate::terminal::{bar, say, warn};
-use plan::{Plan, count, say_some};
+use plan::{Plan, say_some};
 use sources::Remark;
 use write::{Made, Workplace, Written};
 
@@ -151,13 +151,18 @@ fn split(verb: &Ingest) -> Result<()> {
     }
     let split = folder.drawn(&SplitConfig {
         val_share: verb.val_share,
+        stride: 1,
         folds: 0,
         fold: 0,
         seed: verb.seed,
         labels_count: true,
     })?;
     files::write(&path, serde_json::to_string_pretty(&split)?.as_bytes())?;
-    say(format!("splits.json: {} groups to learn from, {} held out", split.train.len(), split.val.len()));
+    let held_out = match split.stretches.len() {
+        0 => split.val.len().to_string(),
+        stretches => format!("{} of the only labelled one", count(stretches, "interval")),
+    };
+    say(format!("splits.json: {} groups to learn from, {held_out} held out", split.train.len()));
     Ok(())
 }
 

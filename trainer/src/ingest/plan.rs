@@ -18,6 +18,7 @@ use super::sources::{ClipFile, ClipKind, Found, Remark, Sources};
 use crate::args::Ingest;
 use crate::failure::Usage;
 use crate::files;
+use crate::table::count;
 use crate::terminal::say;
 
 /// Lines of a list that are printed; the rest is counted.
@@ -268,11 +269,6 @@ impl Planned {
             Content::Stills { stills, .. } => stills.len(),
         }
     }
-}
-
-/// `1 group`, `2 groups`.
-pub(super) fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Print the first lines of a list and how many follow.

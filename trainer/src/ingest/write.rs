@@ -14,7 +14,7 @@ use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask};
 use sonoseg_imaging::geometry::Spacing;
 
 use super::endpoints::Labels;
-use super::frames::{Frame, Frames, spacing};
+use super::frames::{Frame, FrameReader, spacing};
 use super::plan::{Content, Planned};
 use super::sources::Remark;
 use crate::args::{Ingest, Unlisted};
@@ -92,7 +92,7 @@ struct Making<'a> {
     planned: &'a Planned,
     classes: Option<&'a ClassMap>,
     labels: &'a Labels,
-    frames: Frames<'a>,
+    frames: FrameReader<'a>,
     folder: Unfinished,
     tolerance: f64,
     filter: DuplicateFilter,
@@ -111,7 +111,7 @@ struct Making<'a> {
 
 impl<'a> Making<'a> {
     fn new(verb: &'a Ingest, planned: &'a Planned, classes: Option<&'a ClassMap>, labels: &'a Labels) -> Result<Self> {
-        let frames = Frames::open(verb, &planned.content, classes)?;
+        let frames = FrameReader::open(verb, &planned.content, classes)?;
         let tolerance = verb.tolerance.unwrap_or(if frames.lossy { LOSSY_TOLERANCE } else { 0.0 });
         Ok(Self {
             folder: Unfinished::new(&verb.out, &planned.id)?,

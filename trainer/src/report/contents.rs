@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Value;
-use sonoseg_imaging::dataset::split::{Split, Stretch};
+use sonoseg_imaging::dataset::split::{Side, Split, Stretch};
 use sonoseg_imaging::evaluate::Figures;
 use sonoseg_imaging::metrics::bootstrap::RESAMPLES;
 
@@ -78,7 +78,7 @@ fn summary(run: &RunFolder) -> String {
         count(run.split.train.len(), "procedure"),
         held_out(&run.split)
     );
-    if let Some(last) = history.epochs.last().filter(|_| run.split.val.is_empty() && run.split.stretches.is_empty()) {
+    if let Some(last) = history.epochs.last().filter(|_| !run.split.holds_out()) {
         return format!("{learned} The weights are the last, after epoch {}.", last.epoch + 1);
     }
     let Some(best) = history.best() else { return format!("{learned} No epoch is finished yet.") };
@@ -94,14 +94,19 @@ fn held_out(split: &Split) -> String {
     match (split.stretches.len(), split.val.len()) {
         (0, 0) => "nothing".into(),
         (0, groups) => groups.to_string(),
-        (stretches, _) => format!("{} of the same recording", count(stretches, "stretch of frames")),
+        (stretches, _) => format!("{} of the same recording", count(stretches, "interval")),
     }
 }
 
 fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
     let Measured { evaluation, weights, parameters, data_path, chosen, .. } = measured;
     let (model, baseline) = (evaluation.figures(Method::Model), evaluation.figures(Method::Baseline));
-    blocks.push(Block::Heading("On held-out procedures".into()));
+    let heading = match &chosen.side {
+        Some((_, Side::Train)) => "On the frames learned from",
+        Some((split, Side::Val)) if split.val.is_empty() => "On held-out frames of the same recording",
+        _ => "On held-out procedures",
+    };
+    blocks.push(Block::Heading(heading.into()));
     if let Some(caveat) = chosen.caveat {
         blocks.push(Block::Text(caveat.into()));
     }
@@ -123,13 +128,13 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
     if evaluation.unlabelled > 0 {
         blocks.push(Block::Text(format!("Left out: {} without a label.", count(evaluation.unlabelled, "frame"))));
     }
+    let what = if chosen.caveat.is_none() { "held out" } else { "measured" };
     match chosen.groups.len() {
-        0 | 1 => blocks.push(Block::Note(
-            "Only one procedure was held out: there are no intervals, and the figures say little about other procedures."
-                .into(),
-        )),
+        0 | 1 => blocks.push(Block::Note(format!(
+            "Only one procedure was {what}: there are no intervals, and the figures say little about other procedures."
+        ))),
         few if few < FEW => blocks.push(Block::Note(format!(
-            "Only {few} procedures were held out: the intervals mean little, and so does a difference between two runs."
+            "Only {few} procedures were {what}: the intervals mean little, and so does a difference between two runs."
         ))),
         _ => {}
     }

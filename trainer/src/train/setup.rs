@@ -18,6 +18,7 @@ use crate::files;
 use crate::folder::{Folder, split_config};
 use crate::lock;
 use crate::report::origins::{Origin, origins};
+use crate::table::count;
 use crate::terminal::{say, warn};
 
 /// The file that a run is taken up again from.
@@ -228,8 +229,8 @@ impl Setup {
             None => data.split(&recipe)?,
         };
         let (held, all) = (split.val.len(), data.groups().len());
-        let drawn = || data.drawn(&split_config(&recipe));
-        if !resumed && recipe.data.folds == 0 && drawn().is_ok_and(|drawn| drawn.val.len() != held) {
+        let other = |drawn: Split| (drawn.val.len(), drawn.holds_out()) != (held, split.holds_out());
+        if !resumed && recipe.data.folds == 0 && data.drawn(&split_config(&recipe)).is_ok_and(other) {
             let share = recipe.data.val_share;
             say(format!(
                 "data.val_share = {share} is not used: splits.json of the data holds out {held} of {all} groups"
@@ -246,13 +247,19 @@ impl Setup {
             );
             train = samples(None);
         }
-        let holds_out = !(split.val.is_empty() && split.stretches.is_empty());
-        for (empty, groups) in [(train.is_empty(), &split.train), (holds_out && val.is_empty(), &split.val)] {
-            if empty {
+        let root = files::absolute(data.root());
+        if split.val.is_empty() && !split.stretches.is_empty() && val.is_empty() {
+            return Err(DataError::Inconsistent(format!(
+                "{root}: the stretches that its splits.json holds out are too short for a sample: make them longer, or remove \
+                 the file, and training draws its own"
+            ))
+            .into());
+        }
+        for (samples, groups) in [(&train, &split.train), (&val, &split.val)] {
+            if samples.is_empty() && !groups.is_empty() {
                 let groups = groups.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
                 return Err(DataError::Inconsistent(format!(
-                    "{}: no frames of {groups} are labelled: write labels.csv or masks/, see `sonoseg check`",
-                    files::absolute(data.root())
+                    "{root}: no frames of {groups} are labelled: write labels.csv or masks/, see `sonoseg check`"
                 ))
                 .into());
             }
@@ -303,13 +310,16 @@ impl Setup {
 
     /// What is about to happen, in one line.
     pub(super) fn announce(&self) {
+        let held_out = match (self.split.stretches.len(), self.split.val.len()) {
+            (0, 0) => "none held out".into(),
+            (0, groups) => format!("{} of {groups} held out", self.val.len()),
+            (stretches, _) => format!("{} in {} held out", self.val.len(), count(stretches, "interval")),
+        };
         say(format!(
-            "{}: {} samples of {} groups to learn from, {} of {} held out, {} x {} samples an update, on {}",
+            "{}: {} samples of {} to learn from, {held_out}, {} x {} samples an update, on {}",
             self.recipe.name,
             self.train.len(),
-            self.split.train.len(),
-            self.val.len(),
-            self.split.val.len(),
+            count(self.split.train.len(), "group"),
             self.recipe.train.accumulate.max(1),
             self.recipe.train.batch,
             self.device.name
