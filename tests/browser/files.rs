@@ -73,6 +73,13 @@ impl Files {
         self.write("letter.dcm", "Dear radiologist, the needle is in the vein.\n".repeat(20).as_bytes())
     }
 
+    /// A file that takes seconds to read, and that is nothing in the end.
+    pub(crate) fn long(&self) -> PathBuf {
+        let path = self.write("long.dcm", &[]);
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(400 << 20).unwrap();
+        path
+    }
+
     /// A file in the right format for a model, with tensors of some other network.
     pub(crate) fn foreign_model(&self) -> PathBuf {
         let header = br#"{"fc.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;

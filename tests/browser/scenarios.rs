@@ -271,3 +271,25 @@ fn bad_files_are_named_with_the_reason_and_the_good_one_opens() {
     assert_eq!(page.state().text("clip"), "insertion.dcm");
     page.close();
 }
+
+#[test]
+fn frames_are_answered_while_a_long_file_is_read() {
+    let files = Files::new();
+    let page = Page::open("long", Graphics::Off, "?device=cpu");
+    ready(&page, "cpu");
+    page.pause();
+    page.choose_files("#open-files", &[&files.long()]);
+    page.wait(60, "reading", |state| (state.text("state") == "starting").then_some(()));
+    page.press("End");
+    page.wait(60, "answer for the last frame before the file is read", |state| {
+        assert_eq!(state.text("state"), "starting", "the file was read before the frame was answered");
+        let last = state.number("frame") == state.number("frames").map(|count| count - 1.0);
+        predicted(state).filter(|()| last)
+    });
+    page.screenshot("reading");
+    notice(&page, "long.dcm");
+    page.wait(60, "page that goes on", |state| {
+        (state.text("state") == "ready" && state.text("clip") == "demo.dcm").then_some(())
+    });
+    page.close();
+}

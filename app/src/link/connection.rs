@@ -79,7 +79,7 @@ impl Link {
     }
 
     /// Ask for one answer. A file travels beside the request.
-    pub(crate) fn ask<R: Request>(&self, request: R, file: Option<&Blob>) -> Asked<R::Answer> {
+    pub(crate) fn ask<R: Request>(&self, request: R, file: Option<&Blob>) -> PendingAnswer<R::Answer> {
         self.send(request.into(), file, Rc::new(|_, _| {}))
     }
 
@@ -89,7 +89,7 @@ impl Link {
         job: J,
         file: Option<&Blob>,
         on_item: impl Fn(J::Item, Vec<Vec<u8>>) + 'static,
-    ) -> Asked<J::Answer> {
+    ) -> PendingAnswer<J::Answer> {
         let on_item = move |item, buffers| {
             // What cannot be read is a bug, which the answer to come will show.
             if let Ok(item) = serde_wasm_bindgen::from_value(item) {
@@ -157,7 +157,7 @@ impl Link {
         }
     }
 
-    fn send<A>(&self, call: Call, file: Option<&Blob>, on_item: Rc<dyn Fn(JsValue, Vec<Vec<u8>>)>) -> Asked<A> {
+    fn send<A>(&self, call: Call, file: Option<&Blob>, on_item: Rc<dyn Fn(JsValue, Vec<Vec<u8>>)>) -> PendingAnswer<A> {
         let (sender, answer) = oneshot::channel();
         let mut id = 0;
         let mut awake = false;
@@ -171,7 +171,7 @@ impl Link {
             // It died a moment ago.
             self.end(id, Err(Fault::Died { reason: "it is being started".to_owned(), blame: Blame::No }));
         }
-        Asked { id, answer, reads: PhantomData }
+        PendingAnswer { id, answer, reads: PhantomData }
     }
 
     fn post(&self, message: &ToWorker, file: Option<&Blob>) {
@@ -296,14 +296,14 @@ impl Link {
 }
 
 /// A request that was sent. Awaiting it gives the answer and its buffers.
-pub(crate) struct Asked<A> {
+pub(crate) struct PendingAnswer<A> {
     /// Its number, to cancel it by.
     pub(crate) id: RequestId,
     answer: oneshot::Receiver<Answered>,
     reads: PhantomData<fn() -> A>,
 }
 
-impl<A: DeserializeOwned> Future for Asked<A> {
+impl<A: DeserializeOwned> Future for PendingAnswer<A> {
     type Output = Result<(A, Vec<Vec<u8>>), Fault>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -6,4 +6,4 @@ pub mod request;
 pub mod restart;
 
 #[cfg(target_arch = "wasm32")]
-pub(crate) use connection::{Asked, Event, Link};
+pub(crate) use connection::{Event, Link, PendingAnswer};

@@ -7,7 +7,7 @@ use web_sys::Blob;
 use super::queue::{Task, Why};
 use super::start::{Inner, Session};
 use crate::files::Source;
-use crate::link::Asked;
+use crate::link::PendingAnswer;
 use crate::link::restart::Recovery;
 use crate::messages::{Blame, CheckFile, ClipId, ClipInfo, Fault, FileNumber, LoadModel, ModelInfo, OpenFile, Opening};
 use crate::viewer::Viewer;
@@ -133,7 +133,7 @@ impl Session {
     async fn answer<A: serde::de::DeserializeOwned>(
         &self,
         file: FileNumber,
-        ask: impl Fn(&Self, Source, &Blob) -> Asked<A>,
+        ask: impl Fn(&Self, Source, &Blob) -> PendingAnswer<A>,
     ) -> Result<A, Fault> {
         let generation = self.link.generation();
         let source = self.inner.with_value(|inner| inner.sources.get(&file).cloned());
@@ -148,7 +148,7 @@ impl Session {
         asked.await.map(|(answer, _)| answer)
     }
 
-    fn open_file(&self, source: Source, blob: &Blob) -> Asked<ClipInfo> {
+    fn open_file(&self, source: Source, blob: &Blob) -> PendingAnswer<ClipInfo> {
         let (notices, name) = (self.viewer.notices, source.name.clone());
         self.link.stream(OpenFile { name: source.name }, Some(blob), move |opening, _| match opening {
             Opening::Reading(share) => notices.starting(format!("Reading {name}: {:.0} %", 100.0 * share)),

@@ -52,24 +52,30 @@ impl Services {
         let image = views[window / 2];
         let prediction = predictor.finish(&probabilities, image);
         let mask = prediction.mask().map_or_else(|| Mask::empty(0, 0), |mask| shrunk_mask(mask, info.shrink));
+        let names = class_names(predictor.summary().finding);
+        let packed = pack(&mask, names.len() as u8);
         let predicted = Predicted {
-            layers: layers(&prediction, image, predictor.summary().finding),
+            layers: layers(&prediction, image, names),
             timings: Timings {
                 prepare_ms: prepared_at - start,
                 model_ms: answered - prepared_at,
                 fit_ms: now() - answered,
             },
         };
-        Ok((predicted, pack(&mask, 1)))
+        Ok((predicted, packed))
+    }
+}
+
+/// Names of the classes of the mask, numbered from 1.
+fn class_names(finding: Finding) -> Vec<String> {
+    match finding {
+        Finding::Needles => vec![Finding::Needles.noun().to_owned()],
+        Finding::Classes(names) => names,
     }
 }
 
 /// What the page shows of a prediction: millimetres only where both ends lie in a region with a scale.
-fn layers(prediction: &Prediction, image: &Image, finding: Finding) -> Vec<Layer> {
-    let names = match finding {
-        Finding::Needles => vec![Finding::Needles.noun().to_owned()],
-        Finding::Classes(names) => names,
-    };
+fn layers(prediction: &Prediction, image: &Image, names: Vec<String>) -> Vec<Layer> {
     let needle = prediction.needle().map(|&detection| {
         let (entry, tip) = (detection.needle.entry, detection.needle.tip);
         Layer::Needle { detection, spacing: image.scale.at(&[(entry.x, entry.y), (tip.x, tip.y)]) }
