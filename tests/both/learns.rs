@@ -1,9 +1,11 @@
 //! A task must be able to learn: a few samples by heart.
 
+use std::pin::Pin;
+
 use burn::tensor::Device;
-use sonoseg_core::recipe::Recipe;
+use sonoseg_core::models::NetworkConfig;
+use sonoseg_core::recipe::{Recipe, TaskVisitor};
 use sonoseg_core::tasks::Task;
-use sonoseg_core::tasks::segment::Segment;
 use sonoseg_core::train::loader::{BatchPlan, Drawn, HostBatch};
 use sonoseg_core::train::{Event, Feed, Flow, Progress, train};
 use sonoseg_imaging::DataError;
@@ -69,9 +71,9 @@ impl Source for Lines {
 }
 
 /// Batches without threads or random changes.
-struct Direct<'a>(&'a Segment, std::vec::IntoIter<BatchPlan>);
+struct Direct<'a, T>(&'a T, std::vec::IntoIter<BatchPlan>);
 
-impl Feed for Direct<'_> {
+impl<T: Task> Feed for Direct<'_, T> {
     fn start(&mut self, plans: Vec<BatchPlan>) {
         self.1 = plans.into_iter();
     }
@@ -82,10 +84,24 @@ impl Feed for Direct<'_> {
     }
 }
 
+/// Training on all four for so many epochs.
+struct ByHeart<'a>(&'a Recipe, &'a Device, u64);
+
+impl<'a> TaskVisitor for ByHeart<'a> {
+    type Output = Pin<Box<dyn Future<Output = (f64, f64, f64)> + 'a>>;
+
+    fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> Self::Output {
+        Box::pin(learned(task, self))
+    }
+}
+
 /// Train on all four, and give the first loss, the last one and the best IoU.
 async fn by_heart(device: &Device, epochs: u64) -> (f64, f64, f64) {
     let recipe = Recipe::parse("by heart", RECIPE, &[]).unwrap();
-    let task = recipe.segment();
+    recipe.visit(ByHeart(&recipe, device, epochs)).await
+}
+
+async fn learned<T: Task>(task: T, ByHeart(recipe, device, epochs): ByHeart<'_>) -> (f64, f64, f64) {
     device.seed(3);
     let model = task.init(&device.clone().autodiff());
     let (mut first, mut last, mut best) = (f64::NAN, f64::NAN, 0.0_f64);

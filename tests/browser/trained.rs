@@ -1,11 +1,11 @@
 //! A U-Net that is trained here and now, natively, on frames of the bundled clip, for the page to open.
 
 use burn::tensor::Device;
-use sonoseg_core::checkpoint::Storage;
-use sonoseg_core::predict::{ModelHeader, Predictor};
-use sonoseg_core::recipe::Recipe;
+use sonoseg_core::checkpoint::{State, Storage, encode, read_state};
+use sonoseg_core::inference::ModelHeader;
+use sonoseg_core::models::NetworkConfig;
+use sonoseg_core::recipe::{Recipe, TaskVisitor};
 use sonoseg_core::tasks::Task;
-use sonoseg_core::tasks::segment::Segment;
 use sonoseg_core::train::loader::{BatchPlan, HostBatch};
 use sonoseg_core::train::{Feed, Flow, Progress, train};
 use sonoseg_imaging::DataError;
@@ -58,9 +58,9 @@ impl Source for Frames {
 }
 
 /// Batches, made when they are asked for.
-struct Direct<'a>(&'a Segment, &'a Frames, std::vec::IntoIter<BatchPlan>);
+struct Direct<'a, T>(&'a T, &'a Frames, std::vec::IntoIter<BatchPlan>);
 
-impl Feed for Direct<'_> {
+impl<T: Task> Feed for Direct<'_, T> {
     fn start(&mut self, plans: Vec<BatchPlan>) {
         self.2 = plans.into_iter();
     }
@@ -71,21 +71,28 @@ impl Feed for Direct<'_> {
     }
 }
 
+/// Training by the settings of a recipe; gives the weights.
+struct Trained<'a>(&'a Recipe);
+
+impl TaskVisitor for Trained<'_> {
+    type Output = State;
+
+    fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> State {
+        let (config, device) = (&self.0.train, Device::flex());
+        let simulator = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..NeedleSimConfig::default() };
+        let frames = Frames(ProcedureSim::new(&simulator, 4242, 1, FRAMES));
+        let mut feed = Direct(&task, &frames, Vec::new().into_iter());
+        let begin = Progress::begin(task.init(&device.clone().autodiff()), config);
+        let all: Vec<usize> = (0..frames.len()).collect();
+        let done = train(&task, begin, config, 0, [&all, &all[..4]], &mut feed, &device, async |_| Ok(Flow::Continue));
+        pollster::block_on(async { read_state(&done.await.unwrap().model).await.unwrap() })
+    }
+}
+
 /// Two model files with the same weights: one for needles, and one that marks a class of masks.
 pub(crate) fn unets() -> [Vec<u8>; 2] {
     let recipe = Recipe::parse("unet", RECIPE, &[]).unwrap();
     let for_class = Recipe::parse("unet", RECIPE, &["data.class=\"any\"".to_owned()]).unwrap();
-    let (task, device) = (recipe.segment(), Device::flex());
-    let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..NeedleSimConfig::default() };
-    let frames = Frames(ProcedureSim::new(&config, 4242, 1, FRAMES));
-    let mut feed = Direct(&task, &frames, Vec::new().into_iter());
-    let begin = Progress::begin(task.init(&device.clone().autodiff()), &recipe.train);
-    let all: Vec<usize> = (0..frames.len()).collect();
-    let done =
-        train(&task, begin, &recipe.train, 0, [&all, &all[..4]], &mut feed, &device, async |_| Ok(Flow::Continue));
-    let model = pollster::block_on(done).unwrap().model;
-    [recipe, for_class].map(|recipe| {
-        let predictor = Predictor::new(burn::module::Module::valid(&model), ModelHeader::of(&recipe), &device);
-        pollster::block_on(predictor.to_bytes(Storage::F16)).unwrap()
-    })
+    let state = recipe.visit(Trained(&recipe));
+    [recipe, for_class].map(|recipe| encode(&ModelHeader::of(&recipe), &state, Storage::F16).unwrap())
 }

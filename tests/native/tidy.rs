@@ -78,9 +78,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("models", &["blocks", "kernels"]),
     ("inspect", &["losses", "models"]),
     ("tasks", &["models", "losses", "blocks", "inspect", "train"]),
+    ("recipe", &["tasks", "models", "losses", "train"]),
     ("train", &["tasks", "checkpoint", "kernels"]),
     ("import", &["checkpoint", "models", "blocks"]),
-    ("predict", &["recipe", "checkpoint", "tasks", "models"]),
+    ("inference", &["recipe", "checkpoint", "tasks", "models"]),
 ];
 
 /// A file of the repository: its path from the root with forward slashes, and its text.

@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use anyhow::Result;
-use serde_json::Value;
 use sonoseg_core::checkpoint::{self, CheckpointError, State, Storage};
+use sonoseg_core::inference::ModelHeader;
 
 use crate::args::{Dtype, Export};
 use crate::files;
 use crate::terminal::say;
 
 pub(crate) fn run(verb: &Export) -> Result<()> {
-    let (architecture, header, mut state) = open(&verb.run)?;
+    let (header, mut state) = open(&verb.run)?;
     for (others, path) in (1..).zip(&verb.average) {
-        let (_, _, other) = open(path)?;
+        let (_, other) = open(path)?;
         checkpoint::average(&files::absolute(path), &mut state, &other, 1.0 / (1 + others) as f32)?;
     }
     let storage = match verb.dtype {
@@ -23,13 +23,14 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
     let bytes = checkpoint::encode(&header, &state, storage)?;
     files::write(&verb.out, &bytes)?;
     let parameters: usize = state.values().map(|(_, numbers)| numbers.len()).sum();
-    let trained_on = header["trained_on"].as_str().filter(|text| !text.is_empty()).unwrap_or("data without a name");
+    let (architecture, recipe) = (header.network.sizes().architecture(), &header.recipe);
+    let trained_on = if recipe.trained_on.is_empty() { "data without a name" } else { &recipe.trained_on };
     say(format!(
         "{}: {architecture}, {parameters} parameters, {:.1} MB, trained on {trained_on}",
         verb.out.display(),
         bytes.len() as f64 / 1e6,
     ));
-    say(if architecture == "mae" {
+    say(if recipe.task.pretrains() {
         format!("next: sonoseg train RECIPE --data DATA --out RUN --init {}", verb.out.display())
     } else {
         format!("next: sonoseg predict {} IMAGE_OR_VIDEO --out predictions", verb.out.display())
@@ -37,16 +38,14 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
     Ok(())
 }
 
-/// The kind of network, what its file says of it, and its tensors.
-fn open(run: &Path) -> Result<(String, Value, State)> {
+/// What a model file says of itself, and its tensors.
+fn open(run: &Path) -> Result<(ModelHeader, State)> {
     let path = files::model_file(run)?;
     let name = files::absolute(&path);
     let bytes = files::read(&path)?;
-    let architecture = checkpoint::architecture(&name, &bytes)?;
-    if architecture == checkpoint::IMPORT {
+    if checkpoint::architecture(&name, &bytes)? == checkpoint::IMPORT {
         let reason = "holds imported weights and no trained model: start a training from it with `--init`".into();
         return Err(CheckpointError::Foreign { name, reason }.into());
     }
-    let (header, state) = checkpoint::decode(&name, &bytes)?;
-    Ok((architecture, header, state))
+    Ok(ModelHeader::read(&name, &bytes)?)
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sonoseg_core::predict::Predictor;
+use sonoseg_core::inference::Predictor;
 use sonoseg_imaging::DataError;
 
 /// Write to a temporary file beside the target, then rename it. A link stays, and what it leads to is written; what is no

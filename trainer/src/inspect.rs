@@ -33,7 +33,7 @@ pub(crate) fn run(verb: &Inspect) -> Result<()> {
         let reason = "holds no U-Net, and only the layers of a U-Net have filters to look at".into();
         return Err(CheckpointError::Foreign { name, reason }.into());
     };
-    let own = &predictor.header().preparation;
+    let own = &predictor.header().recipe.preparation;
     let preparation = Preparation { size: verb.size.unwrap_or(own.size), ..own.clone() };
     let config = AscentConfig { preparation, steps: verb.steps, ..AscentConfig::default() };
     let failed = |error: FilterError| match error {

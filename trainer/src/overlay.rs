@@ -1,6 +1,6 @@
 //! A prediction drawn over its frame.
 
-use sonoseg_core::predict::Prediction;
+use sonoseg_core::inference::Prediction;
 use sonoseg_imaging::geometry::Image;
 use sonoseg_imaging::geometry::{Needle, draw_capsule};
 
@@ -13,14 +13,15 @@ const TRUTH: [u8; 3] = [90, 230, 120];
 pub(crate) fn draw(frame: &Image, prediction: &Prediction) -> Vec<u8> {
     let bytes = frame.to_bytes();
     let mut rgb: Vec<u8> = if frame.channels == 3 { bytes } else { bytes.iter().flat_map(|&grey| [grey; 3]).collect() };
-    for (pixel, &class) in rgb.chunks_exact_mut(3).zip(&prediction.mask.classes) {
+    let classes = prediction.mask().map_or(&[][..], |mask| &mask.classes);
+    for (pixel, &class) in rgb.chunks_exact_mut(3).zip(classes) {
         if class > 0 {
             for (value, tint) in pixel.iter_mut().zip(MASK) {
                 *value = (0.7 * f32::from(*value) + 0.3 * tint) as u8;
             }
         }
     }
-    if let Some(found) = &prediction.detection {
+    if let Some(found) = prediction.needle() {
         let thickness = (frame.height.max(frame.width) as f64 / 600.0).max(0.6);
         let Needle { tip, .. } = found.needle;
         let dot = Needle { entry: tip, tip };

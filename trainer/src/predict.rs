@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use sonoseg_core::predict::Predictor;
+use sonoseg_core::inference::Predictor;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::formats;
 use sonoseg_imaging::formats::encode::{encode_png_mask, encode_png_rgb};
@@ -212,10 +212,12 @@ impl Work<'_> {
         let frame = frames[frames.len() / 2];
         let prediction = pollster::block_on(self.predictor.predict(&frames))?;
         let stem = if numbered { format!("{label}/{index:06}.png") } else { format!("{label}.png") };
-        files::write(&self.out.join("masks").join(&stem), &encode_png_mask(&prediction.mask)?)?;
+        if let Some(mask) = prediction.mask() {
+            files::write(&self.out.join("masks").join(&stem), &encode_png_mask(mask)?)?;
+        }
         let overlay = encode_png_rgb(frame.height, frame.width, &overlay::draw(frame, &prediction))?;
         files::write(&self.out.join("overlays").join(&stem), &overlay)?;
-        let found = prediction.detection;
+        let found = prediction.needle();
         let needle = found.map(|f| f.needle);
         let spacing = needle.and_then(|n| frame.scale.at(&[(n.entry.x, n.entry.y), (n.tip.x, n.tip.y)]));
         self.rows.serialize(Row {
@@ -231,7 +233,7 @@ impl Work<'_> {
             angle_deg: needle.map(|n| n.angle_deg(spacing)),
             length_px: needle.map(|n| n.length_px()),
             length_mm: needle.zip(spacing).map(|(n, spacing)| n.length_mm(spacing)),
-            mask_pixels: prediction.mask.classes.iter().filter(|&&class| class > 0).count(),
+            mask_pixels: prediction.mask().map_or(0, |mask| mask.classes.iter().filter(|&&class| class > 0).count()),
         })?;
         Ok(())
     }

@@ -10,9 +10,9 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use serde::Serialize;
-use sonoseg_core::predict::{MaeHeader, ModelHeader};
-use sonoseg_core::recipe::TaskName;
+use sonoseg_core::inference::ModelHeader;
+use sonoseg_core::models::NetworkConfig;
+use sonoseg_core::recipe::TaskVisitor;
 use sonoseg_core::tasks::Task;
 use sonoseg_core::train::loader::{BatchPlan, Drawn, HostBatch};
 use sonoseg_core::train::{Event, Progress, picture, train};
@@ -33,19 +33,26 @@ pub(crate) fn run(verb: &Train) -> Result<()> {
         say(format!("{} is finished already", setup.folder.display()));
         return Ok(());
     }
-    match setup.recipe.task {
-        TaskName::Segment => learn(verb, setup, |recipe| (recipe.segment(), ModelHeader::of(recipe))),
-        TaskName::Mae => learn(verb, setup, |recipe| (recipe.masked_auto_encoding(), MaeHeader::of(recipe))),
+    let recipe = setup.recipe.clone();
+    recipe.visit(Run { verb, setup })
+}
+
+/// What is run, whatever the task is.
+struct Run<'a> {
+    verb: &'a Train,
+    setup: Setup,
+}
+
+impl TaskVisitor for Run<'_> {
+    type Output = Result<()>;
+
+    fn visit<T: Task + 'static>(self, task: T, network: NetworkConfig) -> Result<()> {
+        let header = ModelHeader { format: ModelHeader::FORMAT, network, recipe: self.setup.recipe.clone() };
+        learn(self.verb, self.setup, &task, &header)
     }
 }
 
-/// The same for every task.
-fn learn<T: Task, H: Serialize>(
-    verb: &Train,
-    mut setup: Setup,
-    task: impl Fn(&sonoseg_core::recipe::Recipe) -> (T, H),
-) -> Result<()> {
-    let (task, header) = task(&setup.recipe);
+fn learn<T: Task>(verb: &Train, mut setup: Setup, task: &T, header: &ModelHeader) -> Result<()> {
     let device = setup.device.device.clone();
     let learning = device.clone().autodiff();
     // Burn's own randomness (initial weights) is seeded once per run.
@@ -57,31 +64,31 @@ fn learn<T: Task, H: Serialize>(
         Progress::from_bytes(&files::absolute(&saved), &bytes, model, &setup.recipe.train)?
     } else {
         let model = match &verb.init {
-            Some(path) => init::start_from::<T>(path, &setup.recipe, model)?,
+            Some(path) => init::start_from(path, &header.network, model)?,
             None => model,
         };
         Progress::begin(model, &setup.recipe.train)
     };
-    memory::fit(verb.memory, &task, &progress, &mut setup, &device)?;
+    memory::fit(verb.memory, task, &progress, &mut setup, &device)?;
     setup.announce();
 
-    let mut observer = Observer::new(verb, &setup, &header, &progress.position)?;
+    let mut observer = Observer::new(verb, &setup, header, &progress.position)?;
     let good = || format!("{} holds the last good weights", files::absolute(&setup.folder));
     // Whatever happens from here on, the run can be taken up again.
     pollster::block_on(observer.save::<T>(&progress)).with_context(good)?;
     let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
     let done = thread::scope(|scope| {
-        let mut feed = ThreadFeed::new(scope, &setup.data, &task, setup.recipe.seed, threads);
+        let mut feed = ThreadFeed::new(scope, &setup.data, task, setup.recipe.seed, threads);
         let observe = async |event: Event<'_, T::Model>| {
             observer.tell::<T>(event).await.map_err(anyhow::Error::into_boxed_dyn_error)
         };
         let samples = [setup.learn.as_slice(), setup.hold.as_slice()];
         let config = &setup.recipe.train;
-        pollster::block_on(train(&task, progress, config, setup.recipe.seed, samples, &mut feed, &device, observe))
+        pollster::block_on(train(task, progress, config, setup.recipe.seed, samples, &mut feed, &device, observe))
     })
     .with_context(good)?;
     let ending = observer.finish();
-    write_picture(&task, &done, &setup, &device)?;
+    write_picture(task, &done, &setup, &device)?;
     let run = setup.folder.display();
     if let Ending::Done { whole: true } = ending {
         setup.finish(&done.position)?;
@@ -92,8 +99,8 @@ fn learn<T: Task, H: Serialize>(
             say(format!("stopped after update {}; go on with: sonoseg train --resume {run}", done.position.updates));
             return Err(Interrupted.into());
         }
-        Ending::Done { .. } if setup.recipe.task == TaskName::Mae => {
-            say(format!("next: sonoseg train recipes/needle-sf-unetr.toml --data DATA --out RUN --init {run}"));
+        Ending::Done { .. } if setup.recipe.task.pretrains() => {
+            say(format!("next: sonoseg train RECIPE --data DATA --out RUN --init {run}"));
         }
         Ending::Done { .. } => say(format!("next: sonoseg report {run} --data {}", setup.data_path.display())),
     }

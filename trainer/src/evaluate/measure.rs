@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
-use sonoseg_core::predict::Predictor;
+use sonoseg_core::inference::Predictor;
 use sonoseg_imaging::baseline::{BaselineConfig, brightest_line};
 use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
 use sonoseg_imaging::formats::encode::encode_png_mask;
@@ -97,7 +97,7 @@ impl Evaluation {
         masks: Option<&Path>,
     ) -> Result<Self> {
         let samples = data.samples(groups, 1);
-        let size = predictor.header().preparation.size;
+        let size = predictor.header().recipe.preparation.size;
         let progress = bar(samples.len() as u64, "evaluating");
         let count = samples.len();
         let mut frames = Vec::with_capacity(count);
@@ -312,13 +312,10 @@ fn square_spacing(frame: &Image, size: usize) -> Option<Spacing> {
 fn ask_model(predictor: &Predictor, sample: &Sample) -> Result<Answer> {
     let frames: Vec<&Image> = sample.frames.iter().collect();
     let probability = pollster::block_on(predictor.forward(&predictor.prepare(&frames)))?;
-    let header = predictor.header();
-    let size = header.preparation.size;
-    let needles = header.recipe.data.class.is_none();
-    let found = needles.then(|| fit(&probability, size, size, &header.needle)).flatten();
-    let threshold = header.needle.threshold as f32;
+    let prediction = predictor.read_off(probability);
+    let found = prediction.needle();
     Ok(Answer {
-        mask: probability.iter().map(|&p| u8::from(p > threshold)).collect(),
+        mask: prediction.mask().map(|mask| mask.classes.clone()).unwrap_or_default(),
         needle: found.map(|f| f.needle),
         confidence: found.map_or(0.0, |f| f.confidence),
     })

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sonoseg_core::recipe::{DataRecipe, Recipe, TaskName};
+use sonoseg_core::recipe::{DataRecipe, Recipe};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::{Sample, Source};
 use sonoseg_imaging::dataset::split::Split;
@@ -66,7 +66,7 @@ impl Folder {
 
     /// The data as a run sees them: windows as long as its network reads, and the class that it looks for.
     pub(crate) fn for_recipe(root: &Path, recipe: &Recipe) -> Result<Self> {
-        let data = Self::open(root, recipe.network.frames.window())?;
+        let data = Self::open(root, recipe.network.settings().frames().window())?;
         Ok(match &recipe.data.class {
             Some(class) => data.with_class(class)?,
             None => data,
@@ -137,7 +137,7 @@ impl Folder {
             serde_json::from_str(&files::read_text(&path)?)
                 .map_err(|e| DataError::unreadable(files::absolute(&path), e))?
         } else {
-            self.drawn(data.val_share, *seed, *task == TaskName::Segment)?
+            self.drawn(data.val_share, *seed, task.reads_labels())?
         };
         split.check()?;
         if let Some(unknown) = split.train.union(&split.val).find(|name| !groups.contains(*name)) {

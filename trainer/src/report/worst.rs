@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use sonoseg_core::predict::Predictor;
+use sonoseg_core::inference::Predictor;
 use sonoseg_imaging::dataset::sample::Source;
 use sonoseg_imaging::formats::encode::encode_png_rgb;
 use sonoseg_imaging::geometry::Image;
@@ -107,9 +107,9 @@ pub(crate) fn draw_sample(index: usize, predictor: &Predictor, data: &Folder, lo
     match truth(&sample) {
         Some(Truth::Needle(Some(needle))) => {
             // The radius holds at the network's size, whose two axes may be stretched differently.
-            let size = predictor.header().preparation.size as f64;
+            let size = predictor.header().recipe.preparation.size as f64;
             let stretch = (to[0] as f64 * to[1] as f64).sqrt() / size;
-            let radius = predictor.header().needle.radius_px * stretch;
+            let radius = predictor.header().recipe.needle.radius_px * stretch;
             overlay::outline(&mut rgb, to, &needle.scaled(from, to), radius);
         }
         Some(Truth::Mask(mask)) => overlay::outline_mask(&mut rgb, to, &resize::nearest(&mask.classes, from, to)),

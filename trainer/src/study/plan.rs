@@ -182,7 +182,7 @@ impl Study {
             // A run's own settings say the task, where it uses a recipe for another one.
             let own: Vec<String> =
                 ["every", place.scale].iter().filter_map(|key| run.settings.get(*key)).flatten().cloned().collect();
-            let task = if own.iter().any(|setting| setting == "task=mae") { TaskName::Mae } else { parsed.task };
+            let task = if own.iter().any(|setting| setting == "task=mae") { TaskName::Mae } else { parsed.task.name() };
             let of_task = match task {
                 TaskName::Mae => &scale.mae,
                 TaskName::Segment => &scale.segment,

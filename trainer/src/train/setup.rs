@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use sonoseg_core::recipe::{Recipe, TaskName};
+use sonoseg_core::recipe::Recipe;
 use sonoseg_core::train::Position;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::split::Split;
@@ -228,7 +228,7 @@ impl Setup {
             None => data.split(&recipe)?,
         };
         let (held, all) = (split.val.len(), data.groups().len());
-        let drawn = || data.drawn(recipe.data.val_share, recipe.seed, recipe.task == TaskName::Segment);
+        let drawn = || data.drawn(recipe.data.val_share, recipe.seed, recipe.task.reads_labels());
         if !resumed && recipe.data.folds == 0 && drawn().is_ok_and(|drawn| drawn.val.len() != held) {
             let share = recipe.data.val_share;
             say(format!(
@@ -236,9 +236,12 @@ impl Setup {
             ));
         }
         let stride = recipe.data.stride;
-        let samples = |groups: &BTreeSet<String>| match recipe.task {
-            TaskName::Segment => data.labelled_samples(groups, stride),
-            TaskName::Mae => Ok(data.samples(groups, stride)),
+        let samples = |groups: &BTreeSet<String>| {
+            if recipe.task.reads_labels() {
+                data.labelled_samples(groups, stride)
+            } else {
+                Ok(data.samples(groups, stride))
+            }
         };
         let (mut learn, hold) = (samples(&split.train)?, samples(&split.val)?);
         if recipe.data.leaky_folds {

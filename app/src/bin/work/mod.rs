@@ -10,7 +10,8 @@ use sonoseg_app::messages::{Command, Millimetres, ModelReport, NeedleReport, Pre
 use sonoseg_app::overlay::{pack, shrunk, shrunk_mask};
 use sonoseg_app::worker::clip::{self, OpenClip};
 use sonoseg_app::worker::talk::{Commands, now, tell, tell_with};
-use sonoseg_core::predict::Predictor;
+use sonoseg_core::inference::Predictor;
+use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::Detection;
 use sonoseg_imaging::geometry::Image;
 
@@ -101,7 +102,10 @@ impl Work {
                     architecture: format!("{} {}", summary.architecture, summary.size),
                     parameters: summary.parameters,
                     trained_on: summary.trained_on,
-                    class: summary.class,
+                    class: match summary.finding {
+                        Finding::Needles => None,
+                        Finding::Classes(names) => names.into_iter().next(),
+                    },
                     input_size: summary.input_size,
                     window: summary.window,
                     load_ms: now() - start,
@@ -153,11 +157,12 @@ impl Work {
         let answered = now();
         let image = views[window / 2];
         let prediction = predictor.finish(&probabilities, image);
-        let mask = shrunk_mask(&prediction.mask.classes, image.height, image.width, clip.report.shrink);
+        let classes = prediction.mask().map_or(&[][..], |mask| &mask.classes);
+        let mask = shrunk_mask(classes, image.height, image.width, clip.report.shrink);
         let report = PredictionReport {
             file,
             frame,
-            needle: prediction.detection.map(|detection| needle(&detection, image)),
+            needle: prediction.needle().map(|detection| needle(detection, image)),
             decode_ms: decoded - start,
             prepare_ms: prepared_at - decoded,
             model_ms: answered - prepared_at,
