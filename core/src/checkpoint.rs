@@ -94,6 +94,13 @@ impl StateNames {
         name
     }
 
+    /// The name of the weight beside a flag of a batch normalisation; none at other flags.
+    pub fn weight_beside(&self) -> Option<String> {
+        let normalises = self.containers.last().is_some_and(|container| container.ends_with("BatchNorm"));
+        let name = self.name();
+        normalises.then(|| format!("{}weight", &name[..name.rfind('.').map_or(0, |dot| dot + 1)]))
+    }
+
     /// True for the weight of a linear layer: `[in, out]` here, `[out, in]` in PyTorch.
     pub fn transposed(&self) -> bool {
         self.containers.last().is_some_and(|container| container == "Struct:Linear")
@@ -142,11 +149,16 @@ pub async fn read_state<M: Module>(model: &M) -> Result<State, CheckpointError> 
     }
     let mut collect = Collect { names: StateNames::default(), found: Vec::new() };
     model.visit(&mut collect);
+    read_tensors(collect.found).await
+}
+
+/// Read named tensors with their shapes back from the device.
+pub(crate) async fn read_tensors(found: Vec<(String, Vec<usize>, Tensor<1>)>) -> Result<State, CheckpointError> {
+    let failed = |e: &dyn std::fmt::Debug| CheckpointError::Device(format!("{e:?}"));
     let mut state = State::new();
-    for (name, shape, tensor) in collect.found {
-        let data = tensor.into_data_async().await.map_err(|e| CheckpointError::Device(format!("{e:?}")))?;
-        let numbers =
-            data.convert::<f32>().try_into_vec::<f32>().map_err(|e| CheckpointError::Device(format!("{e:?}")))?;
+    for (name, shape, tensor) in found {
+        let data = tensor.into_data_async().await.map_err(|e| failed(&e))?;
+        let numbers = data.convert::<f32>().try_into_vec::<f32>().map_err(|e| failed(&e))?;
         state.insert(name, (shape, numbers));
     }
     Ok(state)

@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod kernels;
 pub mod losses;
 pub mod models;
+pub mod optim;
 pub mod recipe;
 pub mod selftest;
 pub mod tasks;

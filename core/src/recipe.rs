@@ -4,8 +4,8 @@ use serde::de::{Error, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::de::DeTable;
 
+use crate::models::unet::layer_set::LayerSet;
 use crate::train::TrainConfig;
-use crate::train::layer_set::LayerSet;
 use sonoseg_imaging::augment::AugmentConfig;
 use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::FitConfig;
@@ -180,7 +180,8 @@ impl Recipe {
         if self.train.samples_per_epoch.is_some_and(|total| total < self.train.batch) {
             return Some("train.samples_per_epoch must be at least train.batch".into());
         }
-        if !(self.train.optimiser.learning_rate > 0.0 && self.train.optimiser.learning_rate <= 1.0) {
+        let rate = self.train.optimiser.learning_rate();
+        if !(rate > 0.0 && rate <= 1.0) {
             return Some("train.optimiser.learning_rate must lie in (0, 1]".into());
         }
         self.augment.problem().map(|problem| format!("augment.{problem}"))

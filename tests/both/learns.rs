@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use sonoseg_core::models::NetworkConfig;
 use sonoseg_core::recipe::{Recipe, TaskVisitor};
 use sonoseg_core::tasks::Task;
-use sonoseg_core::train::loader::{BatchPlan, Drawn, HostBatch};
+use sonoseg_core::train::loader::{BatchPlan, Drawn, read_views};
 use sonoseg_core::train::{Event, Feed, Flow, Progress, train};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
@@ -40,7 +40,7 @@ weight_decay = 0.0
 "#;
 
 /// Four bright lines on dark ground; one frame has none.
-struct Lines;
+pub(crate) struct Lines;
 
 impl Source for Lines {
     fn len(&self) -> usize {
@@ -70,38 +70,34 @@ impl Source for Lines {
     }
 }
 
-/// Batches without threads or random changes.
-struct Direct<'a, T>(&'a T, std::vec::IntoIter<BatchPlan>);
+/// Batches of [`Lines`] without threads or random changes.
+pub(crate) struct Direct<'a, T>(pub(crate) &'a T, pub(crate) std::vec::IntoIter<BatchPlan>);
 
-impl<T: Task> Feed for Direct<'_, T> {
+impl<T: Task> Feed<T::View> for Direct<'_, T> {
     fn start(&mut self, plans: Vec<BatchPlan>) {
         self.1 = plans.into_iter();
     }
 
-    async fn next(&mut self) -> Option<Result<HostBatch, DataError>> {
+    async fn next(&mut self) -> Option<Result<Vec<T::View>, DataError>> {
         let plan = self.1.next()?.into_iter().map(|drawn| Drawn { changes: None, ..drawn }).collect::<BatchPlan>();
-        Some(HostBatch::make(&Lines, &plan, 0, &|sample, rng| self.0.views(sample, rng)))
-    }
-}
-
-/// Training on all four for so many epochs.
-struct ByHeart<'a>(&'a Recipe, &'a Device, u64);
-
-impl<'a> TaskVisitor for ByHeart<'a> {
-    type Output = Pin<Box<dyn Future<Output = (f64, f64, f64)> + 'a>>;
-
-    fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> Self::Output {
-        Box::pin(learned(task, self))
+        Some(read_views(self.0, &Lines, &plan, 0))
     }
 }
 
 /// Train on all four, and give the first loss, the last one and the best IoU.
-async fn by_heart(device: &Device, epochs: u64) -> (f64, f64, f64) {
+fn by_heart(device: &Device, epochs: u64) -> Pin<Box<dyn Future<Output = (f64, f64, f64)>>> {
+    struct ByHeart(Recipe, Device, u64);
+    impl TaskVisitor for ByHeart {
+        type Output = Pin<Box<dyn Future<Output = (f64, f64, f64)>>>;
+        fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> Self::Output {
+            Box::pin(async move { learn(&task, &self.0, &self.1, self.2).await })
+        }
+    }
     let recipe = Recipe::parse("by heart", RECIPE, &[]).unwrap();
-    recipe.visit(ByHeart(&recipe, device, epochs)).await
+    recipe.clone().visit(ByHeart(recipe, device.clone(), epochs))
 }
 
-async fn learned<T: Task>(task: T, ByHeart(recipe, device, epochs): ByHeart<'_>) -> (f64, f64, f64) {
+async fn learn<T: Task>(task: &T, recipe: &Recipe, device: &Device, epochs: u64) -> (f64, f64, f64) {
     device.seed(3);
     let model = task.init(&device.clone().autodiff());
     let (mut first, mut last, mut best) = (f64::NAN, f64::NAN, 0.0_f64);
@@ -109,16 +105,16 @@ async fn learned<T: Task>(task: T, ByHeart(recipe, device, epochs): ByHeart<'_>)
         if let Event::Epoch { epoch, train_loss, val, .. } = event {
             first = if epoch == 0 { train_loss } else { first };
             last = train_loss;
-            best = best.max(val.counts.map_or(0.0, |counts| counts.iou()));
+            best = best.max(val.value("iou").unwrap_or(0.0));
             return Ok(if epoch + 1 == epochs || best > 0.9 { Flow::Stop } else { Flow::Continue });
         }
         Ok(Flow::Continue)
     };
     let all = [0, 1, 2, 3];
-    let mut feed = Direct(&task, Vec::new().into_iter());
+    let mut feed = Direct(task, Vec::new().into_iter());
     let config = sonoseg_core::train::TrainConfig { patience: 0, ..recipe.train.clone() };
     let begin = Progress::begin(model, &config);
-    train(&task, begin, &config, 0, [&all, &all], &mut feed, device, observe).await.unwrap();
+    train(task, begin, &config, 0, [&all, &all], &mut feed, device, observe).await.unwrap();
     (first, last, best)
 }
 

@@ -4,9 +4,12 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 use sonoseg_core::blocks::positions::{resize_table, sincos_table};
-use sonoseg_core::train::adamw::{AdamW, AdamWConfig, Decay};
-use sonoseg_core::train::layers::{LayerRules, ParameterRule};
-use sonoseg_core::train::schedule::Schedule;
+use sonoseg_core::models::vit::VitConfig;
+use sonoseg_core::optim::adamw::{AdamWConfig, Decay};
+use sonoseg_core::optim::rules::{ParameterRule, Rule};
+use sonoseg_core::optim::schedule::Schedule;
+use sonoseg_core::optim::sgd::SgdConfig;
+use sonoseg_core::optim::{Optimiser, OptimiserConfig};
 use sonoseg_imaging::geometry::resize;
 use sonoseg_imaging::metrics::overlap::{Counts, mean_defined};
 use sonoseg_imaging::metrics::rand_index::Pairs;
@@ -85,7 +88,7 @@ pub(crate) fn adjusted_rand(case: &mut Case) {
     }
 }
 
-/// Parameters without a network round them; the shape is flattened, which AdamW does not see.
+/// Parameters without a network round them; the shape is flattened, which an optimiser does not see.
 #[derive(Module, Debug)]
 struct Parameters {
     list: Vec<Param<Tensor<1>>>,
@@ -94,11 +97,21 @@ struct Parameters {
 pub(crate) async fn optim_adam(case: &mut Case, decay: Decay) {
     let betas = [0, 1].map(|i| case.config["betas"][i].as_f64().unwrap());
     let config = AdamWConfig { betas, epsilon: case.number("eps"), decay, clip_norm: None, ..Default::default() };
+    optim(case, OptimiserConfig::AdamW(config)).await;
+}
+
+pub(crate) async fn optim_sgd(case: &mut Case) {
+    assert_eq!(case.number("dampening"), 0.0, "ours has none");
+    let nesterov = case.config["nesterov"].as_bool().unwrap();
+    let config = SgdConfig { momentum: case.number("momentum"), nesterov, ..Default::default() };
+    optim(case, OptimiserConfig::Sgd(config)).await;
+}
+
+async fn optim(case: &mut Case, config: OptimiserConfig) {
     let groups = case.config["groups"].as_array().unwrap().clone();
     let mut named: Vec<(String, ParameterRule)> = Vec::new();
     for group in &groups {
         let rule = ParameterRule {
-            layer: 0,
             rate_scale: group["lr_scale"].as_f64().unwrap_or(1.0),
             weight_decay: group["weight_decay"].as_f64().unwrap(),
             trained: true,
@@ -114,7 +127,7 @@ pub(crate) async fn optim_adam(case: &mut Case, decay: Decay) {
         .map(|(name, _)| Param::from_tensor(flat(case.numbers(&format!("param.{name}")).f32()).require_grad()))
         .collect();
     let mut model = Parameters { list };
-    let mut adam = AdamW::new(config);
+    let mut optimiser = Optimiser::new(config);
     let mut history: Vec<Vec<f64>> = vec![Vec::new(); named.len()];
     for step in 0..case.size("steps") {
         let mut loss: Option<Tensor<1>> = None;
@@ -129,7 +142,7 @@ pub(crate) async fn optim_adam(case: &mut Case, decay: Decay) {
         }
         let grads = GradientsParams::from_grads(loss.unwrap().backward(), &model);
         let rate = case.numbers("in.lr").values[step];
-        model = adam
+        model = optimiser
             .step(model, grads, rate, |name, _| named[name.strip_prefix("list.").unwrap().parse::<usize>().unwrap()].1);
         for (values, param) in history.iter_mut().zip(&model.list) {
             let data = param.val().inner().into_data_async().await.unwrap();
@@ -151,23 +164,22 @@ pub(crate) async fn optim_adam(case: &mut Case, decay: Decay) {
 }
 
 pub(crate) fn layer_decay_scales(case: &mut Case) {
-    let rules = LayerRules {
-        depth: case.size("depth"),
-        decay: case.number("decay"),
-        weight_decay: case.number("weight_decay"),
-        spare_tokens: true,
-        prefix: case.config["prefix"].as_str().unwrap_or_default().to_owned(),
-    };
+    let depth = case.size("depth");
+    let rules = VitConfig::new(4, depth, 1).rules(case.config["prefix"].as_str().unwrap_or_default(), true);
+    let (layer_decay, weight_decay) = (case.number("decay"), case.number("weight_decay"));
+    let config = OptimiserConfig::AdamW(AdamWConfig { layer_decay, weight_decay, ..Default::default() });
     let names = case.config["names"].as_array().unwrap();
     let axes = case.config["ndims"].as_array().unwrap();
-    let found: Vec<ParameterRule> = names
+    let found: Vec<Rule> = names
         .iter()
         .zip(axes)
-        .map(|(name, axes)| rules.of(name.as_str().unwrap(), axes.as_u64().unwrap() as usize))
+        .map(|(name, axes)| rules(name.as_str().unwrap(), axes.as_u64().unwrap() as usize))
         .collect();
-    case.compare("out.layer_id", &found.iter().map(|rule| rule.layer as f64).collect::<Vec<_>>());
-    case.compare("out.scale", &found.iter().map(|rule| rule.rate_scale).collect::<Vec<_>>());
-    case.compare("out.weight_decay", &found.iter().map(|rule| rule.weight_decay).collect::<Vec<_>>());
+    let all = |read: &dyn Fn(Rule) -> f64| found.iter().map(|&rule| read(rule)).collect::<Vec<f64>>();
+    // Layers are counted from the embedding, which is 0.
+    case.compare("out.layer_id", &all(&|rule| (depth + 1 - rule.layers_above) as f64));
+    case.compare("out.scale", &all(&|rule| config.rule(rule).rate_scale));
+    case.compare("out.weight_decay", &all(&|rule| config.rule(rule).weight_decay));
 }
 
 pub(crate) fn lr_schedules(case: &mut Case) {

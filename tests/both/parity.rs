@@ -1,7 +1,7 @@
 //! Every network, layer, loss, metric, rule and optimiser against numbers from PyTorch, timm, torchvision and MONAI.
 
 use burn::tensor::Device;
-use sonoseg_core::train::adamw::Decay;
+use sonoseg_core::optim::adamw::Decay;
 
 use crate::case::Case;
 use crate::{layers, networks, numbers};
@@ -19,6 +19,7 @@ async fn check(bytes: &[u8], device: &Device) -> Option<Result<String, String>> 
         "adjusted_rand" => numbers::adjusted_rand(&mut case),
         "optim_adamw" => numbers::optim_adam(&mut case, Decay::Decoupled).await,
         "optim_adam_l2" => numbers::optim_adam(&mut case, Decay::L2).await,
+        "optim_sgd" => numbers::optim_sgd(&mut case).await,
         "vit_block" => networks::vit_block(&mut case).await,
         "vit_encoder_taps" => networks::vit_encoder_taps(&mut case).await,
         "mae_forward" => networks::mae_forward(&mut case).await,

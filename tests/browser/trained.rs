@@ -6,8 +6,8 @@ use sonoseg_core::inference::ModelHeader;
 use sonoseg_core::models::NetworkConfig;
 use sonoseg_core::recipe::{Recipe, TaskVisitor};
 use sonoseg_core::tasks::Task;
-use sonoseg_core::train::loader::{BatchPlan, HostBatch};
-use sonoseg_core::train::{Feed, Flow, Progress, train};
+use sonoseg_core::train::loader::{BatchPlan, read_views};
+use sonoseg_core::train::{Event, Feed, Flow, Progress, train};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
 use sonoseg_imaging::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
@@ -60,32 +60,35 @@ impl Source for Frames {
 /// Batches, made when they are asked for.
 struct Direct<'a, T>(&'a T, &'a Frames, std::vec::IntoIter<BatchPlan>);
 
-impl<T: Task> Feed for Direct<'_, T> {
+impl<T: Task> Feed<T::View> for Direct<'_, T> {
     fn start(&mut self, plans: Vec<BatchPlan>) {
         self.2 = plans.into_iter();
     }
 
-    async fn next(&mut self) -> Option<Result<HostBatch, DataError>> {
+    async fn next(&mut self) -> Option<Result<Vec<T::View>, DataError>> {
         let plan = self.2.next()?;
-        Some(HostBatch::make(self.1, &plan, 0, &|sample, rng| self.0.views(sample, rng)))
+        Some(read_views(self.0, self.1, &plan, 0))
     }
 }
 
-/// Training by the settings of a recipe; gives the weights.
-struct Trained<'a>(&'a Recipe);
+/// Weights that a task learned from some frames of the bundled clip.
+struct Learn<'a>(&'a Recipe);
 
-impl TaskVisitor for Trained<'_> {
+impl TaskVisitor for Learn<'_> {
     type Output = State;
 
     fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> State {
-        let (config, device) = (&self.0.train, Device::flex());
-        let simulator = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..NeedleSimConfig::default() };
-        let frames = Frames(ProcedureSim::new(&simulator, 4242, 1, FRAMES));
+        let (train_config, device) = (&self.0.train, Device::flex());
+        let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..NeedleSimConfig::default() };
+        let frames = Frames(ProcedureSim::new(&config, 4242, 1, FRAMES));
         let mut feed = Direct(&task, &frames, Vec::new().into_iter());
-        let begin = Progress::begin(task.init(&device.clone().autodiff()), config);
+        let begin = Progress::begin(task.init(&device.clone().autodiff()), train_config);
         let all: Vec<usize> = (0..frames.len()).collect();
-        let done = train(&task, begin, config, 0, [&all, &all[..4]], &mut feed, &device, async |_| Ok(Flow::Continue));
-        pollster::block_on(async { read_state(&done.await.unwrap().model).await.unwrap() })
+        let samples = [&all[..], &all[..4]];
+        let go_on = async |_: Event<'_, T::Model>| Ok(Flow::Continue);
+        let done =
+            pollster::block_on(train(&task, begin, train_config, 0, samples, &mut feed, &device, go_on)).unwrap();
+        pollster::block_on(read_state(task.exported(&done.model))).unwrap()
     }
 }
 
@@ -93,6 +96,6 @@ impl TaskVisitor for Trained<'_> {
 pub(crate) fn unets() -> [Vec<u8>; 2] {
     let recipe = Recipe::parse("unet", RECIPE, &[]).unwrap();
     let for_class = Recipe::parse("unet", RECIPE, &["data.class=\"any\"".to_owned()]).unwrap();
-    let state = recipe.visit(Trained(&recipe));
-    [recipe, for_class].map(|recipe| encode(&ModelHeader::of(&recipe), &state, Storage::F16).unwrap())
+    let weights = recipe.visit(Learn(&recipe));
+    [recipe, for_class].map(|recipe| encode(&ModelHeader::of(&recipe), &weights, Storage::F16).unwrap())
 }

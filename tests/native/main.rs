@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
+mod circles;
 mod cli;
 mod data;
 mod import;
 mod layers;
 mod metrics;
+mod one_recording;
 mod report;
 mod resume;
 mod shop;

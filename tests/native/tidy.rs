@@ -1,6 +1,7 @@
 //! The rules of ARCHITECTURE.md and CONTRIBUTING.md that a program can check: each test walks the tree and fails with
 //! sentences that say what to do.
 
+use crate::circles;
 use sonoseg_core::recipe::Recipe;
 use sonoseg_imaging::synthetic::NeedleSimConfig;
 use std::fs;
@@ -70,29 +71,19 @@ const BORDERS: &[(&str, &[&str], &[&str], &str)] = &[
     ),
 ];
 
-/// Which top-level modules of core a module may use (ARCHITECTURE.md, code map). Modules not listed may use any.
-const MAY_USE: &[(&str, &[&str])] = &[
-    ("losses", &["blocks"]),
-    ("kernels", &[]),
-    ("blocks", &["kernels"]),
-    ("models", &["blocks", "kernels"]),
-    ("inspect", &["losses", "models"]),
-    ("tasks", &["models", "losses", "blocks", "inspect", "train"]),
-    ("recipe", &["tasks", "models", "losses", "train"]),
-    ("train", &["tasks", "checkpoint", "kernels"]),
-    ("import", &["checkpoint", "models", "blocks"]),
-    ("inference", &["recipe", "checkpoint", "tasks", "models"]),
-];
-
 /// A file of the repository: its path from the root with forward slashes, and its text.
-struct Source {
-    path: String,
+pub(crate) struct Source {
+    pub(crate) path: String,
     text: String,
 }
 
 impl Source {
+    pub(crate) fn new(path: String, text: String) -> Self {
+        Self { path, text }
+    }
+
     /// The lines that do something outside tests, numbered from 1. Tests stand at the bottom of a file or in `tests.rs`.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let whole = if self.path.ends_with("/tests.rs") { 0 } else { self.text.len() };
         let tests = ["mod tests", "pub(crate) mod tests"].map(|word| self.text.find(&format!("#[cfg(test)]\n{word}")));
         let end = tests.into_iter().flatten().fold(whole, usize::min);
@@ -120,7 +111,7 @@ fn sources(folder: &str, ending: &str) -> Vec<Source> {
                 }
             } else if name.ends_with(ending) {
                 let short = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
-                found.push(Source { path: short, text: fs::read_to_string(&path).unwrap() });
+                found.push(Source::new(short, fs::read_to_string(&path).unwrap()));
             }
         }
     }
@@ -204,28 +195,14 @@ fn uses(line: &str, word: &str) -> bool {
 }
 
 #[test]
-fn modules_of_core_use_only_those_below_them() {
+fn modules_form_no_circles() {
     let mut problems = Vec::new();
-    for source in sources("core/src", ".rs") {
-        let inside = source.path.trim_start_matches("core/src/");
-        let module = inside.split(['/', '.']).next().unwrap_or_default();
-        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else { continue };
-        for (number, line) in source.code() {
-            for used in line.split("crate::").skip(1).filter_map(|rest| rest.split(|c: char| !is_word(c)).next()) {
-                if !used.is_empty() && used != module && !allowed.contains(&used) {
-                    problems.push(format!(
-                        "{}:{number}: `{module}` may not use `{used}`, only {allowed:?}: move the shared part down.",
-                        source.path
-                    ));
-                }
-            }
+    for root in ["imaging/src", "core/src", "trainer/src", "app/src", "xtask/src"] {
+        for circle in circles::find(root, &sources(root, ".rs")) {
+            problems.push(format!("{root}: {circle} use each other: move the part that both need below them."));
         }
     }
     none(&problems);
-}
-
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
 }
 
 #[test]
@@ -260,7 +237,13 @@ fn networks_and_losses_write_their_shapes_down() {
 #[test]
 fn every_recipe_can_be_run() {
     let read = |source: &Source| match source.path.split('/').collect::<Vec<_>>()[..] {
-        ["recipes", _] => Recipe::parse(&source.path, &source.text, &[]).err().map(|error| error.to_string()),
+        ["recipes", _] => match Recipe::parse(&source.path, &source.text, &[]) {
+            Ok(recipe) => {
+                let again = Recipe::parse(&source.path, &recipe.to_toml(), &[]);
+                (again.ok() != Some(recipe)).then(|| format!("{}: does not come back as it is written", source.path))
+            }
+            Err(error) => Some(error.to_string()),
+        },
         ["recipes", "simulator", _] => {
             let config: Result<NeedleSimConfig, _> = toml::from_str(&source.text);
             config.err().map(|error| format!("{}: {error}", source.path))

@@ -31,51 +31,50 @@ const RECIPE: &str = "name = \"loader\"\n[network]\npreset = \"tiny\"\n";
 const BATCH: usize = 8;
 
 fn main() -> Result<()> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let [data, seconds] = &words[..] else { bail!("`cargo xtask bench train` starts this program") };
-    let data = Folder::open(Path::new(data), 1)?;
-    let length = Duration::from_secs_f64(seconds.parse()?);
-    Recipe::parse("loader", RECIPE, &[])?.visit(Loading { data, length })
+    Recipe::parse("loader", RECIPE, &[])?.visit(Load)
 }
 
-/// To load for so long.
-struct Loading {
-    data: Folder,
-    length: Duration,
-}
+struct Load;
 
-impl TaskVisitor for Loading {
+impl TaskVisitor for Load {
     type Output = Result<()>;
 
     fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> Result<()> {
-        let Self { data, length } = self;
-        let samples: Vec<usize> = (0..data.len()).collect();
-        let first = data.load(0)?.frames.swap_remove(0);
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
-        let mut frames = 0;
-        let start = Instant::now();
-        let taken = thread::scope(|scope| -> Result<Duration> {
-            let mut feed = ThreadFeed::new(scope, &data, &task, 0, threads);
-            for epoch in 0.. {
-                let plans = training_plans(&samples, BATCH, None, 0, epoch);
-                let count = plans.len();
-                feed.start(plans);
-                for _ in 0..count {
-                    frames += pollster::block_on(feed.next()).context("the loader ended early")??.views.len();
-                    if start.elapsed() >= length {
-                        return Ok(start.elapsed());
-                    }
+        load(&task)
+    }
+}
+
+fn load<T: Task>(task: &T) -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [data, seconds] = &words[..] else { bail!("`cargo xtask bench train` starts this program") };
+    let length = Duration::from_secs_f64(seconds.parse()?);
+    let data = Folder::open(Path::new(data), 1)?;
+    let samples: Vec<usize> = (0..data.len()).collect();
+    let first = data.load(0)?.frames.swap_remove(0);
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
+    let mut frames = 0;
+    let start = Instant::now();
+    let taken = thread::scope(|scope| -> Result<Duration> {
+        let mut feed = ThreadFeed::new(scope, &data, task, 0, threads);
+        for epoch in 0.. {
+            let plans = training_plans(&samples, BATCH, None, 0, epoch);
+            let count = plans.len();
+            feed.start(plans);
+            for _ in 0..count {
+                frames += pollster::block_on(feed.next()).context("the loader ended early")??.len();
+                if start.elapsed() >= length {
+                    return Ok(start.elapsed());
                 }
             }
-            Ok(start.elapsed())
-        })?;
-        println!(
-            "{}",
-            serde_json::json!({
-                "frames_per_second": frames as f64 / taken.as_secs_f64(),
-                "threads": threads, "height": first.height, "width": first.width,
-            })
-        );
-        Ok(())
-    }
+        }
+        Ok(start.elapsed())
+    })?;
+    println!(
+        "{}",
+        serde_json::json!({
+            "frames_per_second": frames as f64 / taken.as_secs_f64(),
+            "threads": threads, "height": first.height, "width": first.width,
+        })
+    );
+    Ok(())
 }

@@ -20,8 +20,8 @@ use sonoseg_core::losses::overlap::{DiceFocalConfig, dice_focal};
 use sonoseg_core::losses::pixels::masked_mse;
 use sonoseg_core::models::mae::MaeConfig;
 use sonoseg_core::models::unetr::{Preset, UnetrConfig};
-use sonoseg_core::train::adamw::{AdamW, AdamWConfig};
-use sonoseg_core::train::layers::LayerRules;
+use sonoseg_core::optim::rules::{ParameterRule, Rule};
+use sonoseg_core::optim::{Optimiser, OptimiserConfig};
 
 #[path = "../src/allocator.rs"]
 mod allocator;
@@ -75,8 +75,9 @@ fn weights(tensors: State) -> State {
 }
 
 fn serve<M: Module>(mut model: M, loss: impl Fn(&M) -> Tensor<1>) -> Result<()> {
-    let rules = LayerRules { depth: 1, decay: 1.0, weight_decay: 0.05, spare_tokens: true, prefix: "encoder.".into() };
-    let mut optimiser = AdamW::new(AdamWConfig::default());
+    let config = OptimiserConfig::default();
+    let rule = |_: &str, axes| ParameterRule { rate_scale: 1.0, ..config.rule(Rule::plain(axes)) };
+    let mut optimiser = Optimiser::new(config.clone());
     println!("{}", loss(&model).into_scalar::<f32>());
     for line in stdin().lock().lines() {
         let mut times = Vec::new();
@@ -84,7 +85,7 @@ fn serve<M: Module>(mut model: M, loss: impl Fn(&M) -> Tensor<1>) -> Result<()> 
             let start = Instant::now();
             let value = loss(&model);
             let gradients = GradientsParams::from_grads(value.backward(), &model);
-            model = optimiser.step(model, gradients, 1e-4, |name, axes| rules.of(name, axes));
+            model = optimiser.step(model, gradients, 1e-4, rule);
             value.into_scalar::<f32>();
             times.push((start.elapsed().as_secs_f64() * 1e3).to_string());
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use sonoseg_imaging::DataError;
-use sonoseg_imaging::dataset::split::Split;
+use sonoseg_imaging::dataset::split::{Side, Split};
 use sonoseg_imaging::metrics::overlap::OverlapSummary;
 
 use crate::args::{Evaluate, Part};
@@ -16,17 +16,21 @@ use crate::failure::Usage;
 use crate::files;
 use crate::folder::Folder;
 use crate::report::document::count;
-use crate::terminal::say;
+use crate::terminal::{say, warn};
 use measure::{ALL, Evaluation, Figures, Method};
 
 pub(crate) fn run(verb: &Evaluate) -> Result<()> {
-    let chosen = device::choose(verb.device)?;
-    let predictor = files::load_model(&verb.model, &chosen.device)?;
+    let device = device::choose(verb.device)?;
+    let predictor = files::load_model(&verb.model, &device.device)?;
     let data = Folder::for_recipe(&verb.data, &predictor.header().recipe)?;
     let part = verb.split.unwrap_or(if verb.model.is_dir() { Part::Val } else { Part::All });
     let masks = verb.out.as_ref().filter(|_| verb.masks).map(|out| out.join("masks"));
-    let evaluation = Evaluation::measure(&predictor, &data, &groups(&verb.model, &data, part)?, masks.as_deref())?;
+    let chosen = chosen(&verb.model, &data, part)?;
+    let evaluation = Evaluation::measure(&predictor, &data, &chosen, masks.as_deref())?;
     print_table(&evaluation);
+    if let Some(caveat) = chosen.caveat {
+        warn(caveat);
+    }
     if let Some(out) = &verb.out {
         evaluation.write(out)?;
         say(format!("details: {} and {}", out.join("metrics.json").display(), out.join("per_frame.csv").display()));
@@ -34,10 +38,25 @@ pub(crate) fn run(verb: &Evaluate) -> Result<()> {
     Ok(())
 }
 
-/// The procedures of a part of the data, as the run in `model` split them.
-pub(crate) fn groups(model: &Path, data: &Folder, part: Part) -> Result<BTreeSet<String>> {
+/// The frames that are measured.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    /// A side of a split; none = all.
+    pub(crate) side: Option<(Split, Side)>,
+    /// Procedures or patients that they are of.
+    pub(crate) groups: BTreeSet<String>,
+    /// What the reader of the figures has to know.
+    pub(crate) caveat: Option<&'static str>,
+}
+
+/// What is said of figures on what was learned.
+const LEARNED: &str = "Nothing was held out of this run: these frames are those that it learned from, and their figures say \
+                       nothing about others.";
+
+/// A part of the data, as the run in `model` split them.
+pub(crate) fn chosen(model: &Path, data: &Folder, part: Part) -> Result<Chosen> {
     if part == Part::All {
-        return Ok(data.groups());
+        return Ok(Chosen { side: None, groups: data.groups(), caveat: None });
     }
     // The model files of a run lie beside its split.
     let run = if model.is_dir() { model } else { model.parent().unwrap_or(Path::new("")) };
@@ -48,9 +67,12 @@ pub(crate) fn groups(model: &Path, data: &Folder, part: Part) -> Result<BTreeSet
     }
     let split: Split = serde_json::from_str(&files::read_text(&path)?)
         .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
-    let chosen = if part == Part::Train { split.train } else { split.val };
+    let nothing_held_out = split.val.is_empty() && split.stretches.is_empty();
+    let side = if part == Part::Train || nothing_held_out { Side::Train } else { Side::Val };
+    let caveat = if nothing_held_out && part == Part::Val { Some(LEARNED) } else { split.caveat() };
+    let groups = if side == Side::Train || split.val.is_empty() { split.train.clone() } else { split.val.clone() };
     let known = data.groups();
-    if let Some(unknown) = chosen.iter().find(|name| !known.contains(*name)) {
+    if let Some(unknown) = groups.iter().find(|name| !known.contains(*name)) {
         let message = format!(
             "{} names group {unknown}, which the data do not have: give --data the data of that run, or evaluate \
              with --split all",
@@ -58,7 +80,7 @@ pub(crate) fn groups(model: &Path, data: &Folder, part: Part) -> Result<BTreeSet
         );
         return Err(DataError::Inconsistent(message).into());
     }
-    Ok(chosen)
+    Ok(Chosen { side: Some((split, side)), groups, caveat })
 }
 
 /// The main figures by difficulty, on the terminal.

@@ -23,14 +23,15 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
     let bytes = checkpoint::encode(&header, &state, storage)?;
     files::write(&verb.out, &bytes)?;
     let parameters: usize = state.values().map(|(_, numbers)| numbers.len()).sum();
-    let (architecture, recipe) = (header.network.sizes().architecture(), &header.recipe);
-    let trained_on = if recipe.trained_on.is_empty() { "data without a name" } else { &recipe.trained_on };
+    let from = &header.recipe.trained_on;
+    let trained_on = if from.is_empty() { "data without a name" } else { from };
     say(format!(
-        "{}: {architecture}, {parameters} parameters, {:.1} MB, trained on {trained_on}",
+        "{}: {}, {parameters} parameters, {:.1} MB, trained on {trained_on}",
         verb.out.display(),
+        header.network.sizes().architecture(),
         bytes.len() as f64 / 1e6,
     ));
-    say(if recipe.task.pretrains() {
+    say(if header.recipe.task.pretrains() {
         format!("next: sonoseg train RECIPE --data DATA --out RUN --init {}", verb.out.display())
     } else {
         format!("next: sonoseg predict {} IMAGE_OR_VIDEO --out predictions", verb.out.display())
@@ -38,7 +39,7 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
     Ok(())
 }
 
-/// What a model file says of itself, and its tensors.
+/// What the file of a network says of it, and its tensors.
 fn open(run: &Path) -> Result<(ModelHeader, State)> {
     let path = files::model_file(run)?;
     let name = files::absolute(&path);

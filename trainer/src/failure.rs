@@ -81,10 +81,12 @@ impl std::fmt::Display for RunFailed {
 
 impl std::error::Error for RunFailed {}
 
-/// Not even one sample fits.
+/// Not even the smallest batch fits.
 #[derive(Debug)]
 pub(crate) struct OutOfMemory {
-    /// Bytes that one sample at a time needs.
+    /// Samples of that batch: 1, or all where the task's batch must not be cut.
+    pub(crate) samples: usize,
+    /// Bytes that it needs.
     pub(crate) needed: u64,
     /// Bytes that are free.
     pub(crate) free: u64,
@@ -92,13 +94,15 @@ pub(crate) struct OutOfMemory {
 
 impl std::fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "training one sample at a time needs about {} MB, and {} MB are free: choose a smaller network.preset, or \
-             close other programs",
-            self.needed >> 20,
-            self.free >> 20
-        )
+        let (needed, free) = (self.needed >> 20, self.free >> 20);
+        let (what, remedy) = match self.samples {
+            1 => ("one sample at a time".to_owned(), "choose a smaller network"),
+            samples => (
+                format!("{samples} samples at once, which this task compares with each other,"),
+                "lower train.batch, which changes what is learned, choose a smaller network",
+            ),
+        };
+        write!(f, "training {what} needs about {needed} MB, and {free} MB are free: {remedy}, or close other programs")
     }
 }
 
@@ -126,6 +130,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
         match cause.downcast_ref::<TrainError>() {
             Some(TrainError::Diverged { .. }) => return 5,
             Some(TrainError::Data(_)) => return 3,
+            Some(TrainError::Accumulated(_)) => return 2,
             Some(TrainError::Device(reason)) if reason.to_lowercase().contains("memory") => return 4,
             _ => {}
         }

@@ -7,12 +7,13 @@ use std::thread::{Scope, ScopedJoinHandle};
 
 use sonoseg_core::tasks::Task;
 use sonoseg_core::train::Feed;
-use sonoseg_core::train::loader::{BatchPlan, HostBatch};
+use sonoseg_core::train::loader::{BatchPlan, read_views};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::Source;
 
 type Work = (usize, BatchPlan);
-type Made = (usize, Result<HostBatch, DataError>);
+type Views<T> = Result<Vec<<T as Task>::View>, DataError>;
+type Made<T> = (usize, Views<T>);
 
 /// Reads ahead with `threads` threads.
 pub(crate) struct ThreadFeed<'scope, 'env, S: Source, T: Task> {
@@ -21,12 +22,12 @@ pub(crate) struct ThreadFeed<'scope, 'env, S: Source, T: Task> {
     task: &'env T,
     seed: u64,
     threads: usize,
-    running: Option<Running<'scope>>,
+    running: Option<Running<'scope, T>>,
 }
 
-struct Running<'scope> {
-    made: Receiver<Made>,
-    waiting: BTreeMap<usize, Result<HostBatch, DataError>>,
+struct Running<'scope, T: Task> {
+    made: Receiver<Made<T>>,
+    waiting: BTreeMap<usize, Views<T>>,
     next: usize,
     total: usize,
     _handles: Vec<ScopedJoinHandle<'scope, ()>>,
@@ -44,13 +45,13 @@ impl<'scope, 'env, S: Source, T: Task> ThreadFeed<'scope, 'env, S, T> {
     }
 }
 
-impl<S: Source, T: Task> Feed for ThreadFeed<'_, '_, S, T> {
+impl<S: Source, T: Task> Feed<T::View> for ThreadFeed<'_, '_, S, T> {
     fn start(&mut self, plans: Vec<BatchPlan>) {
         // Dropping the old receiver ends the old threads at their next batch.
         self.running = None;
         let total = plans.len();
         let work = Arc::new(Mutex::new(plans.into_iter().enumerate()));
-        let (send, made): (SyncSender<Made>, Receiver<Made>) = sync_channel(2 * self.threads);
+        let (send, made): (SyncSender<Made<T>>, Receiver<Made<T>>) = sync_channel(2 * self.threads);
         let handles = (0..self.threads)
             .map(|_| {
                 let (work, send) = (Arc::clone(&work), send.clone());
@@ -58,8 +59,7 @@ impl<S: Source, T: Task> Feed for ThreadFeed<'_, '_, S, T> {
                 self.scope.spawn(move || {
                     let take = || -> Option<Work> { work.lock().ok()?.next() };
                     while let Some((index, plan)) = take() {
-                        let batch = HostBatch::make(source, &plan, seed, &|sample, rng| task.views(sample, rng));
-                        if send.send((index, batch)).is_err() {
+                        if send.send((index, read_views(task, source, &plan, seed))).is_err() {
                             return;
                         }
                     }
@@ -69,14 +69,14 @@ impl<S: Source, T: Task> Feed for ThreadFeed<'_, '_, S, T> {
         self.running = Some(Running { made, waiting: BTreeMap::new(), next: 0, total, _handles: handles });
     }
 
-    async fn next(&mut self) -> Option<Result<HostBatch, DataError>> {
+    async fn next(&mut self) -> Option<Views<T>> {
         let running = self.running.as_mut()?;
         if running.next == running.total {
             return None;
         }
         while !running.waiting.contains_key(&running.next) {
-            let (index, batch) = running.made.recv().ok()?;
-            running.waiting.insert(index, batch);
+            let (index, views) = running.made.recv().ok()?;
+            running.waiting.insert(index, views);
         }
         running.next += 1;
         running.waiting.remove(&(running.next - 1))

@@ -13,8 +13,7 @@ const TRUTH: [u8; 3] = [90, 230, 120];
 pub(crate) fn draw(frame: &Image, prediction: &Prediction) -> Vec<u8> {
     let bytes = frame.to_bytes();
     let mut rgb: Vec<u8> = if frame.channels == 3 { bytes } else { bytes.iter().flat_map(|&grey| [grey; 3]).collect() };
-    let classes = prediction.mask().map_or(&[][..], |mask| &mask.classes);
-    for (pixel, &class) in rgb.chunks_exact_mut(3).zip(classes) {
+    for (pixel, &class) in rgb.chunks_exact_mut(3).zip(prediction.mask().into_iter().flat_map(|mask| &mask.classes)) {
         if class > 0 {
             for (value, tint) in pixel.iter_mut().zip(MASK) {
                 *value = (0.7 * f32::from(*value) + 0.3 * tint) as u8;

@@ -54,11 +54,11 @@ fn measure(verb: &Report, run: &RunFolder) -> Result<Measured> {
     let predictor = files::load_model(&weights, &chosen.device)?;
     let data_path = run.data(verb.data.as_deref())?;
     let data = Folder::for_recipe(&data_path, &predictor.header().recipe)?;
-    let groups = evaluate::groups(&run.path, &data, Part::Val)?;
-    let evaluation = Evaluation::measure(&predictor, &data, &groups, None)?;
+    let chosen = evaluate::chosen(&run.path, &data, Part::Val)?;
+    let evaluation = Evaluation::measure(&predictor, &data, &chosen, None)?;
     evaluation.write(&run.path.join("evaluation"))?;
     let worst = Worst::draw(&evaluation, &predictor, &data)?;
-    Ok(Measured { evaluation, worst, weights, parameters: predictor.summary().parameters, data_path, groups })
+    Ok(Measured { evaluation, worst, weights, parameters: predictor.summary().parameters, data_path, chosen })
 }
 
 /// Write `report.md`, `report.html` and the pictures that the former shows.

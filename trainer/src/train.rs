@@ -14,7 +14,7 @@ use sonoseg_core::inference::ModelHeader;
 use sonoseg_core::models::NetworkConfig;
 use sonoseg_core::recipe::TaskVisitor;
 use sonoseg_core::tasks::Task;
-use sonoseg_core::train::loader::{BatchPlan, Drawn, HostBatch};
+use sonoseg_core::train::loader::{BatchPlan, Drawn, read_views};
 use sonoseg_core::train::{Event, Progress, picture, train};
 use sonoseg_imaging::formats::encode::encode_png_grey;
 
@@ -34,25 +34,25 @@ pub(crate) fn run(verb: &Train) -> Result<()> {
         return Ok(());
     }
     let recipe = setup.recipe.clone();
-    recipe.visit(Run { verb, setup })
+    recipe.visit(Learn { verb, setup })
 }
 
-/// What is run, whatever the task is.
-struct Run<'a> {
+struct Learn<'a> {
     verb: &'a Train,
     setup: Setup,
 }
 
-impl TaskVisitor for Run<'_> {
+impl TaskVisitor for Learn<'_> {
     type Output = Result<()>;
 
-    fn visit<T: Task + 'static>(self, task: T, network: NetworkConfig) -> Result<()> {
-        let header = ModelHeader { format: ModelHeader::FORMAT, network, recipe: self.setup.recipe.clone() };
-        learn(self.verb, self.setup, &task, &header)
+    fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> Result<()> {
+        learn(self.verb, self.setup, &task)
     }
 }
 
-fn learn<T: Task>(verb: &Train, mut setup: Setup, task: &T, header: &ModelHeader) -> Result<()> {
+/// The same for every task.
+fn learn<T: Task>(verb: &Train, mut setup: Setup, task: &T) -> Result<()> {
+    let header = ModelHeader::of(&setup.described());
     let device = setup.device.device.clone();
     let learning = device.clone().autodiff();
     // Burn's own randomness (initial weights) is seeded once per run.
@@ -69,20 +69,19 @@ fn learn<T: Task>(verb: &Train, mut setup: Setup, task: &T, header: &ModelHeader
         };
         Progress::begin(model, &setup.recipe.train)
     };
-    memory::fit(verb.memory, task, &progress, &mut setup, &device)?;
+    let progress = memory::fit(verb.memory, task, progress, &mut setup, &device)?;
     setup.announce();
 
-    let mut observer = Observer::new(verb, &setup, header, &progress.position)?;
+    let mut observer = Observer::new(verb, &setup, task, &header, &progress.position)?;
     let good = || format!("{} holds the last good weights", files::absolute(&setup.folder));
     // Whatever happens from here on, the run can be taken up again.
-    pollster::block_on(observer.save::<T>(&progress)).with_context(good)?;
+    pollster::block_on(observer.save(&progress)).with_context(good)?;
     let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
     let done = thread::scope(|scope| {
         let mut feed = ThreadFeed::new(scope, &setup.data, task, setup.recipe.seed, threads);
-        let observe = async |event: Event<'_, T::Model>| {
-            observer.tell::<T>(event).await.map_err(anyhow::Error::into_boxed_dyn_error)
-        };
-        let samples = [setup.learn.as_slice(), setup.hold.as_slice()];
+        let observe =
+            async |event: Event<'_, T::Model>| observer.tell(event).await.map_err(anyhow::Error::into_boxed_dyn_error);
+        let samples = [setup.train.as_slice(), setup.val.as_slice()];
         let config = &setup.recipe.train;
         pollster::block_on(train(task, progress, config, setup.recipe.seed, samples, &mut feed, &device, observe))
     })
@@ -95,11 +94,11 @@ fn learn<T: Task>(verb: &Train, mut setup: Setup, task: &T, header: &ModelHeader
     }
     match ending {
         Ending::Interrupted => {
-            pollster::block_on(observer.save::<T>(&done))?;
+            pollster::block_on(observer.save(&done))?;
             say(format!("stopped after update {}; go on with: sonoseg train --resume {run}", done.position.updates));
             return Err(Interrupted.into());
         }
-        Ending::Done { .. } if setup.recipe.task.pretrains() => {
+        Ending::Done { .. } if !task.reads().labels => {
             say(format!("next: sonoseg train RECIPE --data DATA --out RUN --init {run}"));
         }
         Ending::Done { .. } => say(format!("next: sonoseg report {run} --data {}", setup.data_path.display())),
@@ -109,12 +108,16 @@ fn learn<T: Task>(verb: &Train, mut setup: Setup, task: &T, header: &ModelHeader
 
 /// What the network makes of some held-out samples, for tasks that have a picture of it.
 fn write_picture<T: Task>(task: &T, done: &Progress<T::Model>, setup: &Setup, device: &Device) -> Result<()> {
-    let apart = setup.hold.len().div_ceil(PICTURED);
-    let samples = setup.hold.iter().step_by(apart).copied();
+    let apart = setup.val.len().div_ceil(PICTURED).max(1);
+    let samples = setup.val.iter().step_by(apart).copied();
     let plan: BatchPlan = samples.map(|sample| Drawn { sample, changes: None }).collect();
     let seed = setup.recipe.seed;
-    let batch = HostBatch::make(&setup.data, &plan, seed, &|sample, rng| task.views(sample, rng))?;
-    if let Some(picture) = pollster::block_on(picture(task, done, &batch, seed, device))? {
+    if plan.is_empty() {
+        // Nothing is held out.
+        return Ok(());
+    }
+    let views = read_views(task, &setup.data, &plan, seed)?;
+    if let Some(picture) = pollster::block_on(picture(task, done, &views, seed, device))? {
         let png = encode_png_grey(picture.height, picture.width, &picture.to_bytes())?;
         files::write(&setup.folder.join("reconstructions.png"), &png)?;
     }

@@ -1,5 +1,6 @@
 //! Parts that more than one network uses.
 
+pub mod batch_norm;
 pub mod conv;
 pub mod interpolate;
 pub mod linear;

@@ -249,8 +249,9 @@ mod tests {
     use crate::blocks::positions::sincos_table;
     use crate::checkpoint::{StateNames, read_state, write_state};
     use crate::losses::pixels::{masked_mse, patch_target};
-    use crate::train::adamw::{AdamW, AdamWConfig};
-    use crate::train::layers::ParameterRule;
+    use crate::optim::adamw::AdamWConfig;
+    use crate::optim::rules::ParameterRule;
+    use crate::optim::{Optimiser, OptimiserConfig};
     use sonoseg_imaging::rng::Rng;
 
     fn small() -> MaeConfig {
@@ -399,8 +400,9 @@ mod tests {
         let held_out = masking(&config, 8, 1_000_000);
         let loss_of = |prediction| scalar(masked_mse(images.clone(), prediction, &held_out, 8, false).inner());
         let baseline = loss_of(patch_target(images.clone(), 8, false).mean_dim(2).expand([8, 16, 192]));
-        let mut adam = AdamW::new(AdamWConfig { betas: [0.9, 0.95], ..Default::default() });
-        let rule = ParameterRule { layer: 0, rate_scale: 1.0, weight_decay: 0.05, trained: true };
+        let settings = AdamWConfig { betas: [0.9, 0.95], ..Default::default() };
+        let mut adam = Optimiser::new(OptimiserConfig::AdamW(settings));
+        let rule = ParameterRule { rate_scale: 1.0, weight_decay: 0.05, trained: true };
         let mut losses = Vec::new();
         for step in 0..800_u64 {
             let masking = masking(&config, 8, step);

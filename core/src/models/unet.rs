@@ -28,6 +28,8 @@ use super::{NetworkConfig, NetworkSettings, NetworkSizes, too_large};
 use crate::blocks::up::upsample_nearest;
 use crate::kernels::conv3x3;
 
+pub mod layer_set;
+
 /// Height and width of images must be a multiple of this: they are halved four times.
 pub const SIZE_STEP: usize = 16;
 

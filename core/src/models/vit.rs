@@ -10,6 +10,7 @@ use super::too_large;
 use crate::blocks::patches::PatchEmbed;
 use crate::blocks::positions::sincos;
 use crate::blocks::transformer::Block;
+use crate::optim::rules::{Rule, Rules};
 
 /// Sizes of a vision transformer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +71,24 @@ impl VitConfig {
         }
         (depth == 0 || channels == 0 || mlp_ratio == 0)
             .then(|| "depth, channels and mlp_ratio must be at least 1".into())
+    }
+
+    /// The rules of MAE's fine-tuning for a network whose encoder's names start with `prefix`; all else counts as the
+    /// head. The embedding is the lowest layer. With `spare_tokens` the class token and the position table have no weight
+    /// decay (fine-tuning; not in pre-training).
+    pub fn rules(&self, prefix: &str, spare_tokens: bool) -> Rules {
+        let (depth, prefix) = (self.depth, prefix.to_owned());
+        Box::new(move |name, axes| {
+            let inner = name.strip_prefix(&prefix).unwrap_or_default();
+            let token = matches!(inner, "cls_token" | "pos_embed");
+            let block = inner.strip_prefix("blocks.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+            let layers_above = match block {
+                Some(block) => depth.saturating_sub(block),
+                None if token || inner.starts_with("patch_embed.") => depth + 1,
+                None => 0,
+            };
+            Rule { layers_above, decayed: axes > 1 && !(spare_tokens && token), trained: true }
+        })
     }
 
     /// A network with MAE's initial values. Panics on impossible sizes (see [`VitConfig::problem`]).
@@ -167,5 +186,18 @@ mod tests {
     fn the_base_encoder_has_the_papers_parameters() {
         let vit = VitConfig::new(768, 12, 12).init(&Device::flex());
         assert_eq!(vit.num_params(), 85_798_656);
+    }
+
+    #[test]
+    fn golden_rates_of_the_base_encoder() {
+        let rules = VitConfig::new(768, 12, 12).rules("encoder.", true);
+        let scale = |name: &str| 0.75_f64.powi(rules(name, 2).layers_above as i32);
+        assert!((scale("encoder.patch_embed.proj.weight") - 0.023_757_3).abs() < 1e-6);
+        assert!((scale("encoder.blocks.0.attn.qkv.weight") - 0.031_676_4).abs() < 1e-6);
+        assert!((scale("encoder.blocks.11.mlp.fc1.weight") - 0.75).abs() < 1e-12);
+        assert_eq!(scale("decoder.out.weight"), 1.0);
+        let decayed = |name: &str, axes| rules(name, axes).decayed;
+        assert!(!decayed("encoder.pos_embed", 3) && !decayed("decoder.out.bias", 1));
+        assert!(decayed("decoder.pos_embed", 3) && decayed("decoder.out.weight", 4));
     }
 }

@@ -47,7 +47,10 @@ impl DataRecipe {
     }
 
     pub(super) fn problem(&self) -> Option<String> {
-        let Self { folds, fold, leaky_folds, .. } = *self;
+        let Self { val_share, folds, fold, leaky_folds, .. } = *self;
+        if !(0.0..1.0).contains(&val_share) {
+            return Some("data.val_share must lie in [0, 1): 0 holds nothing out".into());
+        }
         if folds == 1 {
             return Some("data.folds = 1 leaves nothing to learn from: write at least 2, or 0 for none".into());
         }

@@ -82,6 +82,7 @@ impl Recipe {
                     mask_radius_px: self.needle.radius_px,
                     augment: self.augment.clone(),
                     loss: loss.clone(),
+                    layers: self.train.layers,
                 };
                 visitor.visit(task, network)
             }

@@ -7,18 +7,18 @@
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Scores, Task};
+use super::{Loss, Reads, Step, Task, loss_measure, read, upload};
 use crate::blocks::masking::Masking;
 use crate::inspect::reconstruct::{PanelConfig, Reconstruction, panel};
 use crate::losses::pixels::masked_mse;
 use crate::models::mae::{Mae, MaeConfig};
 use crate::models::unetr::UnetrRecipe;
-use crate::train::layers::LayerRules;
-use crate::train::loader::{Batch, View};
+use crate::optim::rules::Rules;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::augment::{AugmentConfig, Augmentation};
 use sonoseg_imaging::dataset::sample::Sample;
 use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::metrics::measure::Measures;
 use sonoseg_imaging::prepare::Preparation;
 use sonoseg_imaging::rng::Rng;
 
@@ -102,12 +102,21 @@ impl MaskedAutoEncoding {
 
 impl Task for MaskedAutoEncoding {
     type Model = Mae;
+    /// `[3, size, size]`
+    type View = Vec<f32>;
+    /// `[batch, 3, size, size]`
+    type Batch = Tensor<4>;
+    type Kept = ();
 
     fn init(&self, device: &Device) -> Mae {
         self.network.init(device)
     }
 
-    fn views(&self, sample: &Sample, rng: Option<&mut Rng>) -> Result<Vec<View>, DataError> {
+    fn reads(&self) -> Reads {
+        Reads { frames: 1, labels: false }
+    }
+
+    fn views(&self, sample: &Sample, rng: Option<&mut Rng>) -> Result<Vec<Vec<f32>>, DataError> {
         let size = self.preparation.size;
         let frame = &sample.frames[sample.frames.len() / 2];
         let extent = [frame.height, frame.width];
@@ -118,26 +127,28 @@ impl Task for MaskedAutoEncoding {
             }
             None => Augmentation::none(extent).square(frame, size, None),
         };
-        Ok(vec![View::without_target(self.preparation.normalise(&[square], 3), [3, size, size])])
+        Ok(vec![self.preparation.normalise(&[square], 3)])
     }
 
-    fn loss(&self, model: &Mae, batch: &Batch, rng: &mut Rng) -> Tensor<1> {
-        self.masked_loss(model, batch.input.clone(), rng)
+    fn collate(&self, views: &[Vec<f32>], device: &Device) -> Tensor<4> {
+        let size = self.preparation.size;
+        upload(views.iter().map(Vec::as_slice), [views.len(), 3, size, size], device)
     }
 
-    async fn score(&self, model: &Mae, batch: &Batch, rng: &mut Rng) -> Result<Scores, String> {
-        let views = batch.input.dims()[0];
-        let loss = self.masked_loss(model, batch.input.clone(), rng);
-        let loss: f32 = loss.into_scalar_async().await.map_err(|e| format!("{e:?}"))?;
-        Ok(Scores { loss: f64::from(loss) * views as f64, views, ..Scores::default() })
+    fn loss(&self, model: &Mae, images: &Tensor<4>, step: &mut Step) -> Loss<()> {
+        self.masked_loss(model, images.clone(), &mut step.rng).into()
     }
 
-    async fn picture(&self, model: &Mae, batch: &Batch, rng: &mut Rng) -> Result<Option<Image>, String> {
-        let (count, patches) = (batch.input.dims()[0], self.network.patches());
-        let masking = Masking::draw(rng, count, patches, self.network.mask_ratio);
-        let prediction = model.forward(batch.input.clone(), &masking);
-        let [input, prediction] = [batch.input.clone().flatten::<1>(0, 3), prediction.flatten::<1>(0, 2)].map(read);
-        let (input, prediction) = (input.await?, prediction.await?);
+    async fn measure(&self, model: &Mae, images: &Tensor<4>, step: &mut Step) -> Result<Measures, String> {
+        let loss = self.masked_loss(model, images.clone(), &mut step.rng);
+        Ok(Measures(vec![loss_measure(loss, images.dims()[0]).await?]))
+    }
+
+    async fn picture(&self, model: &Mae, images: &Tensor<4>, step: &mut Step) -> Result<Option<Image>, String> {
+        let (count, patches) = (images.dims()[0], self.network.patches());
+        let masking = Masking::draw(&mut step.rng, count, patches, self.network.mask_ratio);
+        let prediction = model.forward(images.clone(), &masking);
+        let (input, prediction) = (read(images.clone()).await?, read(prediction).await?);
         let each = |numbers: usize| numbers / count;
         let rows: Vec<Reconstruction<'_>> = input
             .chunks_exact(each(input.len()))
@@ -153,19 +164,8 @@ impl Task for MaskedAutoEncoding {
         Ok(Some(panel(&rows, &config)))
     }
 
-    fn layer_rules(&self, layer_decay: f64, weight_decay: f64) -> LayerRules {
-        LayerRules {
-            depth: self.network.encoder.depth,
-            decay: layer_decay,
-            weight_decay,
-            prefix: "encoder.".into(),
-            // The class token is a matrix to PyTorch, and MAE's pre-training decays every matrix.
-            spare_tokens: false,
-        }
+    fn rules(&self) -> Rules {
+        // The class token is a matrix to PyTorch, and MAE's pre-training decays every matrix.
+        self.network.encoder.rules("encoder.", false)
     }
-}
-
-async fn read(tensor: Tensor<1>) -> Result<Vec<f32>, String> {
-    let data = tensor.into_data_async().await.map_err(|e| format!("{e:?}"))?;
-    data.try_into_vec().map_err(|e| format!("{e:?}"))
 }

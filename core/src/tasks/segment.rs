@@ -5,20 +5,21 @@
 //! - Amiri, Brooks and Rivaz, "Fine tuning U-Net for ultrasound image segmentation: which layers?", 2019,
 //!   arXiv:2002.08438: Amiri 2019, section 2.
 
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, activation};
 
-use super::{Scores, Task};
+use super::{Loss, Reads, Step, Task, loss_measure, read, upload};
 use crate::losses::overlap::{DiceFocalConfig, dice_focal};
 use crate::models::frames::Frames;
+use crate::models::unet::layer_set::LayerSet;
 use crate::models::{Network, NetworkConfig};
-use crate::train::layers::LayerRules;
-use crate::train::loader::{Batch, View};
+use crate::optim::rules::Rules;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::augment::{AugmentConfig, Augmentation};
 use sonoseg_imaging::dataset::sample::{Sample, Target};
 use sonoseg_imaging::geometry::Image;
 use sonoseg_imaging::geometry::draw_capsule;
 use sonoseg_imaging::geometry::resize;
+use sonoseg_imaging::metrics::measure::{Better, Measure, Measures, Metric};
 use sonoseg_imaging::metrics::overlap::Counts;
 use sonoseg_imaging::prepare::Preparation;
 use sonoseg_imaging::rng::Rng;
@@ -39,15 +40,35 @@ pub struct Segment {
     pub augment: AugmentConfig,
     /// The loss.
     pub loss: DiceFocalConfig,
+    /// What of the network learns.
+    pub layers: LayerSet,
+}
+
+/// Frames with their masks, as numbers on the CPU.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// `[channels, size, size]`
+    pub input: Vec<f32>,
+    /// `[masks, size, size]`
+    pub target: Vec<f32>,
+}
+
+/// What the device gets.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Network input, `[batch, channels, size, size]`.
+    pub input: Tensor<4>,
+    /// What the network should give, `[batch, masks, size, size]`.
+    pub target: Tensor<4>,
 }
 
 impl Segment {
     /// The target of one frame as numbers `[size, size]`.
-    fn target(&self, frame: &Image, target: &Target, change: &Augmentation) -> Vec<f32> {
+    fn target(&self, frame: &Image, target: &Target, change: &Augmentation) -> Result<Vec<f32>, String> {
         let size = self.preparation.size;
         let crop = [change.crop.height, change.crop.width];
         let mask = match target {
-            Target::Needle(None) => return vec![0.0; size * size],
+            Target::Needle(None) => return Ok(vec![0.0; size * size]),
             Target::Needle(Some(needle)) => {
                 let mut needle = change.crop.needle(needle).scaled(crop, [size, size]);
                 if let Some(warp) = &change.warp {
@@ -76,16 +97,24 @@ impl Segment {
                 }
                 square
             }
+            other => return Err(format!("has {}, and segmentation learns from needles and masks", other.what())),
         };
-        mask.iter().map(|&class| f32::from(u8::from(class > 0))).collect()
+        Ok(mask.iter().map(|&class| f32::from(u8::from(class > 0))).collect())
     }
 }
 
 impl Task for Segment {
     type Model = Network;
+    type View = View;
+    type Batch = Batch;
+    type Kept = ();
 
     fn init(&self, device: &Device) -> Network {
         self.network.init(device)
+    }
+
+    fn reads(&self) -> Reads {
+        Reads { frames: self.frames.window(), labels: true }
     }
 
     fn views(&self, sample: &Sample, rng: Option<&mut Rng>) -> Result<Vec<View>, DataError> {
@@ -94,7 +123,7 @@ impl Task for Segment {
         if sample.frames.len() != window {
             return Err(problem(format!("has {} frames, and the network reads {window}", sample.frames.len())));
         }
-        if sample.targets.len() != window {
+        if sample.targets.len() != window || sample.targets.contains(&Target::Unknown) {
             return Err(problem("has no labels for all of its frames; label them or leave it out".into()));
         }
         let first = &sample.frames[0];
@@ -118,39 +147,57 @@ impl Task for Segment {
             Frames::VideoMiddle => 1..2,
             Frames::Single | Frames::VideoAll => 0..window,
         };
-        let target =
-            wanted.flat_map(|i| self.target(&sample.frames[i], &sample.targets[i], &change)).collect::<Vec<f32>>();
-        Ok(vec![View {
-            input: self.preparation.normalise(&squares, channels),
-            input_shape: [channels, size, size],
-            target,
-            target_shape: [self.frames.masks(), size, size],
-        }])
+        let mut target = Vec::with_capacity(wanted.len() * size * size);
+        for i in wanted {
+            target.extend(self.target(&sample.frames[i], &sample.targets[i], &change).map_err(problem)?);
+        }
+        Ok(vec![View { input: self.preparation.normalise(&squares, channels), target }])
     }
 
-    fn loss(&self, model: &Network, batch: &Batch, _: &mut Rng) -> Tensor<1> {
-        dice_focal(model.forward(batch.input.clone()), batch.target.clone(), &self.loss)
+    fn collate(&self, views: &[View], device: &Device) -> Batch {
+        let (count, size) = (views.len(), self.preparation.size);
+        let (channels, masks) = (self.network.sizes().channels(), self.frames.masks());
+        Batch {
+            input: upload(views.iter().map(|view| &view.input[..]), [count, channels, size, size], device),
+            target: upload(views.iter().map(|view| &view.target[..]), [count, masks, size, size], device),
+        }
     }
 
-    async fn score(&self, model: &Network, batch: &Batch, _: &mut Rng) -> Result<Scores, String> {
-        let views = batch.input.dims()[0];
+    fn loss(&self, model: &Network, batch: &Batch, _: &mut Step) -> Loss<()> {
+        dice_focal(model.forward(batch.input.clone()), batch.target.clone(), &self.loss).into()
+    }
+
+    async fn measure(&self, model: &Network, batch: &Batch, _: &mut Step) -> Result<Measures, String> {
         let logits = model.forward(batch.input.clone());
         let loss = dice_focal(logits.clone(), batch.target.clone(), &self.loss);
-        let loss: f32 = loss.into_scalar_async().await.map_err(|e| format!("{e:?}"))?;
-        let numbers = |data: TensorData| data.try_into_vec::<f32>().map_err(|e| format!("{e:?}"));
-        let read = |tensor: Tensor<4>| async { tensor.into_data_async().await.map_err(|e| format!("{e:?}")) };
-        let probability = numbers(read(activation::sigmoid(logits)).await?)?;
-        let target = numbers(read(batch.target.clone()).await?)?;
-        let counts = Counts::from_probability(&probability, &target, 0.5);
-        Ok(Scores { loss: f64::from(loss) * views as f64, views, counts: Some(counts) })
+        let loss = loss_measure(loss, batch.input.dims()[0]).await?;
+        let probability = read(activation::sigmoid(logits)).await?;
+        let target = read(batch.target.clone()).await?;
+        let mut measures = vec![loss];
+        measures.extend(overlap(&Counts::from_probability(&probability, &target, 0.5)));
+        Ok(Measures(measures))
     }
 
-    fn layer_rules(&self, layer_decay: f64, weight_decay: f64) -> LayerRules {
-        let (depth, decay, prefix) = match &self.network {
-            NetworkConfig::Unetr(config) => (config.encoder.depth, layer_decay, "encoder."),
-            // All layers of a U-Net learn alike; which of them learn at all is said by a set of layers.
-            _ => (0, 1.0, ""),
-        };
-        LayerRules { depth, decay, weight_decay, spare_tokens: true, prefix: prefix.into() }
+    fn decides(&self) -> &'static str {
+        "iou"
     }
+
+    fn rules(&self) -> Rules {
+        match &self.network {
+            NetworkConfig::Unetr(config) => config.encoder.rules("encoder.", true),
+            _ => self.layers.rules(),
+        }
+    }
+}
+
+/// Overlap of pooled pixels.
+fn overlap(counts: &Counts) -> [Measure; 3] {
+    let Counts { tp, fp, fn_, .. } = *counts;
+    [("iou", "IoU", tp + fp + fn_), ("precision", "precision", tp + fp), ("recall", "recall", tp + fn_)].map(
+        |(name, label, pixels)| Measure {
+            metric: Metric::new(name, label, Better::Higher),
+            numerator: tp as f64,
+            denominator: pixels as f64,
+        },
+    )
 }

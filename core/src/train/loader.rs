@@ -1,30 +1,9 @@
-//! From samples to batches: which samples, in which order, changed how. Knows no task.
+//! From samples to views: which samples, in which order, changed how.
 
-use burn::tensor::{Device, Tensor, TensorData};
-
+use crate::tasks::Task;
 use sonoseg_imaging::DataError;
-use sonoseg_imaging::dataset::sample::{Sample, Source};
+use sonoseg_imaging::dataset::sample::Source;
 use sonoseg_imaging::rng::Rng;
-
-/// One network input with its target, as numbers on the CPU.
-#[derive(Clone, Debug, PartialEq)]
-pub struct View {
-    /// Row-major `input_shape`.
-    pub input: Vec<f32>,
-    /// `[channels, height, width]`.
-    pub input_shape: [usize; 3],
-    /// Row-major `target_shape`.
-    pub target: Vec<f32>,
-    /// `[masks, height, width]`.
-    pub target_shape: [usize; 3],
-}
-
-impl View {
-    /// A view whose task needs no target; a single 0 stands in its place.
-    pub fn without_target(input: Vec<f32>, input_shape: [usize; 3]) -> Self {
-        Self { input, input_shape, target: vec![0.0], target_shape: [1; 3] }
-    }
-}
 
 /// A sample, and what keys its random changes; none = the sample as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,45 +46,19 @@ pub fn measuring_plans(samples: &[usize], batch: usize) -> Vec<BatchPlan> {
     samples.chunks(batch.max(1)).map(plan).collect()
 }
 
-/// How a task makes views of a sample; changed at random when a generator is given.
-pub type MakeViews<'a> = dyn Fn(&Sample, Option<&mut Rng>) -> Result<Vec<View>, DataError> + 'a;
-
-/// A batch on the CPU, ready to be uploaded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HostBatch {
-    /// The views, all of one shape.
-    pub views: Vec<View>,
-}
-
-/// What the device gets: `[batch, channels, height, width]` and `[batch, masks, height, width]`.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// Network input.
-    pub input: Tensor<4>,
-    /// What the network should give.
-    pub target: Tensor<4>,
-}
-
-impl HostBatch {
-    /// Read the samples of a plan and make their views. The same plan always gives the same batch.
-    pub fn make(source: &dyn Source, plan: &[Drawn], seed: u64, views: &MakeViews<'_>) -> Result<Self, DataError> {
-        let mut all = Vec::with_capacity(plan.len());
-        for &Drawn { sample, changes } in plan {
-            let mut rng = changes.map(|key| Rng::stream(seed, "augment", [key, sample as u64]));
-            all.extend(views(&source.load(sample)?, rng.as_mut())?);
-        }
-        Ok(Self { views: all })
+/// Read the samples of a plan and make their views. The same plan always gives the same views.
+pub fn read_views<T: Task>(
+    task: &T,
+    source: &dyn Source,
+    plan: &[Drawn],
+    seed: u64,
+) -> Result<Vec<T::View>, DataError> {
+    let mut all = Vec::with_capacity(plan.len());
+    for &Drawn { sample, changes } in plan {
+        let mut rng = changes.map(|key| Rng::stream(seed, "augment", [key, sample as u64]));
+        all.extend(task.views(&source.load(sample)?, rng.as_mut())?);
     }
-
-    /// Upload.
-    pub fn to_device(&self, device: &Device) -> Batch {
-        let gather = |shape: fn(&View) -> [usize; 3], numbers: fn(&View) -> &Vec<f32>| {
-            let [a, b, c] = self.views.first().map_or([0; 3], shape);
-            let all: Vec<f32> = self.views.iter().flat_map(|view| numbers(view).iter().copied()).collect();
-            Tensor::from_data(TensorData::new(all, [self.views.len(), a, b, c]), device)
-        };
-        Batch { input: gather(|v| v.input_shape, |v| &v.input), target: gather(|v| v.target_shape, |v| &v.target) }
-    }
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -1,27 +1,28 @@
 //! The one training loop, native and in the browser: async, never blocking on the device, telling an observer.
 
+use std::collections::BTreeSet;
+
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::tasks::{Scores, Task};
-use crate::train::loader::{BatchPlan, HostBatch, measuring_plans, training_plans};
+use crate::models::unet::layer_set::LayerSet;
+use crate::optim::OptimiserConfig;
+use crate::optim::freeze::freeze;
+use crate::optim::schedule::Schedule;
+use crate::tasks::{LOSS, Loss, Step, Task};
+use crate::train::loader::{BatchPlan, measuring_plans, training_plans};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::metrics::measure::Measures;
 use sonoseg_imaging::rng::{Rng, splitmix64};
 
-pub mod adamw;
-pub mod layer_set;
-pub mod layers;
 pub mod loader;
-pub mod resume;
-pub mod schedule;
+mod progress;
+mod resume;
 
-use adamw::{AdamW, AdamWConfig};
-use layer_set::LayerSet;
-use layers::{ParameterRule, freeze};
-use schedule::Schedule;
+pub use progress::{Position, Progress};
 
 /// How long and in what portions to learn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,12 +46,12 @@ pub struct TrainConfig {
     pub updates_per_epoch: Option<usize>,
     /// What the learning rate of the optimiser is for.
     pub rate_for: RateFor,
-    /// What learns.
+    /// What learns, of a U-Net; the task's rules apply it.
     pub layers: LayerSet,
     /// How the learning rate changes.
     pub schedule: Schedule,
     /// The optimiser.
-    pub optimiser: AdamWConfig,
+    pub optimiser: OptimiserConfig,
 }
 
 impl Default for TrainConfig {
@@ -66,7 +67,7 @@ impl Default for TrainConfig {
             rate_for: RateFor::Update,
             layers: LayerSet::All,
             schedule: Schedule::Linear,
-            optimiser: AdamWConfig::default(),
+            optimiser: OptimiserConfig::default(),
         }
     }
 }
@@ -76,8 +77,8 @@ impl TrainConfig {
     pub fn peak_rate(&self) -> f64 {
         let samples = (self.batch * self.accumulate.max(1)) as f64;
         match self.rate_for {
-            RateFor::Update => self.optimiser.learning_rate,
-            RateFor::Samples256 => self.optimiser.learning_rate * samples / 256.0,
+            RateFor::Update => self.optimiser.learning_rate(),
+            RateFor::Samples256 => self.optimiser.learning_rate() * samples / 256.0,
         }
     }
 }
@@ -90,57 +91,6 @@ pub enum RateFor {
     Update,
     /// For an update of 256 samples; scaled to the samples that an update has (MAE's "base learning rate").
     Samples256,
-}
-
-/// Where a run stands. Everything that the loop must know to go on as if it had never stopped, beside the weights and
-/// the optimiser's moments.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Position {
-    /// Epoch that the next update belongs to, from 0.
-    pub epoch: u64,
-    /// Updates of that epoch that are done.
-    pub step: usize,
-    /// Updates done in all.
-    pub updates: u64,
-    /// Sum of the losses of the epoch's updates.
-    pub loss_sum: f64,
-    /// Lowest validation loss so far.
-    pub best_loss: Option<f64>,
-    /// Highest pooled IoU so far.
-    pub best_iou: Option<f64>,
-    /// Epochs since the validation loss was last better.
-    pub stale: u64,
-}
-
-impl Position {
-    /// Before the first update.
-    pub fn start() -> Self {
-        Self { epoch: 0, step: 0, updates: 0, loss_sum: 0.0, best_loss: None, best_iou: None, stale: 0 }
-    }
-}
-
-/// A run at some point: enough to predict, and enough to go on.
-#[derive(Debug)]
-pub struct Progress<M> {
-    /// The network.
-    pub model: M,
-    /// The optimiser with its moments.
-    pub optimiser: AdamW,
-    /// Where the run stands.
-    pub position: Position,
-}
-
-impl<M: Module> Progress<M> {
-    /// Numbers that the network learns.
-    pub fn parameters(&self) -> usize {
-        self.model.num_params()
-    }
-
-    /// A run that begins with `model`.
-    pub fn begin(model: M, config: &TrainConfig) -> Self {
-        Self { model, optimiser: AdamW::new(config.optimiser.clone()), position: Position::start() }
-    }
 }
 
 /// What the loop tells.
@@ -156,6 +106,8 @@ pub enum Event<'a, M> {
         steps: usize,
         /// Mean loss of the update's batches.
         loss: f64,
+        /// Means of what the loss is made of, by name.
+        parts: Vec<(&'static str, f64)>,
         /// Peak learning rate of the update.
         rate: f64,
         /// The run after the update.
@@ -167,12 +119,12 @@ pub enum Event<'a, M> {
         epoch: u64,
         /// Mean training loss.
         train_loss: f64,
-        /// Held-out scores.
-        val: Scores,
-        /// True when the validation loss is the lowest so far.
-        best_loss: bool,
-        /// True when the pooled IoU is the highest so far, the loss deciding between equal ones.
-        best_iou: bool,
+        /// What was measured on held-out samples; nothing where none are held out.
+        val: Measures,
+        /// Names of the measures that are better than in every epoch before.
+        improved: BTreeSet<String>,
+        /// True when the epoch is the best so far: by the measure that decides, the loss deciding between equal ones.
+        best: bool,
         /// The run after the epoch.
         progress: &'a Progress<M>,
     },
@@ -198,6 +150,12 @@ pub enum TrainError {
     /// A sample cannot be read or does not fit.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The recipe accumulates what must not be cut into portions.
+    #[error(
+        "train.accumulate = {0} would cut the batch of an update into portions, and the loss of this task is that of the \
+         whole batch: set train.accumulate = 1"
+    )]
+    Accumulated(usize),
     /// The loss is no number any more.
     #[error(
         "training diverged: the loss is {loss} at epoch {epoch}, update {step}; the last good weights are kept. \
@@ -219,17 +177,17 @@ pub enum TrainError {
     Observer(ObserverError),
 }
 
-/// Gives batches in the order asked for. Native code reads ahead on threads, the browser reads when asked.
-pub trait Feed {
+/// Gives the views of batches in the order asked for. Native code reads ahead on threads, the browser reads when asked.
+pub trait Feed<V> {
     /// Announce the next batches.
     fn start(&mut self, plans: Vec<BatchPlan>);
 
-    /// The next announced batch.
-    fn next(&mut self) -> impl Future<Output = Option<Result<HostBatch, DataError>>>;
+    /// The views of the next announced batch.
+    fn next(&mut self) -> impl Future<Output = Option<Result<Vec<V>, DataError>>>;
 }
 
 /// Learn from the samples `train`, measure on `val`, from where `progress` stands until the epochs are over, patience
-/// ends or the observer stops. Gives the run as it is at the end; the observer saved the best weights.
+/// ends or the observer, which may await anything, stops. Gives the run as it is at the end; the observer saved the best weights.
 ///
 /// `device` is the plain device; the loop turns gradients on by itself, and the network must be on the device with
 /// gradients. The same run stopped anywhere and begun again from its [`Progress`] gives the same numbers.
@@ -240,14 +198,20 @@ pub async fn train<T: Task>(
     config: &TrainConfig,
     seed: u64,
     [train, val]: [&[usize]; 2],
-    feed: &mut impl Feed,
+    feed: &mut impl Feed<T::View>,
     device: &Device,
     mut observe: impl AsyncFnMut(Event<'_, T::Model>) -> Result<Flow, ObserverError>,
 ) -> Result<Progress<T::Model>, TrainError> {
-    let rules = task.layer_rules(config.optimiser.layer_decay, config.optimiser.weight_decay);
-    let rule = |name: &str, axes| ParameterRule { trained: config.layers.trains(name), ..rules.of(name, axes) };
+    let rules = task.rules();
+    let rule = |name: &str, axes| config.optimiser.rule(rules(name, axes));
     progress.model = freeze(progress.model, rule);
     let accumulate = config.accumulate.max(1);
+    if accumulate > 1 && !task.batch_may_be_cut() {
+        return Err(TrainError::Accumulated(accumulate));
+    }
+    if train.is_empty() {
+        return Err(DataError::Inconsistent("there is no sample to learn from".into()).into());
+    }
     let plans = |epoch| training_plans(train, config.batch, config.samples_per_epoch, seed, epoch);
     let batches = plans(0).len();
     let portion = accumulate.min(batches);
@@ -263,17 +227,20 @@ pub async fn train<T: Task>(
         let mut finish = false;
         while progress.position.step < steps && progress.position.updates < total && !finish {
             let step = progress.position.step;
-            let (loss, gradients) =
-                gradients(task, &progress.model, &progress.position, portion, seed, feed, device).await?;
+            let updates = progress.position.updates;
+            let Portions { loss, parts, gradients, kept } =
+                gradients(task, &progress.model, [updates, total], portion, seed, feed, device).await?;
             if !loss.is_finite() {
                 return Err(TrainError::Diverged { epoch, step, loss });
             }
-            let rate = config.peak_rate() * config.schedule.factor(progress.position.updates as f64, total as f64);
+            let rate = config.peak_rate() * config.schedule.factor(updates as f64, total as f64);
             progress.model = progress.optimiser.step(progress.model, gradients, rate, rule);
+            let mut after = Step { rng: Rng::stream(seed, "after", [updates, 0]), updates, total };
+            progress.model = task.after_update(progress.model, kept, &mut after);
             progress.position.step += 1;
             progress.position.updates += 1;
             progress.position.loss_sum += loss;
-            let event = Event::Step { epoch, step, steps, loss, rate, progress: &progress };
+            let event = Event::Step { epoch, step, steps, loss, parts, rate, progress: &progress };
             match observe(event).await.map_err(TrainError::Observer)? {
                 Flow::Continue => {}
                 Flow::Finish => finish = true,
@@ -281,24 +248,13 @@ pub async fn train<T: Task>(
             }
         }
 
-        let scores = measure(task, &progress.model.valid(), config.batch, val, seed, feed, device).await?;
+        let run = [progress.position.updates, total];
+        let val = measure(task, &progress.model.valid(), config.batch, val, run, seed, feed, device).await?;
         let position = &mut progress.position;
         let train_loss = position.loss_sum / position.step as f64;
-        let loss = scores.mean_loss();
-        let iou = scores.counts.map_or(f64::NAN, |counts| counts.iou());
-        let best_loss = loss < position.best_loss.unwrap_or(f64::INFINITY);
-        let highest = position.best_iou.unwrap_or(f64::NEG_INFINITY);
-        // While nothing is found yet every IoU is 0, and the loss alone tells epochs apart.
-        let best_iou = iou > highest || (iou == highest && best_loss);
-        if best_loss {
-            position.best_loss = Some(loss);
-        }
-        if best_iou {
-            position.best_iou = Some(iou);
-        }
-        position.stale = if best_loss { 0 } else { position.stale + 1 };
+        let (improved, best) = compare(position, &val, task.decides());
         (position.epoch, position.step, position.loss_sum) = (epoch + 1, 0, 0.0);
-        let event = Event::Epoch { epoch, train_loss, val: scores, best_loss, best_iou, progress: &progress };
+        let event = Event::Epoch { epoch, train_loss, val, improved, best, progress: &progress };
         if observe(event).await.map_err(TrainError::Observer)? != Flow::Continue || finish {
             break;
         }
@@ -306,73 +262,120 @@ pub async fn train<T: Task>(
     Ok(progress)
 }
 
-/// The task's picture of what the network makes of a batch.
+/// Note the measures of an epoch that are better than before. Gives their names, and whether the epoch is the best.
+fn compare(position: &mut Position, val: &Measures, decides: &str) -> (BTreeSet<String>, bool) {
+    let mut improved = BTreeSet::new();
+    let before = position.best.get(decides).copied();
+    for measure in &val.0 {
+        let name = &*measure.metric.name;
+        let Some(value) = measure.value().filter(|value| value.is_finite()) else { continue };
+        if position.best.get(name).is_none_or(|&best| measure.metric.improves(value, best)) {
+            position.best.insert(name.to_owned(), value);
+            improved.insert(name.to_owned());
+        }
+    }
+    let better_loss = improved.contains(LOSS);
+    if !val.0.is_empty() {
+        position.stale = if better_loss { 0 } else { position.stale + 1 };
+    }
+    // While nothing is found yet every IoU is 0, and the loss alone tells epochs apart; so it does where there is none.
+    let best = improved.contains(decides) || (better_loss && before == val.value(decides));
+    (improved, best)
+}
+
+/// The task's picture of what the network makes of some views.
 pub async fn picture<T: Task>(
     task: &T,
     progress: &Progress<T::Model>,
-    batch: &HostBatch,
+    views: &[T::View],
     seed: u64,
     device: &Device,
 ) -> Result<Option<Image>, TrainError> {
-    let mut rng = Rng::stream(seed, "picture", [0, 0]);
-    task.picture(&progress.model.valid(), &batch.to_device(device), &mut rng).await.map_err(TrainError::Device)
+    let updates = progress.position.updates;
+    let mut step = Step { rng: Rng::stream(seed, "picture", [0, 0]), updates, total: updates };
+    let batch = task.collate(views, device);
+    task.picture(&progress.model.valid(), &batch, &mut step).await.map_err(TrainError::Device)
+}
+
+/// What the batches of an update give together.
+struct Portions<K> {
+    loss: f64,
+    parts: Vec<(&'static str, f64)>,
+    gradients: GradientsParams,
+    kept: Vec<K>,
 }
 
 /// Mean loss and mean gradients of the next `portion` batches.
 async fn gradients<T: Task>(
     task: &T,
     model: &T::Model,
-    position: &Position,
+    [updates, total]: [u64; 2],
     portion: usize,
     seed: u64,
-    feed: &mut impl Feed,
+    feed: &mut impl Feed<T::View>,
     device: &Device,
-) -> Result<(f64, GradientsParams), TrainError> {
+) -> Result<Portions<T::Kept>, TrainError> {
     let learning = device.clone().autodiff();
     let mut sum = GradientsAccumulator::new();
-    let mut mean_loss = 0.0;
+    let mut portions = Portions { loss: 0.0, parts: Vec::new(), gradients: GradientsParams::new(), kept: Vec::new() };
     for part in 0..portion {
-        let batch = next_batch(feed).await?.to_device(&learning);
-        let number = position.updates * portion as u64 + part as u64;
-        let mut rng = Rng::stream(seed, "step", [number, 0]);
+        let batch = task.collate(&next_views(feed).await?, &learning);
+        let number = updates * portion as u64 + part as u64;
+        let mut step = Step { rng: Rng::stream(seed, "step", [number, 0]), updates, total };
         // Burn's own randomness (dropout) must not depend on what ran before, or a resumed run would differ.
         learning.seed(splitmix64(seed ^ splitmix64(number)));
-        let loss = task.loss(model, &batch, &mut rng) / portion as f64;
+        let Loss { total, parts, kept } = task.loss(model, &batch, &mut step);
+        let loss = total / portion as f64;
         let gradients = GradientsParams::from_grads(loss.backward(), model);
         sum.accumulate(model, gradients);
-        mean_loss += f64::from(read_scalar(loss.inner()).await?);
+        let (names, parts): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        let tensors = std::iter::once(loss).chain(parts.into_iter().map(|part| part / portion as f64));
+        let numbers = read_scalars(tensors.map(Tensor::inner).collect()).await?;
+        portions.loss += numbers[0];
+        portions.parts.resize(names.len(), ("", 0.0));
+        for ((sum, name), number) in portions.parts.iter_mut().zip(names).zip(&numbers[1..]) {
+            *sum = (name, sum.1 + number);
+        }
+        portions.kept.push(kept);
     }
-    Ok((mean_loss, sum.grads()))
+    portions.gradients = sum.grads();
+    Ok(portions)
 }
 
-/// Pooled scores of `model` (without gradients) on the given samples.
+/// Pooled measures of `model` (without gradients) on the given samples.
+#[expect(clippy::too_many_arguments, reason = "everything that measuring is made of, in the order of its use")]
 async fn measure<T: Task>(
     task: &T,
     model: &T::Model,
     batch: usize,
     samples: &[usize],
+    [updates, total]: [u64; 2],
     seed: u64,
-    feed: &mut impl Feed,
+    feed: &mut impl Feed<T::View>,
     device: &Device,
-) -> Result<Scores, TrainError> {
+) -> Result<Measures, TrainError> {
     let plans = measuring_plans(samples, batch);
     let count = plans.len();
     feed.start(plans);
-    let mut scores = Scores::default();
+    let mut measures = Measures::default();
     for number in 0..count {
-        let batch = next_batch(feed).await?.to_device(device);
+        let batch = task.collate(&next_views(feed).await?, device);
         // The same draws after every epoch, so that epochs can be compared.
-        let mut rng = Rng::stream(seed, "measure", [number as u64, 0]);
-        scores.add(&task.score(model, &batch, &mut rng).await.map_err(TrainError::Device)?);
+        let mut step = Step { rng: Rng::stream(seed, "measure", [number as u64, 0]), updates, total };
+        measures.add(&task.measure(model, &batch, &mut step).await.map_err(TrainError::Device)?);
     }
-    Ok(scores)
+    Ok(measures)
 }
 
-async fn next_batch(feed: &mut impl Feed) -> Result<HostBatch, TrainError> {
+async fn next_views<V>(feed: &mut impl Feed<V>) -> Result<Vec<V>, TrainError> {
     let missing = || TrainError::Observer("the loader ended before the epoch did".into());
     Ok(feed.next().await.ok_or_else(missing)??)
 }
 
-async fn read_scalar(tensor: burn::tensor::Tensor<1>) -> Result<f32, TrainError> {
-    tensor.into_scalar_async().await.map_err(|e| TrainError::Device(format!("{e:?}")))
+/// Read tensors of one number each, all at once.
+async fn read_scalars(tensors: Vec<Tensor<1>>) -> Result<Vec<f64>, TrainError> {
+    let failed = |e: &dyn std::fmt::Debug| TrainError::Device(format!("{e:?}"));
+    let data = Tensor::cat(tensors, 0).into_data_async().await.map_err(|e| failed(&e))?;
+    let numbers = data.try_into_vec::<f32>().map_err(|e| failed(&e))?;
+    Ok(numbers.into_iter().map(f64::from).collect())
 }

@@ -1,16 +1,46 @@
 //! What training and evaluation read: frames with what is known about them, grouped by procedure.
 
 use crate::DataError;
-use crate::geometry::Needle;
-use crate::geometry::{Image, Mask};
+use crate::geometry::{Image, Mask, Needle, Point};
 
 /// What is known about one frame.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
+    /// Nothing: nobody has said.
+    Unknown,
     /// The visible shaft, or that no needle is visible.
     Needle(Option<Needle>),
     /// A class per pixel.
     Mask(Mask),
+    /// The class of the whole frame.
+    Class(u8),
+    /// Every object by itself.
+    Instances(Vec<Instance>),
+    /// A class per voxel, row-major `[z, y, x]`, where the frame is a volume.
+    Labels(Vec<u8>),
+}
+
+impl Target {
+    /// What is known, in a few words for a sentence.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Unknown => "no label",
+            Self::Needle(_) => "the ends of a needle",
+            Self::Mask(_) => "a mask",
+            Self::Class(_) => "a class of the whole picture",
+            Self::Instances(_) => "boxes of objects",
+            Self::Labels(_) => "labels of a volume",
+        }
+    }
+}
+
+/// One object of a frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// Its class, from 1.
+    pub class: u8,
+    /// Corners of the box around it: the upper left one, the lower right one.
+    pub corners: [Point; 2],
 }
 
 /// One or several consecutive frames of one procedure, with their targets.
@@ -22,7 +52,7 @@ pub struct Sample {
     pub group: String,
     /// Frames in time order.
     pub frames: Vec<Image>,
-    /// One target per frame, or empty when nothing is known.
+    /// One target per frame.
     pub targets: Vec<Target>,
 }
 

@@ -13,8 +13,34 @@ use crate::rng::Rng;
 pub struct Split {
     /// Groups to learn from.
     pub train: BTreeSet<String>,
-    /// Groups to measure on.
+    /// Groups to measure on; empty where nothing is held out, or stretches of time only.
     pub val: BTreeSet<String>,
+    /// Stretches to measure on, of recordings from whose other frames is learned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stretches: Vec<Stretch>,
+}
+
+/// Frames in a row of one recording that are held out, by their numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stretch {
+    /// The procedure that they are of.
+    pub procedure: String,
+    /// First frame.
+    pub first: usize,
+    /// Last frame (inside).
+    pub last: usize,
+    /// Frames before and behind that belong to neither side, because neighbours are near twins.
+    pub gap: usize,
+}
+
+/// A side of a split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// To learn from.
+    Train,
+    /// To measure on.
+    Val,
 }
 
 impl Split {
@@ -31,7 +57,67 @@ impl Split {
         let order = Rng::stream(seed, "split", [0, 0]).permutation(names.len());
         let val_count = ((names.len() as f64 * val_share).round() as usize).clamp(1, names.len() - 1);
         let pick = |indices: &[usize]| indices.iter().map(|&i| names[i].clone()).collect();
-        Ok(Self { val: pick(&order[..val_count]), train: pick(&order[val_count..]) })
+        Ok(Self { val: pick(&order[..val_count]), train: pick(&order[val_count..]), ..Self::default() })
+    }
+
+    /// Learn from all groups and hold nothing out.
+    pub fn all(groups: &BTreeSet<String>) -> Self {
+        Self { train: groups.clone(), ..Self::default() }
+    }
+
+    /// Learn from all groups but for `val_share` of the frames of the given recordings, in stretches of at least `window`
+    /// frames in a row, with a gap of a quarter of their length on both sides. A recording is a procedure with the numbers
+    /// of its frames in rising order; one that is too short for both sides is learned whole.
+    pub fn within(
+        groups: &BTreeSet<String>,
+        recordings: &[(String, Vec<usize>)],
+        val_share: f64,
+        window: usize,
+        seed: u64,
+    ) -> Self {
+        let mut split = Self::all(groups);
+        for (index, (procedure, frames)) in recordings.iter().enumerate() {
+            let held = ((frames.len() as f64 * val_share).round() as usize).max(window);
+            // Several stretches show more of a long recording than one does.
+            let count = (held / 10).clamp(1, 3);
+            let (length, segment) = (held / count, frames.len() / count);
+            let gap = length.div_ceil(4);
+            if segment < length + 2 * gap + window {
+                continue;
+            }
+            for part in 0..count {
+                let mut rng = Rng::stream(seed, "stretch", [index as u64, part as u64]);
+                let first = part * segment + rng.permutation(segment - length + 1)[0];
+                let (first, last) = (frames[first], frames[first + length - 1]);
+                split.stretches.push(Stretch { procedure: procedure.clone(), first, last, gap });
+            }
+        }
+        split
+    }
+
+    /// The side of the frames `first` to `last` of a procedure of a group; none for those that are not used.
+    pub fn side(&self, group: &str, procedure: &str, [first, last]: [usize; 2]) -> Option<Side> {
+        let stretches = || self.stretches.iter().filter(|stretch| stretch.procedure == procedure);
+        let near = |stretch: &Stretch| first <= stretch.last + stretch.gap && last + stretch.gap >= stretch.first;
+        if self.val.contains(group) || stretches().any(|stretch| stretch.first <= first && last <= stretch.last) {
+            return Some(Side::Val);
+        }
+        (self.train.contains(group) && !stretches().any(near)).then_some(Side::Train)
+    }
+
+    /// What whoever reads figures of a model that learned with this split has to know, if anything.
+    pub fn caveat(&self) -> Option<&'static str> {
+        match (self.stretches.is_empty(), self.val.is_empty()) {
+            (false, _) => Some(
+                "The held-out frames come from the same recording as those learned from, a gap of time apart: expect less \
+                 on other recordings and other patients.",
+            ),
+            (true, true) => Some(
+                "Nothing is held out: there is no best epoch, the last weights are the result, and no figure says how well \
+                 they do on anything else.",
+            ),
+            (true, false) => None,
+        }
     }
 
     /// Fold `fold` of `folds`: its groups to measure on, all others to learn from. `strata` says of what kind each group
@@ -61,16 +147,14 @@ impl Split {
         Ok(split)
     }
 
-    /// The split is refused when a group lies on both sides, or a side is empty.
+    /// The split is refused when a group lies on both sides, or there is nothing to learn from.
     pub fn check(&self) -> Result<(), DataError> {
         let refused = |message: String| Err(DataError::Inconsistent(message));
         if let Some(group) = self.train.intersection(&self.val).next() {
             return refused(format!("{group} is in both train and val: a split must keep every procedure on one side"));
         }
-        for (side, groups) in [("train", &self.train), ("val", &self.val)] {
-            if groups.is_empty() {
-                return refused(format!("{side} of the split names no procedure: put at least one there"));
-            }
+        if self.train.is_empty() {
+            return refused("train of the split names no procedure: put at least one there".into());
         }
         Ok(())
     }
@@ -107,9 +191,40 @@ mod tests {
         assert_eq!((split.val.len(), split.train.len()), (3, 7));
         assert_eq!(split, Split::draw(&groups, 0.25, 3).unwrap());
         assert!(Split::draw(&groups.iter().take(1).cloned().collect(), 0.5, 3).is_err());
-        let leaky = Split { train: groups.clone(), val: groups.clone() };
+        let leaky = Split { train: groups.clone(), val: groups.clone(), ..Split::default() };
         assert!(leaky.check().unwrap_err().to_string().contains("both train and val"));
-        let all = Split { train: groups, val: BTreeSet::new() };
-        assert!(all.check().unwrap_err().to_string().contains("val of the split names no procedure"));
+        let all = Split::all(&groups);
+        all.check().unwrap();
+        assert!(all.caveat().unwrap().contains("Nothing is held out") && split.caveat().is_none());
+        let none = Split { train: BTreeSet::new(), val: groups, ..Split::default() };
+        assert!(none.check().unwrap_err().to_string().contains("train of the split names no procedure"));
+    }
+
+    #[test]
+    fn one_recording_is_held_out_by_stretches_of_time_with_gaps() {
+        let groups = BTreeSet::from(["anna".to_owned()]);
+        for (count, share, window, stretches) in [(20, 0.2, 1, 1), (20, 0.2, 3, 1), (300, 0.2, 1, 3), (4, 0.2, 1, 1)] {
+            let recordings = [("clip".to_owned(), (10..10 + count).collect::<Vec<_>>())];
+            let split = Split::within(&groups, &recordings, share, window, 5);
+            split.check().unwrap();
+            assert_eq!(split.stretches.len(), stretches, "{count} frames");
+            assert!(split.caveat().unwrap().contains("same recording"));
+            let sides: Vec<Option<Side>> = (10..10 + count).map(|at| split.side("anna", "clip", [at, at])).collect();
+            let of = |side: Side| sides.iter().filter(|&&other| other == Some(side)).count();
+            let held = (count as f64 * share).round() as usize;
+            assert!(of(Side::Val).abs_diff(held.max(window)) < stretches && of(Side::Train) >= window, "{sides:?}");
+            // Where the sides change there is a gap, and no window lies on both.
+            assert!(sides.windows(2).all(|two| two[0] == two[1] || two.contains(&None)), "{sides:?}");
+            for at in 10..10 + count + 1 - window {
+                let inside = &sides[at - 10..at - 10 + window];
+                let side = split.side("anna", "clip", [at, at + window - 1]);
+                assert!(side.is_none() || inside.iter().all(|one| *one == side), "{inside:?}");
+            }
+            assert_eq!(split, Split::within(&groups, &recordings, share, window, 5));
+        }
+        let short = [("clip".to_owned(), vec![3, 4])];
+        assert_eq!(Split::within(&groups, &short, 0.2, 1, 5), Split::all(&groups));
+        let text = serde_json::to_string(&Split::all(&groups)).unwrap();
+        assert_eq!(text, "{\"train\":[\"anna\"],\"val\":[]}", "older versions read it");
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | PNG, JPEG, BMP, TIFF, GIF | [`raster`] |
 //! | DICOM | [`dicom`] (attributes), `elements` (the data set), `pixels`, `rle`, `jpeg` (one frame), [`dicom_write`] |
+//! | NIfTI volumes | `nifti` |
 //! | masks | [`mask`] (values as stored), [`classes`] (which value is which class) |
 //! | PNG to write | [`encode`] |
 //!
@@ -19,13 +20,14 @@ pub mod encode;
 mod fixtures;
 mod jpeg;
 pub mod mask;
+mod nifti;
 mod pixels;
 pub mod raster;
 mod rle;
 mod sniff;
 
 use crate::DataError;
-use crate::geometry::{Image, Scale};
+use crate::geometry::{Image, Scale, Volume};
 use sniff::Kind;
 
 /// Largest frame that is read: 100 megapixels.
@@ -68,6 +70,24 @@ pub struct Clip {
 enum Frames {
     Raster(raster::Raster),
     Dicom(Box<dicom::Dicom>),
+    Slices(Box<Slices>),
+}
+
+/// A volume that is looked at slice by slice, standing as people expect it.
+#[derive(Debug)]
+struct Slices {
+    volume: Volume,
+    window: [f32; 2],
+    scale: Scale,
+}
+
+/// What a file holds.
+#[derive(Debug)]
+pub enum Content {
+    /// A picture or several.
+    Frames(Clip),
+    /// A volume, its axes as stored.
+    Volume(Volume),
 }
 
 /// What a file is, so that a program knows how to read it.
@@ -77,6 +97,8 @@ pub enum FileKind {
     Picture,
     /// A DICOM object: [`open`] reads it.
     Dicom,
+    /// A volume: [`open`] reads it.
+    Volume,
     /// A video, for ffmpeg or the browser.
     Video,
     /// Nothing that sonoseg knows: notes, tables, programs.
@@ -89,20 +111,38 @@ pub fn kind(name: &str, first_bytes: &[u8]) -> Result<FileKind, DataError> {
     match sniff::kind(name, first_bytes).map_err(|refusal| refusal.of(name))? {
         Kind::Raster(_) => Ok(FileKind::Picture),
         Kind::Dicom => Ok(FileKind::Dicom),
+        Kind::Nifti => Ok(FileKind::Volume),
         Kind::Video => Ok(FileKind::Video),
         Kind::Other => Ok(FileKind::Other),
     }
 }
 
 /// Open a file from its bytes. The first bytes decide what it is; the name's ending only helps to word the refusal.
-pub fn open(name: &str, bytes: Vec<u8>) -> Result<Clip, DataError> {
+pub fn read(name: &str, bytes: Vec<u8>) -> Result<Content, DataError> {
+    if matches!(sniff::kind(name, &bytes), Ok(Kind::Nifti)) {
+        return nifti::read(&bytes).map(Content::Volume).map_err(|refusal| refusal.of(name));
+    }
     let frames = match sniff::kind(name, &bytes) {
         Ok(Kind::Raster(format)) => raster::Raster::open(format, bytes).map(Frames::Raster),
         Ok(Kind::Dicom) => dicom::Dicom::open(bytes).map(|dicom| Frames::Dicom(Box::new(dicom))),
         Ok(other) => Err(other.refusal()),
         Err(refusal) => Err(refusal),
     };
-    Ok(Clip { name: name.to_owned(), frames: frames.map_err(|refusal| refusal.of(name))? })
+    Ok(Content::Frames(Clip { name: name.to_owned(), frames: frames.map_err(|refusal| refusal.of(name))? }))
+}
+
+/// Open a file as frames: those of a volume are its slices from the feet to the head, as [`Volume::standing`] turns them
+/// and with the window of [`Volume::window`].
+pub fn open(name: &str, bytes: Vec<u8>) -> Result<Clip, DataError> {
+    let volume = match read(name, bytes)? {
+        Content::Frames(clip) => return Ok(clip),
+        Content::Volume(volume) => volume.standing(),
+    };
+    let [_, height, width] = volume.extent;
+    check_size(height as u64, width as u64).map_err(|refusal| refusal.of(name))?;
+    let window = volume.window();
+    let scale = volume.slice(0, window).scale;
+    Ok(Clip { name: name.to_owned(), frames: Frames::Slices(Box::new(Slices { volume, window, scale })) })
 }
 
 impl Clip {
@@ -116,6 +156,7 @@ impl Clip {
         match &self.frames {
             Frames::Raster(raster) => raster.len(),
             Frames::Dicom(dicom) => dicom.len(),
+            Frames::Slices(slices) => slices.volume.extent[0],
         }
     }
 
@@ -129,6 +170,7 @@ impl Clip {
         match &self.frames {
             Frames::Raster(raster) => raster.size(),
             Frames::Dicom(dicom) => dicom.size(),
+            Frames::Slices(slices) => (slices.volume.extent[1], slices.volume.extent[2]),
         }
     }
 
@@ -137,6 +179,7 @@ impl Clip {
         match &self.frames {
             Frames::Raster(raster) => raster.frame_times_us(),
             Frames::Dicom(dicom) => dicom.frame_times_us(),
+            Frames::Slices(_) => None,
         }
     }
 
@@ -151,7 +194,7 @@ impl Clip {
     /// None for all but DICOM. It may be a real number of a real patient: not for showing or storing as it is.
     pub fn person(&self) -> Option<String> {
         match &self.frames {
-            Frames::Raster(_) => None,
+            Frames::Raster(_) | Frames::Slices(_) => None,
             Frames::Dicom(dicom) => dicom.person(),
         }
     }
@@ -161,6 +204,7 @@ impl Clip {
         match &self.frames {
             Frames::Raster(_) => &Scale::Unknown,
             Frames::Dicom(dicom) => dicom.scale(),
+            Frames::Slices(slices) => &slices.scale,
         }
     }
 
@@ -169,10 +213,11 @@ impl Clip {
         match &self.frames {
             Frames::Raster(raster) => raster.is_lossy(),
             Frames::Dicom(dicom) => dicom.is_lossy(),
+            Frames::Slices(_) => false,
         }
     }
 
-    /// Decode frame `index` (from 0): grey or colour, `[channels, 1, height, width]` in [0, 1], with the scale.
+    /// Decode frame `index` (from 0): grey or colour, `[channels, height, width]` in [0, 1], with the scale.
     pub fn frame(&self, index: usize) -> Result<Image, DataError> {
         let count = self.len();
         if index >= count {
@@ -181,6 +226,7 @@ impl Clip {
         let image = match &self.frames {
             Frames::Raster(raster) => raster.frame(index),
             Frames::Dicom(dicom) => dicom.frame(index),
+            Frames::Slices(slices) => Ok(slices.volume.slice(index, slices.window)),
         };
         image.map_err(|refusal| refusal.of(&self.name))
     }
@@ -247,6 +293,21 @@ fn image_from<T: Copy + PartialEq>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_volume_opens_as_its_standing_slices() {
+        let bytes = nifti::tests::packed(&nifti::tests::file(false));
+        assert_eq!(kind("volume", &bytes).unwrap(), FileKind::Volume);
+        assert!(matches!(read("volume", bytes.clone()), Ok(Content::Volume(volume)) if volume.extent == [2, 2, 3]));
+        let clip = open("volume", bytes).unwrap();
+        assert_eq!((clip.len(), clip.size(), clip.frame_times_us()), (2, (2, 3), None));
+        // -1 is the darkest voxel and 223 the brightest; rows run to the back, which the file stores the other way.
+        let first = clip.frame(0).unwrap();
+        assert_eq!(first.pixels[..3], [20.0, 22.0, 24.0].map(|above: f32| above / 224.0));
+        assert_eq!(clip.frame(1).unwrap().pixels[2], 1.0);
+        assert!(matches!(first.scale, Scale::Everywhere(spacing) if (spacing.x_mm - 0.5).abs() < 1e-6));
+        assert!(clip.frame(2).is_err());
+    }
 
     #[test]
     fn what_cannot_be_read_is_refused_by_name_and_reason() {

@@ -12,15 +12,17 @@ pub(super) enum Kind {
     Dicom,
     /// A video, which the app and the trainer read by other means.
     Video,
+    /// A NIfTI volume.
+    Nifti,
     /// Nothing that is known.
     Other,
 }
 
 const VIDEO: &str = "This is a video. Open it in the app, which plays MP4, MOV and WebM, or hand it to `sonoseg predict`, \
      which reads it through ffmpeg. Other kinds: `ffmpeg -i FILE clip.mp4` first.";
-const VOLUME: &str = "Three-dimensional volumes are not read yet; volumes come with a later version. \
-     Export the slices as PNG, or the clip as DICOM or MP4.";
-const OTHER: &str = "This is not a kind of file that is read. sonoseg reads PNG, JPEG, BMP, TIFF and GIF, DICOM, and MP4, MOV and WebM.";
+const VOLUME: &str = "Of three-dimensional volumes sonoseg reads NIfTI in one file (.nii, .nii.gz). Convert it, for example with \
+     SimpleITK: sitk.WriteImage(sitk.ReadImage(FILE), 'volume.nii.gz').";
+const OTHER: &str = "This is not a kind of file that is read. sonoseg reads PNG, JPEG, BMP, TIFF and GIF, DICOM, NIfTI, and MP4, MOV and WebM.";
 
 impl Kind {
     /// Why a file of this kind is not opened here.
@@ -85,9 +87,11 @@ pub(super) fn kind(name: &str, bytes: &[u8]) -> Result<Kind, Refusal> {
     if video {
         return Ok(Kind::Video);
     }
+    if super::nifti::is_nifti(bytes) {
+        return Ok(Kind::Nifti);
+    }
     let volume = starts(b"NRRD")
         || starts(b"ObjectType")
-        || at(344, b"n+1\0")
         || at(344, b"ni1\0")
         || matches!(extension, "nii" | "nrrd" | "nhdr" | "mha" | "mhd")
         || name.to_ascii_lowercase().ends_with(".nii.gz");

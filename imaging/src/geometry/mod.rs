@@ -9,6 +9,7 @@ mod needle;
 mod point;
 pub mod resize;
 mod spacing;
+mod volume;
 
 pub use image::Image;
 pub use mask::Mask;
@@ -16,3 +17,4 @@ pub use needle::{Detection, FitConfig, Needle, draw_capsule, fit, fit_mask};
 pub(crate) use needle::{line, with_deeper_tip};
 pub use point::Point;
 pub use spacing::{Scale, ScaleRegion, Spacing};
+pub use volume::{Orientation, Volume};

@@ -43,10 +43,12 @@ pub(super) fn split(root: &Path, scanned: &[Scanned], problems: &mut Problems) -
         let what = format!("names neither train nor val for the group {group}");
         problems.warning("split-incomplete", FILE, what, "it is not used: add it to one side");
     }
-    for (name, side) in [("train", &split.train), ("val", &split.val)] {
-        if side.is_empty() {
-            problems.error("split-empty", FILE, format!("{name} has no group"), "move a group there");
-        }
+    if split.train.is_empty() {
+        problems.error("split-empty", FILE, "train has no group".to_owned(), "move a group there");
+    }
+    if split.val.is_empty() {
+        let advice = "no figure will say how well a model does: move a group there, or leave splits.json out";
+        problems.warning("split-empty", FILE, "val has no group".to_owned(), advice);
     }
     Some(split)
 }

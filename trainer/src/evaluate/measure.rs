@@ -1,6 +1,6 @@
 //! A model and the classical baseline on the same frames, at the network's size.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -11,11 +11,12 @@ use sonoseg_imaging::baseline::{BaselineConfig, brightest_line};
 use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
 use sonoseg_imaging::formats::encode::encode_png_mask;
 use sonoseg_imaging::geometry::{Image, Mask, Spacing};
-use sonoseg_imaging::geometry::{Needle, draw_capsule, fit};
+use sonoseg_imaging::geometry::{Needle, draw_capsule};
 use sonoseg_imaging::metrics::needle::{NeedleError, NeedleScores, NeedleSummary};
 use sonoseg_imaging::metrics::overlap::{Counts, OverlapIntervals, OverlapSummary};
 use sonoseg_imaging::{DataError, geometry::resize};
 
+use super::Chosen;
 use crate::files;
 use crate::folder::Folder;
 use crate::terminal::bar;
@@ -88,15 +89,10 @@ pub(crate) struct Evaluation {
 }
 
 impl Evaluation {
-    /// Measure on the given procedures. The model's masks, at the network's size, go into the folder `masks` if there is
+    /// Measure on the chosen frames. The model's masks, at the network's size, go into the folder `masks` if there is
     /// one.
-    pub(crate) fn measure(
-        predictor: &Predictor,
-        data: &Folder,
-        groups: &BTreeSet<String>,
-        masks: Option<&Path>,
-    ) -> Result<Self> {
-        let samples = data.samples(groups, 1);
+    pub(crate) fn measure(predictor: &Predictor, data: &Folder, chosen: &Chosen, masks: Option<&Path>) -> Result<Self> {
+        let samples = data.samples(chosen.side.as_ref().map(|(split, side)| (split, *side)), 1);
         let size = predictor.header().recipe.preparation.size;
         let progress = bar(samples.len() as u64, "evaluating");
         let count = samples.len();
@@ -107,7 +103,7 @@ impl Evaluation {
         }
         progress.finish_and_clear();
         if frames.is_empty() {
-            let names = groups.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let names = chosen.groups.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let message = format!(
                 "none of the {count} frames of the procedures chosen ({names}) is labelled: label them in \
                  labels.csv or masks/"
@@ -235,8 +231,8 @@ struct Answer {
 /// Both answers on a frame; `None` when it has no label.
 fn measure_frame(predictor: &Predictor, data: &Folder, index: usize, masks: Option<&Path>) -> Result<Option<Frame>> {
     let sample = data.load(index)?;
-    let header = predictor.header();
-    let (size, radius) = (header.preparation.size, header.needle.radius_px);
+    let recipe = &predictor.header().recipe;
+    let (size, radius) = (recipe.preparation.size, recipe.needle.radius_px);
     let middle = sample.frames.len() / 2;
     let frame = &sample.frames[middle];
     let Some(truth) = truth(&sample) else { return Ok(None) };
@@ -289,14 +285,14 @@ pub(crate) enum Truth {
 
 /// The label of a sample's middle frame; `None` when it has none.
 pub(crate) fn truth(sample: &Sample) -> Option<Truth> {
-    // Targets belong to frames one by one only when none is missing.
-    if sample.targets.len() != sample.frames.len() {
+    if sample.targets.contains(&Target::Unknown) {
         return None;
     }
-    Some(match &sample.targets[sample.targets.len() / 2] {
-        Target::Needle(needle) => Truth::Needle(*needle),
-        Target::Mask(mask) => Truth::Mask(mask.clone()),
-    })
+    match &sample.targets[sample.targets.len() / 2] {
+        Target::Needle(needle) => Some(Truth::Needle(*needle)),
+        Target::Mask(mask) => Some(Truth::Mask(mask.clone())),
+        _ => None,
+    }
 }
 
 /// Size of a pixel of the resized square.
@@ -311,8 +307,7 @@ fn square_spacing(frame: &Image, size: usize) -> Option<Spacing> {
 
 fn ask_model(predictor: &Predictor, sample: &Sample) -> Result<Answer> {
     let frames: Vec<&Image> = sample.frames.iter().collect();
-    let probability = pollster::block_on(predictor.forward(&predictor.prepare(&frames)))?;
-    let prediction = predictor.read_off(probability);
+    let prediction = predictor.read_off(pollster::block_on(predictor.forward(&predictor.prepare(&frames)))?);
     let found = prediction.needle();
     Ok(Answer {
         mask: prediction.mask().map(|mask| mask.classes.clone()).unwrap_or_default(),

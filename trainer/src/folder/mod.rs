@@ -15,7 +15,7 @@ use anyhow::Result;
 use sonoseg_core::recipe::{DataRecipe, Recipe};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::{Sample, Source};
-use sonoseg_imaging::dataset::split::Split;
+use sonoseg_imaging::dataset::split::{Side, Split};
 
 pub(crate) use labels::{LabelRow, read_rows, write_labels};
 pub(crate) use meta::{Ingested, KEYS, Meta};
@@ -111,13 +111,22 @@ impl Folder {
         Ok(kinds.into_iter().map(|(group, kinds)| (group, joined(kinds))).collect())
     }
 
-    /// A split by group. Where labels count, groups of which nothing is labelled do not measure anything: they are for
-    /// learning, unless that is true of all.
+    /// A split by group; by stretches of time where only one can measure; nothing is held out where `val_share` is 0.
+    /// Where labels count, groups of which nothing is labelled do not measure anything: they are for learning.
     pub(crate) fn drawn(&self, val_share: f64, seed: u64, labels_count: bool) -> Result<Split, DataError> {
         let groups = self.groups();
+        if val_share == 0.0 {
+            return Ok(Split::all(&groups));
+        }
         let labelled: BTreeSet<String> =
             self.procedures.iter().filter(|one| one.any_labelled()).map(|one| one.group().to_owned()).collect();
-        if !labels_count || labelled.len() < 2 || labelled.len() == groups.len() {
+        let measuring = if labels_count { &labelled } else { &groups };
+        if measuring.len() < 2 {
+            let recordings = self.procedures.iter().filter(|one| measuring.contains(one.group()));
+            let recordings: Vec<_> = recordings.map(|one| (one.id.clone(), one.frame_numbers(labels_count))).collect();
+            return Ok(Split::within(&groups, &recordings, val_share, self.window, seed));
+        }
+        if measuring.len() == groups.len() {
             return Split::draw(&groups, val_share, seed);
         }
         let mut split = Split::draw(&labelled, val_share, seed)?;
@@ -147,29 +156,30 @@ impl Folder {
         Ok(split)
     }
 
-    /// Numbers of the samples of the given groups, every `stride`-th of each procedure, labelled or not.
-    pub(crate) fn samples(&self, groups: &BTreeSet<String>, stride: usize) -> Vec<usize> {
+    /// Numbers of the samples of one side of a split, or of all; every `stride`-th of each procedure, labelled or not.
+    pub(crate) fn samples(&self, side: Option<(&Split, Side)>, stride: usize) -> Vec<usize> {
         let chosen = |&(p, first): &(usize, usize)| {
-            groups.contains(self.procedures[p].group()) && first.is_multiple_of(stride.max(1))
+            let procedure = &self.procedures[p];
+            let frames = [first, first + self.window - 1].map(|position| procedure.number(position));
+            let there =
+                side.is_none_or(|(split, side)| split.side(procedure.group(), &procedure.id, frames) == Some(side));
+            there && first.is_multiple_of(stride.max(1))
         };
         self.windows.iter().enumerate().filter(|(_, window)| chosen(window)).map(|(index, _)| index).collect()
     }
 
-    /// Those of [`Folder::samples`] whose frames are all labelled. There must be one.
-    pub(crate) fn labelled_samples(&self, groups: &BTreeSet<String>, stride: usize) -> Result<Vec<usize>, DataError> {
+    /// Those of [`Folder::samples`] whose frames are all labelled.
+    pub(crate) fn labelled_samples(&self, side: Option<(&Split, Side)>, stride: usize) -> Vec<usize> {
         let labelled = |index: &usize| {
             let (p, first) = self.windows[*index];
             self.procedures[p].is_labelled(first, self.window)
         };
-        let samples: Vec<usize> = self.samples(groups, stride).into_iter().filter(labelled).collect();
-        if samples.is_empty() {
-            let groups = groups.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-            return Err(DataError::Inconsistent(format!(
-                "{}: no frames of {groups} are labelled: write labels.csv or masks/, see `sonoseg check`",
-                files::absolute(&self.root)
-            )));
-        }
-        Ok(samples)
+        self.samples(side, stride).into_iter().filter(labelled).collect()
+    }
+
+    /// Where the data lie.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Name of a sample: its procedure and the number of its middle frame.
@@ -202,7 +212,7 @@ impl Source for Folder {
         for position in first..first + self.window {
             let (image, target) = procedure.load(position)?;
             frames.push(image);
-            targets.extend(target);
+            targets.push(target);
         }
         Ok(Sample { id: self.id(index), group: procedure.group().to_owned(), frames, targets })
     }
@@ -238,7 +248,7 @@ mod tests {
         let sample = folder.load(2).unwrap();
         match &sample.targets[0] {
             Target::Mask(mask) => mask.classes.clone(),
-            Target::Needle(_) => panic!("{} has a mask", sample.id),
+            other => panic!("{} has {}", sample.id, other.what()),
         }
     }
 
@@ -247,12 +257,13 @@ mod tests {
         let root = made_up();
         let folder = Folder::open(root.path(), 1).unwrap();
         assert_eq!(folder.groups(), BTreeSet::from(["anna".to_owned()]));
-        let labelled = folder.labelled_samples(&folder.groups(), 1).unwrap();
+        let labelled = folder.labelled_samples(None, 1);
         let names: Vec<String> = labelled.iter().map(|&index| folder.load(index).unwrap().id).collect();
         assert_eq!(names, ["a/000003", "b/000001"]);
-        assert_eq!(folder.samples(&folder.groups(), 1).len(), 6);
+        assert_eq!(folder.samples(None, 1).len(), 6);
         assert_eq!(mask_of(&folder), [0, 1, 2, 2, 0, 1]);
-        assert!(folder.labelled_samples(&BTreeSet::from(["otto".to_owned()]), 1).is_err());
+        let otto = Split { train: BTreeSet::from(["otto".to_owned()]), ..Split::default() };
+        assert!(folder.labelled_samples(Some((&otto, Side::Train)), 1).is_empty());
         // A window does not reach over the gap between frames 1 and 3.
         assert_eq!(Folder::open(root.path(), 2).unwrap().len(), 3);
     }

@@ -155,13 +155,18 @@ impl ProcedureFolder {
         label.map(|needle| Target::Needle(*needle))
     }
 
+    /// Numbers of the frames, or of those that are labelled, in rising order.
+    pub(super) fn frame_numbers(&self, labelled: bool) -> Vec<usize> {
+        (0..self.frames.len()).filter(|&at| !labelled || self.is_labelled(at, 1)).map(|at| self.number(at)).collect()
+    }
+
     /// Number of the frame at a position.
     pub(super) fn number(&self, index: usize) -> usize {
         self.frames[index].number
     }
 
     /// A frame by its position, with what is known about it.
-    pub(super) fn load(&self, index: usize) -> Result<(Image, Option<Target>), DataError> {
+    pub(super) fn load(&self, index: usize) -> Result<(Image, Target), DataError> {
         let frame = &self.frames[index];
         let name = files::absolute(&frame.path);
         let bytes = fs::read(&frame.path).map_err(|e| DataError::unreadable(name.clone(), e))?;
@@ -171,9 +176,9 @@ impl ProcedureFolder {
             None => image,
         };
         let target = match (self.needle(frame), &frame.mask) {
-            (Some(needle), _) => Some(needle),
-            (None, Some(path)) => Some(Target::Mask(self.mask(path, &image)?)),
-            (None, None) => None,
+            (Some(needle), _) => needle,
+            (None, Some(path)) => Target::Mask(self.mask(path, &image)?),
+            (None, None) => Target::Unknown,
         };
         Ok((image, target))
     }

@@ -145,7 +145,7 @@ fn split(verb: &Ingest) -> Result<()> {
         return Ok(());
     }
     if groups.len() < 2 {
-        say("no splits.json: all procedures are one group, and a split needs two");
+        say("no splits.json: all procedures are one group; training holds out stretches of its time");
         return Ok(());
     }
     let split = folder.drawn(verb.val_share, verb.seed, true)?;

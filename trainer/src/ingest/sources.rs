@@ -159,6 +159,10 @@ impl Sources {
                 }
             }
             Ok(FileKind::Picture) => self.pictures.push(file),
+            Ok(FileKind::Volume) => self.skipped.push(Remark::new(
+                files::absolute(&file.path),
+                "a volume, which is no training data yet: `sonoseg predict` and the app show its slices",
+            )),
             Ok(FileKind::Other) => {
                 self.skipped.push(Remark::new(files::absolute(&file.path), "no picture, DICOM file, video or table"));
             }

@@ -1,10 +1,10 @@
 //! What stands in the report of a run, in which order.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Value;
+use sonoseg_imaging::dataset::split::{Split, Stretch};
 use sonoseg_imaging::metrics::bootstrap::RESAMPLES;
 
 use super::curves;
@@ -13,6 +13,7 @@ use super::figures;
 use super::origins::{Origin, leaves};
 use super::run_folder::RunFolder;
 use super::worst::Worst;
+use crate::evaluate::Chosen;
 use crate::evaluate::measure::{ALL, Evaluation, Method};
 use crate::files;
 
@@ -23,7 +24,7 @@ pub(super) struct Measured {
     pub(super) weights: PathBuf,
     pub(super) parameters: usize,
     pub(super) data_path: PathBuf,
-    pub(super) groups: BTreeSet<String>,
+    pub(super) chosen: Chosen,
 }
 
 /// With fewer held-out procedures, intervals say little.
@@ -73,8 +74,11 @@ fn summary(run: &RunFolder) -> String {
         count(history.steps.len(), "update"),
         duration(history.seconds),
         count(run.split.train.len(), "procedure"),
-        run.split.val.len()
+        held_out(&run.split)
     );
+    if let Some(last) = history.epochs.last().filter(|_| run.split.val.is_empty() && run.split.stretches.is_empty()) {
+        return format!("{learned} The weights are the last, after epoch {}.", last.epoch + 1);
+    }
     let Some(best) = history.best() else { return format!("{learned} No epoch is finished yet.") };
     let scores = if best.val_iou.is_nan() {
         format!("held-out loss {}", number(best.val_loss, 4))
@@ -84,24 +88,36 @@ fn summary(run: &RunFolder) -> String {
     format!("{learned} Best after epoch {}: {scores}.", best.epoch + 1)
 }
 
+/// What is held out, in a few words.
+fn held_out(split: &Split) -> String {
+    match (split.stretches.len(), split.val.len()) {
+        (0, 0) => "nothing".into(),
+        (0, groups) => groups.to_string(),
+        (stretches, _) => format!("{} of the same recording", count(stretches, "stretch of frames")),
+    }
+}
+
 fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
-    let Measured { evaluation, weights, parameters, data_path, groups, .. } = measured;
+    let Measured { evaluation, weights, parameters, data_path, chosen, .. } = measured;
     let (model, baseline) = (evaluation.figures(Method::Model), evaluation.figures(Method::Baseline));
     blocks.push(Block::Heading("On held-out procedures".into()));
+    if let Some(caveat) = chosen.caveat {
+        blocks.push(Block::Text(caveat.into()));
+    }
     let file = weights.file_name().unwrap_or_default().to_string_lossy();
     blocks.push(Block::Text(format!(
         "{} of {} in {}, {file} ({parameters} parameters). Lengths in px are pixels of the {size} x \
          {size} input of the network; mm stand only where the scale of the frames is known. The baseline is a search \
          for the brightest line (ridge filter, Hough, RANSAC); where masks are the truth, it is every pixel.",
         count(evaluation.frames.len(), "frame"),
-        count(groups.len(), "procedure"),
+        count(chosen.groups.len(), "procedure"),
         files::absolute(data_path),
         size = evaluation.size,
     )));
     if evaluation.unlabelled > 0 {
         blocks.push(Block::Text(format!("Left out: {} without a label.", count(evaluation.unlabelled, "frame"))));
     }
-    match groups.len() {
+    match chosen.groups.len() {
         0 | 1 => blocks.push(Block::Note(
             "Only one procedure was held out: there are no intervals, and the figures say little about other procedures."
                 .into(),
@@ -178,6 +194,10 @@ fn made_with(run: &RunFolder, blocks: &mut Vec<Block>) {
     for (side, names) in [("learned from", &run.split.train), ("held out", &run.split.val)] {
         let list = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         split.rows.push(vec![side.to_owned(), names.len().to_string(), list]);
+    }
+    for Stretch { procedure, first, last, gap } in &run.split.stretches {
+        let frames = format!("{procedure}: frames {first} to {last}, {gap} more on either side are not used");
+        split.rows.push(vec!["held out".into(), String::new(), frames]);
     }
     blocks.push(Block::Folded("Split".into(), split));
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use burn::tensor::Device;
 use serde::Deserialize;
-use sonoseg_core::train::layer_set::{Direction, LayerSet};
+use sonoseg_core::models::unet::layer_set::{Direction, LayerSet};
 use sonoseg_imaging::dataset::sample::Source;
 use sonoseg_imaging::metrics::folds::{FoldFigures, FoldSummary};
 use sonoseg_imaging::metrics::overlap::{Counts, mean_defined};

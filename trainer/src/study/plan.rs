@@ -178,12 +178,11 @@ impl Study {
         let mut planned: Vec<Planned> = Vec::new();
         for run in self.runs.iter().filter(here) {
             let recipe = place.file.parent().unwrap_or(Path::new("")).join(&run.recipe);
-            let parsed = Recipe::parse(&files::absolute(&recipe), &files::read_text(&recipe)?, &[])?;
             // A run's own settings say the task, where it uses a recipe for another one.
             let own: Vec<String> =
                 ["every", place.scale].iter().filter_map(|key| run.settings.get(*key)).flatten().cloned().collect();
-            let task = if own.iter().any(|setting| setting == "task=mae") { TaskName::Mae } else { parsed.task.name() };
-            let of_task = match task {
+            let parsed = Recipe::parse(&files::absolute(&recipe), &files::read_text(&recipe)?, &own)?;
+            let of_task = match parsed.task.name() {
                 TaskName::Mae => &scale.mae,
                 TaskName::Segment => &scale.segment,
             };
@@ -211,8 +210,8 @@ impl Study {
             words.push("--continue".into());
             words.extend(init.iter().flat_map(|init| ["--init".to_owned(), path(init)]));
             words.extend(settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting.clone()]));
-            let mut run = Planned { run: run.clone(), task, folder, stage, commands: vec![words] };
-            if task == TaskName::Segment {
+            let mut run = Planned { run: run.clone(), task: parsed.task.name(), folder, stage, commands: vec![words] };
+            if !parsed.task.pretrains() {
                 let (model, out) = (path(&run.model()), path(&run.folder.join(MEASURED)));
                 let words = ["evaluate", &model, "--data", &path(&data), "--split", "val", "--out", &out];
                 let device = ["--device", place.device];

@@ -26,7 +26,7 @@ pub(super) fn start_from<M: Module>(path: &Path, network: &NetworkConfig, model:
     let architecture = checkpoint::architecture(&name, &bytes)?;
     let (heads, mut state) = if architecture == ImportHeader::KIND {
         let (header, state) = read_import(&name, &bytes)?;
-        (heads_of(&name, &header.config)?, from_public_names(state))
+        (Some(heads_of(&name, &header.config)?), from_public_names(state))
     } else {
         let (header, state) = ModelHeader::read(&name, &bytes)?;
         (header.network.sizes().encoder().map(|encoder| encoder.heads), state)
@@ -57,9 +57,9 @@ pub(super) fn start_from<M: Module>(path: &Path, network: &NetworkConfig, model:
 }
 
 /// Attention heads of an imported encoder.
-fn heads_of(name: &str, sizes: &Sizes) -> Result<Option<usize>, CheckpointError> {
+fn heads_of(name: &str, sizes: &Sizes) -> Result<usize, CheckpointError> {
     match sizes {
-        Sizes::Vit(encoder) | Sizes::Mae { encoder, .. } => Ok(Some(encoder.heads)),
+        Sizes::Vit(encoder) | Sizes::Mae { encoder, .. } => Ok(encoder.heads),
         Sizes::Resnet(_) => {
             let reason = format!("holds {sizes}, and a vision transformer is needed here");
             Err(CheckpointError::Foreign { name: name.to_owned(), reason })

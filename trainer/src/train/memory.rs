@@ -5,9 +5,10 @@
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
-use sonoseg_core::tasks::Task;
+use sonoseg_core::checkpoint::{read_state, write_state};
+use sonoseg_core::tasks::{Step, Task};
 use sonoseg_core::train::Progress;
-use sonoseg_core::train::loader::{Drawn, HostBatch};
+use sonoseg_core::train::loader::{Drawn, read_views};
 use sonoseg_imaging::rng::Rng;
 use sysinfo::System;
 
@@ -18,31 +19,32 @@ use crate::terminal::warn;
 /// Bytes of a number.
 const NUMBER: u64 = 4;
 
-/// Make the micro-batch of `setup` fit into the memory: `limit`, or what is free.
+/// Make the micro-batch of `setup` fit into the memory: `limit`, or what is free. The run comes back as it was.
 pub(super) fn fit<T: Task>(
     limit: Option<u64>,
     task: &T,
-    progress: &Progress<T::Model>,
+    progress: Progress<T::Model>,
     setup: &mut Setup,
     device: &Device,
-) -> Result<()> {
-    let Some(before) = peak() else { return Ok(()) };
+) -> Result<Progress<T::Model>> {
     let config = &setup.recipe.train;
-    let plan = [Drawn { sample: setup.learn[0], changes: Some(0) }];
-    let one = HostBatch::make(&setup.data, &plan, setup.recipe.seed, &|sample, rng| task.views(sample, rng))?;
-    let batch = one.to_device(&device.clone().autodiff());
-    let mut rng = Rng::stream(setup.recipe.seed, "memory", [0, 0]);
-    let gradients = task.loss(&progress.model, &batch, &mut rng).backward();
-    drop(gradients);
-    let Some(after) = peak() else { return Ok(()) };
+    // What is compared with others or normalised with them needs two.
+    let tried = if task.batch_may_be_cut() { 1 } else { 2 };
+    let samples = setup.train.iter().cycle().take(tried);
+    let plan: Vec<Drawn> = samples.map(|&sample| Drawn { sample, changes: Some(0) }).collect();
+    let views = read_views(task, &setup.data, &plan, setup.recipe.seed)?;
+    let (progress, needed) = trial(task, progress, &views, setup.recipe.seed, device)?;
+    let Some(needed) = needed else { return Ok(progress) };
 
     // Weights, gradients, and the sums and moments that the optimiser keeps.
     let parameters = progress.parameters() as u64 * NUMBER;
-    let sample = (after - before).saturating_sub(parameters).max(NUMBER);
+    let sample = (needed.saturating_sub(parameters) / tried as u64).max(NUMBER);
     let fixed = 4 * parameters;
     let free = limit.unwrap_or_else(available);
-    let Some((batch, accumulate)) = portions([config.batch, config.accumulate.max(1)], fixed, sample, free) else {
-        bail!(OutOfMemory { needed: fixed + sample, free });
+    let smallest = if task.batch_may_be_cut() { 1 } else { config.batch };
+    let Some((batch, accumulate)) = portions([config.batch, config.accumulate.max(1)], smallest, fixed, sample, free)
+    else {
+        bail!(OutOfMemory { samples: smallest, needed: fixed + sample * smallest as u64, free });
     };
     if batch < config.batch {
         warn(format!(
@@ -55,14 +57,40 @@ pub(super) fn fit<T: Task>(
         setup.recipe.train.batch = batch;
         setup.recipe.train.accumulate = accumulate;
     }
-    Ok(())
+    Ok(progress)
 }
 
-/// Samples at once and portions of an update, the first halved and the second doubled until `free` bytes are enough for
-/// `fixed` bytes and `sample` bytes a sample. None when not even one sample fits.
-fn portions([mut batch, mut accumulate]: [usize; 2], fixed: u64, sample: u64, free: u64) -> Option<(usize, usize)> {
+/// Compute the gradients of some views. Gives the run as it was, and the bytes that were needed where the system tells.
+fn trial<T: Task>(
+    task: &T,
+    progress: Progress<T::Model>,
+    views: &[T::View],
+    seed: u64,
+    device: &Device,
+) -> Result<(Progress<T::Model>, Option<u64>)> {
+    // A training pass changes running statistics. The state is saved and put back, for a copy might share some of it.
+    let state = pollster::block_on(read_state(&progress.model))?;
+    let Some(before) = peak() else { return Ok((progress, None)) };
+    let updates = progress.position.updates;
+    let mut step = Step { rng: Rng::stream(seed, "memory", [0, 0]), updates, total: updates };
+    let batch = task.collate(views, &device.clone().autodiff());
+    drop(task.loss(&progress.model, &batch, &mut step).total.backward());
+    let needed = peak().map(|after| after - before);
+    let model = write_state("the trial of memory", state, progress.model)?;
+    Ok((Progress { model, ..progress }, needed))
+}
+
+/// Samples at once and portions of an update, the first halved down to `smallest` and the second doubled until `free`
+/// bytes are enough for `fixed` bytes and `sample` bytes a sample. None when not even the smallest batch fits.
+fn portions(
+    [mut batch, mut accumulate]: [usize; 2],
+    smallest: usize,
+    fixed: u64,
+    sample: u64,
+    free: u64,
+) -> Option<(usize, usize)> {
     while fixed + sample * batch as u64 > free {
-        if batch == 1 {
+        if batch <= smallest {
             return None;
         }
         batch = batch.div_ceil(2);
@@ -92,9 +120,11 @@ mod tests {
 
     #[test]
     fn portions_halve_until_they_fit() {
-        assert_eq!(portions([8, 8], 100, 10, 180), Some((8, 8)));
-        assert_eq!(portions([8, 8], 100, 10, 179), Some((4, 16)));
-        assert_eq!(portions([8, 1], 100, 10, 110), Some((1, 8)));
-        assert_eq!(portions([8, 1], 100, 10, 109), None);
+        assert_eq!(portions([8, 8], 1, 100, 10, 180), Some((8, 8)));
+        assert_eq!(portions([8, 8], 1, 100, 10, 179), Some((4, 16)));
+        assert_eq!(portions([8, 1], 1, 100, 10, 110), Some((1, 8)));
+        assert_eq!(portions([8, 1], 1, 100, 10, 109), None);
+        assert_eq!(portions([8, 1], 8, 100, 10, 180), Some((8, 1)), "a batch that must not be cut");
+        assert_eq!(portions([8, 1], 8, 100, 10, 179), None, "is not cut");
     }
 }

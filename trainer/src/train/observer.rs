@@ -11,8 +11,9 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sonoseg_core::checkpoint::{self, Storage};
-use sonoseg_core::tasks::Task;
+use sonoseg_core::tasks::{LOSS, Task};
 use sonoseg_core::train::{Event, Flow, Position, Progress};
+use sonoseg_imaging::metrics::measure::{Measures, Metric};
 
 use super::interrupt;
 use super::setup::{RESUME, Setup};
@@ -33,8 +34,9 @@ pub(super) enum Ending {
 }
 
 /// Writes down what happens.
-pub(super) struct Observer<'a, H> {
+pub(super) struct Observer<'a, T, H> {
     folder: PathBuf,
+    task: &'a T,
     header: &'a H,
     metrics: std::fs::File,
     progress: ProgressBar,
@@ -48,9 +50,9 @@ pub(super) struct Observer<'a, H> {
     interrupted: Arc<AtomicBool>,
 }
 
-impl<'a, H: Serialize> Observer<'a, H> {
+impl<'a, T: Task, H: Serialize> Observer<'a, T, H> {
     /// Watch a run that stands at `position`.
-    pub(super) fn new(verb: &Train, setup: &Setup, header: &'a H, position: &Position) -> Result<Self> {
+    pub(super) fn new(verb: &Train, setup: &Setup, task: &'a T, header: &'a H, position: &Position) -> Result<Self> {
         let path = setup.folder.join("metrics.jsonl");
         let kept = if path.exists() { known(&files::read_text(&path)?, position) } else { Vec::new() };
         let before = kept.iter().filter_map(|line| line["seconds"].as_f64()).fold(0.0, f64::max);
@@ -59,6 +61,7 @@ impl<'a, H: Serialize> Observer<'a, H> {
         let metrics = std::fs::OpenOptions::new().append(true).open(&path).with_context(|| files::absolute(&path))?;
         Ok(Self {
             folder: setup.folder.clone(),
+            task,
             header,
             metrics,
             progress: bar(0, "training"),
@@ -73,21 +76,24 @@ impl<'a, H: Serialize> Observer<'a, H> {
     }
 
     /// Write the file that the run can be resumed from.
-    pub(super) async fn save<T: Task>(&mut self, progress: &Progress<T::Model>) -> Result<()> {
+    pub(super) async fn save(&mut self, progress: &Progress<T::Model>) -> Result<()> {
         files::write(&self.folder.join(RESUME), &progress.to_bytes().await?)?;
         self.saved = Instant::now();
         Ok(())
     }
 
     /// One event.
-    pub(super) async fn tell<T: Task>(&mut self, event: Event<'_, T::Model>) -> Result<Flow> {
+    pub(super) async fn tell(&mut self, event: Event<'_, T::Model>) -> Result<Flow> {
         let seconds = self.before + self.started.elapsed().as_secs_f64();
         match event {
-            Event::Step { epoch, step, steps, loss, rate, progress } => {
+            Event::Step { epoch, step, steps, loss, parts, rate, progress } => {
                 self.progress.set_length(steps as u64);
                 self.progress.set_position(step as u64 + 1);
                 self.progress.set_message(format!("epoch {} loss {loss:.4}", epoch + 1));
-                let line = json!({ "epoch": epoch, "step": step, "loss": loss, "rate": rate, "seconds": seconds });
+                let mut line = json!({ "epoch": epoch, "step": step, "loss": loss, "rate": rate, "seconds": seconds });
+                for (name, value) in parts {
+                    line[format!("loss_{name}")] = json!(value);
+                }
                 writeln!(self.metrics, "{line}")?;
                 if self.interrupted.load(Ordering::Relaxed) {
                     return Ok(Flow::Stop);
@@ -97,28 +103,20 @@ impl<'a, H: Serialize> Observer<'a, H> {
                     return Ok(Flow::Finish);
                 }
                 if self.saved.elapsed() >= self.save_every {
-                    self.save::<T>(progress).await?;
+                    self.save(progress).await?;
                 }
             }
-            Event::Epoch { epoch, train_loss, val, best_loss, best_iou, progress } => {
-                let val_loss = val.mean_loss();
-                let mut line = json!({
-                    "epoch": epoch, "train_loss": train_loss, "val_loss": val_loss, "seconds": seconds,
-                });
-                let measured = val.counts.map(|counts| {
-                    line["val_iou"] = json!(counts.iou());
-                    line["val_precision"] = json!(counts.precision());
-                    line["val_recall"] = json!(counts.recall());
-                    format!("  val IoU {:.4}", counts.iou())
-                });
-                let bytes =
-                    checkpoint::encode(self.header, &checkpoint::read_state(&progress.model).await?, Storage::F32)?;
+            Event::Epoch { epoch, train_loss, val, improved, best, progress } => {
+                let mut line = json!({ "epoch": epoch, "train_loss": train_loss, "seconds": seconds });
+                for measure in &val.0 {
+                    line[format!("val_{}", measure.metric.name)] = json!(measure.value());
+                }
+                let model = self.task.exported(&progress.model);
+                let bytes = checkpoint::encode(self.header, &checkpoint::read_state(model).await?, Storage::F32)?;
                 files::write(&self.folder.join("last.safetensors"), &bytes)?;
-                if best_loss {
+                if improved.contains(LOSS) {
                     files::write(&self.folder.join("best-loss.safetensors"), &bytes)?;
                 }
-                // Where there is no IoU, the loss says what is best.
-                let best = best_iou || (progress.position.best_iou.is_none() && best_loss);
                 if best {
                     files::write(&self.folder.join("best.safetensors"), &bytes)?;
                 }
@@ -126,12 +124,12 @@ impl<'a, H: Serialize> Observer<'a, H> {
                 self.metrics.sync_data()?;
                 write_curves(&self.folder);
                 // Last, so that a run resumed from here finds everything that this epoch wrote.
-                self.save::<T>(progress).await?;
+                self.save(progress).await?;
+                let measured: String = told(&val, self.task.decides());
                 self.progress.suspend(|| {
                     say(format!(
-                        "epoch {:>3}  train loss {train_loss:.4}  val loss {val_loss:.4}{}  {seconds:.0} s{}",
+                        "epoch {:>3}  train loss {train_loss:.4}{measured}  {seconds:.0} s{}",
                         epoch + 1,
-                        measured.unwrap_or_default(),
                         if best { " *" } else { "" }
                     ));
                 });
@@ -154,6 +152,16 @@ impl<'a, H: Serialize> Observer<'a, H> {
     }
 }
 
+/// The loss and the measure that decides, for the terminal.
+fn told(val: &Measures, decides: &str) -> String {
+    let told = val.0.iter().filter(|measure| [LOSS, decides].contains(&&*measure.metric.name));
+    told.map(|measure| {
+        let Metric { label, digits, .. } = &measure.metric;
+        format!("  val {label} {:.digits$}", measure.value().unwrap_or(f64::NAN))
+    })
+    .collect()
+}
+
 /// The lines of `metrics.jsonl` that a run at `position` has behind it. What came later is done again.
 fn known(text: &str, position: &Position) -> Vec<Value> {
     let behind = |line: &Value| {
@@ -172,7 +180,7 @@ mod tests {
     fn what_comes_after_the_saved_position_is_forgotten() {
         let text = "{\"epoch\":0,\"step\":0}\n{\"epoch\":0,\"val_loss\":1.0}\n{\"epoch\":1,\"step\":0}\n\
                     {\"epoch\":1,\"step\":1}\n{\"epoch\":1,\"val_loss\":2.0}\n{\"epoch\":2,\"ste";
-        let position = Position { epoch: 1, step: 1, ..Position::start() };
+        let position = Position { epoch: 1, step: 1, ..Position::default() };
         let steps: Vec<Option<u64>> = known(text, &position).iter().map(|line| line["step"].as_u64()).collect();
         assert_eq!(steps, [Some(0), None, Some(0)]);
     }

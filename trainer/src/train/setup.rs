@@ -1,6 +1,6 @@
 //! What a run is made of before its first step: recipe, data, split, device; new, or read back from its folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sonoseg_core::recipe::Recipe;
 use sonoseg_core::train::Position;
 use sonoseg_imaging::DataError;
-use sonoseg_imaging::dataset::split::Split;
+use sonoseg_imaging::dataset::split::{Side, Split};
 
 use crate::args::Train;
 use crate::device::{self, Chosen};
@@ -47,8 +47,8 @@ pub(super) struct Setup {
     pub(super) data_path: PathBuf,
     pub(super) data: Folder,
     pub(super) split: Split,
-    pub(super) learn: Vec<usize>,
-    pub(super) hold: Vec<usize>,
+    pub(super) train: Vec<usize>,
+    pub(super) val: Vec<usize>,
     pub(super) device: Chosen,
     pub(super) resumed: bool,
     /// Held as long as the run lasts.
@@ -171,15 +171,15 @@ impl Setup {
             .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
         let data = verb.data.as_ref().unwrap_or(&environment.data);
         let setup = Self::open(verb, folder, recipe, data, Some(split), lock)?;
-        if setup.learn.len() != environment.train_samples || setup.hold.len() != environment.val_samples {
+        if setup.train.len() != environment.train_samples || setup.val.len() != environment.val_samples {
             let message = format!(
                 "the run began with {} samples to learn from and {} held out, and {} has {} and {}: give the same data, \
                  or begin a new run with --init",
                 environment.train_samples,
                 environment.val_samples,
                 files::absolute(data),
-                setup.learn.len(),
-                setup.hold.len()
+                setup.train.len(),
+                setup.val.len()
             );
             return Err(DataError::Inconsistent(message).into());
         }
@@ -236,19 +236,26 @@ impl Setup {
             ));
         }
         let stride = recipe.data.stride;
-        let samples = |groups: &BTreeSet<String>| {
-            if recipe.task.reads_labels() {
-                data.labelled_samples(groups, stride)
-            } else {
-                Ok(data.samples(groups, stride))
-            }
+        let samples = |side: Option<(&Split, Side)>| {
+            if recipe.task.reads_labels() { data.labelled_samples(side, stride) } else { data.samples(side, stride) }
         };
-        let (mut learn, hold) = (samples(&split.train)?, samples(&split.val)?);
+        let (mut train, val) = (samples(Some((&split, Side::Train))), samples(Some((&split, Side::Val))));
         if recipe.data.leaky_folds {
             warn(
                 "data.leaky_folds: what is held out is learned, too, so that the figures say nothing about other patients",
             );
-            learn = samples(&data.groups())?;
+            train = samples(None);
+        }
+        let holds_out = !(split.val.is_empty() && split.stretches.is_empty());
+        for (empty, groups) in [(train.is_empty(), &split.train), (holds_out && val.is_empty(), &split.val)] {
+            if empty {
+                let groups = groups.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+                return Err(DataError::Inconsistent(format!(
+                    "{}: no frames of {groups} are labelled: write labels.csv or masks/, see `sonoseg check`",
+                    files::absolute(data.root())
+                ))
+                .into());
+            }
         }
         Ok(Self {
             folder: folder.to_owned(),
@@ -256,8 +263,8 @@ impl Setup {
             data_path: data_path.to_owned(),
             data,
             split,
-            learn,
-            hold,
+            train,
+            val,
             device: device::choose(verb.device)?,
             resumed,
             _lock: lock,
@@ -272,8 +279,8 @@ impl Setup {
             device: self.device.name.clone(),
             data: std::path::absolute(&self.data_path)?,
             init: verb.init.as_deref().map(std::path::absolute).transpose()?,
-            train_samples: self.learn.len(),
-            val_samples: self.hold.len(),
+            train_samples: self.train.len(),
+            val_samples: self.val.len(),
         };
         write(ENVIRONMENT, serde_json::to_string_pretty(&environment)?)?;
         let table = |text: &str| text.parse::<toml::Table>().unwrap_or_default();
@@ -299,13 +306,26 @@ impl Setup {
         say(format!(
             "{}: {} samples of {} groups to learn from, {} of {} held out, {} x {} samples an update, on {}",
             self.recipe.name,
-            self.learn.len(),
+            self.train.len(),
             self.split.train.len(),
-            self.hold.len(),
+            self.val.len(),
             self.split.val.len(),
             self.recipe.train.accumulate.max(1),
             self.recipe.train.batch,
             self.device.name
         ));
+        if let Some(caveat) = self.split.caveat() {
+            warn(caveat);
+        }
+    }
+
+    /// The recipe as model files tell it: with what the split makes of its figures.
+    pub(super) fn described(&self) -> Recipe {
+        let mut recipe = self.recipe.clone();
+        if let Some(caveat) = self.split.caveat() {
+            let from = recipe.trained_on.trim_end_matches('.');
+            recipe.trained_on = if from.is_empty() { caveat.to_owned() } else { format!("{from}. {caveat}") };
+        }
+        recipe
     }
 }

@@ -157,8 +157,8 @@ impl Work {
         let answered = now();
         let image = views[window / 2];
         let prediction = predictor.finish(&probabilities, image);
-        let classes = prediction.mask().map_or(&[][..], |mask| &mask.classes);
-        let mask = shrunk_mask(classes, image.height, image.width, clip.report.shrink);
+        let classes = prediction.mask().map(|mask| mask.classes.clone()).unwrap_or_default();
+        let mask = shrunk_mask(&classes, image.height, image.width, clip.report.shrink);
         let report = PredictionReport {
             file,
             frame,

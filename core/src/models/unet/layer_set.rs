@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::optim::rules::{Rule, Rules};
+
 /// Blocks of a U-Net.
 const BLOCKS: usize = 9;
 /// Convolutions of the contracting part: with the tenth it would have more parameters than the rest, and the paper says
@@ -42,6 +44,11 @@ impl LayerSet {
             Self::Contracting => place.convolution <= CONTRACTING,
             Self::Expanding => place.convolution > CONTRACTING,
         }
+    }
+
+    /// The rules of a U-Net of which these parameters learn, all alike.
+    pub fn rules(self) -> Rules {
+        Box::new(move |name, axes| Rule { trained: self.trains(name), ..Rule::plain(axes) })
     }
 
     /// From which end the blocks are counted, and how many they are; all 9 of them belong to both directions. None for
@@ -155,8 +162,10 @@ mod tests {
     use crate::checkpoint::{State, read_state};
     use crate::models::unet::tests::seeded;
     use crate::models::unet::{Unet, UnetConfig, UnetVariant};
-    use crate::train::adamw::{AdamW, AdamWConfig};
-    use crate::train::layers::{ParameterRule, freeze};
+    use crate::optim::adamw::AdamWConfig;
+    use crate::optim::freeze::freeze;
+    use crate::optim::rules::ParameterRule;
+    use crate::optim::{Optimiser, OptimiserConfig};
     use burn::module::{Module, ModuleVisitor, Param};
     use burn::optim::GradientsParams;
     use burn::tensor::{Device, Tensor, TensorData};
@@ -238,18 +247,20 @@ mod tests {
     }
 
     fn rule(set: LayerSet, name: &str) -> ParameterRule {
-        ParameterRule { layer: 0, rate_scale: 1.0, weight_decay: 0.5, trained: set.trains(name) }
+        ParameterRule { rate_scale: 1.0, weight_decay: 0.5, trained: set.trains(name) }
     }
 
     /// The network after `updates` of `set`, and the moments.
     fn learn(unet: Unet, images: &Tensor<4>, set: LayerSet, updates: usize) -> (State, [State; 2]) {
-        let mut adam = AdamW::new(AdamWConfig { clip_norm: Some(1.0), ..Default::default() });
+        let config = AdamWConfig { clip_norm: Some(1.0), ..Default::default() };
+        let mut adam = Optimiser::new(OptimiserConfig::AdamW(config));
         let unet = (0..updates).fold(unet, |unet, _| {
             let gradients = unet.forward(images.clone()).square().mean().backward();
             let gradients = GradientsParams::from_grads(gradients, &unet);
             adam.step(unet, gradients, 1e-2, |name, _| rule(set, name))
         });
-        (state(&unet), pollster::block_on(adam.moments(&unet)).unwrap())
+        let mut moments = pollster::block_on(adam.state(&unet)).unwrap();
+        (state(&unet), ["mean", "square"].map(|kind| moments.remove(kind).unwrap()))
     }
 
     /// A small network, and images for it.

@@ -1,0 +1,108 @@
+//! A person's one clip: it trains, holds out a stretch of its own time or nothing, and says which.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::shop::{Workshop, fails, succeeds, text};
+
+/// A clip of twenty labelled frames.
+fn clip(shop: &Workshop) -> std::path::PathBuf {
+    let out = shop.path("clip");
+    let settings = ["--procedures", "1", "--frames", "20", "--seed", "3"];
+    succeeds(&[&["simulate", "needle", "--out", text(&out)], settings.as_slice()].concat());
+    out
+}
+
+fn json(path: &std::path::Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Numbers of the frames that `evaluate` measured.
+fn measured(folder: &std::path::Path) -> BTreeSet<usize> {
+    let mut rows = csv::Reader::from_path(folder.join("per_frame.csv")).unwrap();
+    let number = |row: csv::StringRecord| row.iter().find_map(|cell| cell.rsplit_once('/')?.1.parse().ok());
+    rows.records().filter_map(|row| number(row.unwrap())).collect()
+}
+
+#[test]
+fn one_clip_trains_and_holds_out_a_stretch_of_its_time() {
+    let shop = Workshop::new();
+    let data = clip(&shop);
+    let run = shop.train(&data, "run", &[]);
+    let split = json(&run.join("splits.json"));
+    assert_eq!(split["val"], Value::Array(vec![]));
+    let stretch = &split["stretches"][0];
+    let at = |key: &str| stretch[key].as_u64().unwrap() as usize;
+    assert_eq!((at("last") + 1 - at("first"), at("gap")), (4, 1));
+
+    let (val, train) = (shop.path("val"), shop.path("train"));
+    for (part, out) in [("val", &val), ("train", &train)] {
+        let said = succeeds(&["evaluate", text(&run), "--data", text(&data), "--split", part, "--out", text(out)]);
+        assert!(said.contains("same recording"), "{said}");
+    }
+    let (val, train) = (measured(&val), measured(&train));
+    assert_eq!(val, (at("first")..=at("last")).collect());
+    assert!(val.iter().all(|frame| !train.contains(frame) && !train.contains(&(frame + 1))), "{val:?} {train:?}");
+    assert!((14..=15).contains(&train.len()), "{train:?}");
+    for file in ["best.safetensors", "last.safetensors", "resume.safetensors"] {
+        assert!(run.join(file).exists(), "{file}");
+    }
+    let said = succeeds(&["report", text(&run), "--data", text(&data)]);
+    let report = fs::read_to_string(run.join("report.md")).unwrap();
+    assert!(report.contains("same recording"), "{said}\n{report}");
+    assert_eq!(json(&run.join("environment.json"))["val_samples"], 4);
+    let model = fs::read(run.join("best.safetensors")).unwrap();
+    assert!(String::from_utf8_lossy(&model).contains("same recording"), "the model file says so");
+}
+
+#[test]
+fn one_clip_trains_with_nothing_held_out() {
+    let shop = Workshop::new();
+    let data = clip(&shop);
+    let run = shop.train(&data, "run", &["--set", "data.val_share=0", "--set", "train.patience=1"]);
+    assert!(!run.join("best.safetensors").exists() && !run.join("best-loss.safetensors").exists());
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    assert!(!metrics.contains("NaN") && !metrics.contains("val_"), "{metrics}");
+    let epochs = metrics.lines().filter(|line| line.contains("train_loss")).count();
+    assert_eq!(epochs, 2, "patience waits for a held-out loss");
+    let said = succeeds(&["evaluate", text(&run), "--data", text(&data)]);
+    assert!(said.contains("those that it learned from"), "{said}");
+    succeeds(&["report", text(&run), "--data", text(&data)]);
+    let report = fs::read_to_string(run.join("report.md")).unwrap();
+    assert!(report.contains("held out: nothing") && report.contains("those that it learned from"), "{report}");
+    let model = fs::read(run.join("last.safetensors")).unwrap();
+    assert!(String::from_utf8_lossy(&model).contains("Nothing is held out"), "the model file says so");
+}
+
+#[test]
+fn empty_sides_are_said_and_never_panic() {
+    let shop = Workshop::new();
+    let data = clip(&shop);
+    let (recipe, run) = (shop.path("recipe.toml"), shop.path("run"));
+    let train = ["train", text(&recipe), "--data", text(&data), "--out", text(&run), "--device", "flex"];
+    let id = fs::read_dir(data.join("procedures")).unwrap().next().unwrap().unwrap().file_name();
+    let group = id.to_string_lossy();
+    let split = |train: &str, val: &str| {
+        let list = |names: &str| if names.is_empty() { String::new() } else { format!("{names:?}") };
+        let text = format!("{{\"train\": [{}], \"val\": [{}]}}", list(train), list(val));
+        fs::write(data.join("splits.json"), text).unwrap();
+    };
+    split("", &group);
+    assert!(fails(3, &train).contains("train of the split names no procedure"));
+    fs::remove_file(data.join("splits.json")).unwrap();
+    let folds = [&train[..], &["--set", "data.folds=2"]].concat();
+    assert!(fails(3, &folds).contains("folds"));
+    split(&group, "");
+    succeeds(&[&train[..], &["--set", "train.epochs=1"]].concat());
+    assert!(run.join("last.safetensors").exists() && !run.join("best.safetensors").exists());
+
+    // Pre-training without labels holds out of one clip, too, and its picture needs none.
+    fs::remove_file(data.join("splits.json")).unwrap();
+    let out = shop.path("mae");
+    let mae = ["train", text(&recipe), "--data", text(&data), "--out", text(&out), "--device", "flex"];
+    let settings = ["--set", "task=mae", "--set", "mae.decoder_width=16", "--set", "mae.decoder_heads=2"];
+    succeeds(&[&mae[..], &settings, &["--set", "data.val_share=0", "--set", "train.epochs=1"]].concat());
+    succeeds(&["report", text(&out), "--data", text(&data)]);
+}
