@@ -1,6 +1,7 @@
 // Runs in the worker before its wasm. It watches the GPU device, which wasm cannot do from inside, and tells the page
-// about trouble in a form that needs no wasm: { trouble: "lost" | "gpu" | "crash" | "start", reason }.
-const tell = (trouble, reason) => self.postMessage({ trouble, reason: String(reason) });
+// about trouble in a form that needs no wasm: { trouble: "device" | "crash" | "start", reason, request }, where the request
+// is what the wasm was working on (it keeps the number in self.request).
+const tell = (trouble, reason) => self.postMessage({ trouble, reason: String(reason), request: self.request });
 const devices = [];
 
 if (self.GPUAdapter) {
@@ -8,8 +9,8 @@ if (self.GPUAdapter) {
   GPUAdapter.prototype.requestDevice = async function (descriptor) {
     const device = await requestDevice.call(this, descriptor);
     devices.push(device);
-    device.lost.then((info) => tell("lost", info.message || info.reason));
-    device.addEventListener("uncapturederror", (event) => tell("gpu", event.error.message));
+    device.lost.then((info) => tell("device", info.message || info.reason));
+    device.addEventListener("uncapturederror", (event) => tell("device", event.error.message));
     return device;
   };
 }

@@ -1,9 +1,11 @@
-//! The frame of the page: provides viewer and engine, lays out the parts, listens to keys and dropped files.
+//! The frame of the page: provides viewer and session, lays out the parts, listens to keys and dropped files.
 
 use leptos::ev;
 use leptos::prelude::*;
+use sonoseg_imaging::geometry::Detection;
 use wasm_bindgen::JsCast;
 
+use crate::clock::now;
 use crate::components::canvas::Canvas;
 use crate::components::display::Display;
 use crate::components::files::Files;
@@ -16,63 +18,64 @@ use crate::components::speed::Speed;
 use crate::components::strip::Strip;
 use crate::components::transport::Transport;
 use crate::controls::{self, Pickers};
-use crate::engine::{Engine, now};
 use crate::files;
 use crate::keys::{Action, Press, action};
-use crate::messages::ModelReport;
+use crate::messages::ModelInfo;
 use crate::options::Options;
 use crate::overlay::Overlay;
-use crate::viewer::{Stage, Viewer, Weight};
+use crate::session::Session;
+use crate::viewer::Viewer;
+use crate::viewer::notices::Stage;
 
 /// The whole page.
 #[component]
 pub fn App() -> impl IntoView {
     let viewer = Viewer::new();
-    let options = Options::parse(&window().location().search().unwrap_or_default());
-    let engine = Engine::start(viewer, options);
+    let options = options();
+    let session = Session::start(viewer, options);
     let pickers = Pickers::default();
     provide_context(viewer);
-    provide_context(engine);
+    provide_context(session);
     provide_context(pickers);
-    listen_to_keys(viewer, engine, pickers);
-    every_picture(viewer, engine);
+    listen_to_keys(viewer, session, pickers);
+    every_picture(viewer, session);
     view! {
         <div
             id="app"
-            class:dropping=move || viewer.dropping.get()
+            class:dropping=move || viewer.view.dropping.get()
             on:dragover=move |event| {
                 event.prevent_default();
-                viewer.dropping.set(true);
+                viewer.view.dropping.set(true);
             }
             on:dragleave=move |event| {
                 if event.related_target().is_none() {
-                    viewer.dropping.set(false);
+                    viewer.view.dropping.set(false);
                 }
             }
             on:drop=move |event| {
                 event.prevent_default();
-                viewer.dropping.set(false);
+                viewer.view.dropping.set(false);
                 let Some(dropped) = event.data_transfer() else { return };
                 let (files, folders) = files::dropped(&dropped);
                 for folder in folders {
-                    viewer.tell(Weight::Problem, format!("{folder} is a folder: drop the files in it."));
+                    viewer.notices.problem(format!("{folder} is a folder: drop the files in it."));
                 }
-                engine.open(files);
+                session.open(files);
             }
             data-state=move || state_name(viewer)
-            data-device=move || viewer.device.with(|d| d.as_ref().map(|d| if d.gpu { "webgpu" } else { "cpu" }))
-            data-clip=move || viewer.clip.with(|clip| clip.as_ref().map(|clip| clip.name.clone()))
-            data-size=move || viewer.clip.with(|clip| clip.as_ref().map(|clip| format!("{}x{}", clip.width, clip.height)))
-            data-frames=move || viewer.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames)).to_string()
-            data-frame=move || viewer.frame.get().to_string()
-            data-playing=move || viewer.playing.get().to_string()
-            data-overlay=move || shown_overlay(viewer).name().to_lowercase()
+            data-device=move || viewer.findings.device.with(|d| d.as_ref().map(|d| if d.gpu { "webgpu" } else { "cpu" }))
+            data-clip=move || viewer.media.clip.with(|clip| clip.as_ref().map(|clip| clip.name.clone()))
+            data-size=move || viewer.media.clip.with(|clip| clip.as_ref().map(|clip| format!("{}x{}", clip.width, clip.height)))
+            data-frames=move || viewer.media.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames)).to_string()
+            data-frame=move || viewer.view.frame.get().to_string()
+            data-playing=move || viewer.view.playing.get().to_string()
+            data-overlay=move || viewer.shown_overlay().name().to_lowercase()
             data-predicted=move || predicted(viewer)
-            data-notices=move || viewer.notices_so_far.get().to_string()
-            data-tip-x=move || needle(viewer).map(|needle| needle.tip.0.to_string())
-            data-tip-y=move || needle(viewer).map(|needle| needle.tip.1.to_string())
-            data-entry-x=move || needle(viewer).map(|needle| needle.entry.0.to_string())
-            data-entry-y=move || needle(viewer).map(|needle| needle.entry.1.to_string())
+            data-notices=move || viewer.notices.count.get().to_string()
+            data-tip-x=move || needle(viewer).map(|needle| needle.needle.tip.x.to_string())
+            data-tip-y=move || needle(viewer).map(|needle| needle.needle.tip.y.to_string())
+            data-entry-x=move || needle(viewer).map(|needle| needle.needle.entry.x.to_string())
+            data-entry-y=move || needle(viewer).map(|needle| needle.needle.entry.y.to_string())
             data-confidence=move || needle(viewer).map(|needle| needle.confidence.to_string())
             data-overlay-pixels=move || overlay_pixels(viewer).to_string()
         >
@@ -97,14 +100,20 @@ pub fn App() -> impl IntoView {
             <footer>
                 <strong>"Not for clinical use."</strong>
                 <span>"Files stay on this device; 0 bytes sent."</span>
-                <span class="quiet">{move || viewer.model.with(|model| caution(model.as_ref()))}</span>
+                <span class="quiet">{move || viewer.findings.model.with(|model| caution(model.as_ref()))}</span>
             </footer>
             <Keys />
         </div>
     }
 }
 
-fn caution(model: Option<&ModelReport>) -> String {
+/// What the address asks for.
+fn options() -> Options {
+    let query = window().location().search().and_then(|query| web_sys::UrlSearchParams::new_with_str(&query));
+    Options::of(|name| query.as_ref().ok()?.get(name))
+}
+
+fn caution(model: Option<&ModelInfo>) -> String {
     let learned = model.map(|model| model.trained_on.as_str()).filter(|data| !data.is_empty());
     learned.map_or_else(
         || "Predictions can be wrong.".to_owned(),
@@ -113,23 +122,22 @@ fn caution(model: Option<&ModelReport>) -> String {
 }
 
 fn state_name(viewer: Viewer) -> &'static str {
-    match viewer.stage.get() {
+    match viewer.notices.stage.get() {
         Stage::Starting(_) => "starting",
         Stage::Stopped(_) => "stopped",
-        Stage::Ready if viewer.model.with(Option::is_none) => "no-model",
+        Stage::Ready if viewer.findings.model.with(Option::is_none) => "no-model",
         Stage::Ready => "ready",
     }
 }
 
-fn needle(viewer: Viewer) -> Option<crate::messages::NeedleReport> {
-    viewer.shown().and_then(|found| found.report.needle)
+fn needle(viewer: Viewer) -> Option<Detection> {
+    viewer.shown().and_then(|found| found.needle()).map(|(detection, _)| detection)
 }
 
 /// Whether the frame on the screen was looked at: `waiting`, `seen`, `none` or `failed`.
 fn predicted(viewer: Viewer) -> &'static str {
     use crate::timeline::FrameState;
-    let frame = viewer.frame.get();
-    match viewer.states.with(|states| states.get(frame).copied()) {
+    match viewer.shown_state() {
         None | Some(FrameState::Waiting) => "waiting",
         Some(FrameState::Seen(_)) => "seen",
         Some(FrameState::NotSeen) => "none",
@@ -137,25 +145,21 @@ fn predicted(viewer: Viewer) -> &'static str {
     }
 }
 
-pub(crate) fn shown_overlay(viewer: Viewer) -> Overlay {
-    if viewer.peek.get() { Overlay::Hidden } else { viewer.chosen_overlay() }
-}
-
 fn overlay_pixels(viewer: Viewer) -> usize {
-    let shown = shown_overlay(viewer) != Overlay::Hidden;
+    let shown = viewer.shown_overlay() != Overlay::Hidden;
     viewer.shown().filter(|_| shown).map_or(0, |found| found.mask_pixels)
 }
 
 /// Before every repaint: the next frame when it is due, and work for the worker.
-fn every_picture(viewer: Viewer, engine: Engine) {
+fn every_picture(viewer: Viewer, session: Session) {
     request_animation_frame(move || {
         viewer.advance(now());
-        engine.pump();
-        every_picture(viewer, engine);
+        session.pump();
+        every_picture(viewer, session);
     });
 }
 
-fn listen_to_keys(viewer: Viewer, engine: Engine, pickers: Pickers) {
+fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
     let down = window_event_listener(ev::keydown, move |event| {
         let (key, code) = (event.key(), event.code());
         let press = Press {
@@ -165,9 +169,9 @@ fn listen_to_keys(viewer: Viewer, engine: Engine, pickers: Pickers) {
             control: event.ctrl_key() || event.meta_key(),
             alt: event.alt_key(),
         };
-        let Some(action) = action(press, viewer.letters.get_untracked()) else { return };
+        let Some(action) = action(press, viewer.view.letters.get_untracked()) else { return };
         // The open sheet has the keyboard for itself.
-        let shut_out = viewer.help.get_untracked() && !matches!(action, Action::Help | Action::Escape);
+        let shut_out = viewer.view.help.get_untracked() && !matches!(action, Action::Help | Action::Escape);
         let focus = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
         if shut_out || focus.as_ref().is_some_and(|focus| belongs_to(focus, action)) {
             return;
@@ -179,17 +183,17 @@ fn listen_to_keys(viewer: Viewer, engine: Engine, pickers: Pickers) {
             return;
         }
         if action == Action::Peek {
-            viewer.peek.set(true);
+            viewer.view.peek.set(true);
         } else {
-            controls::perform(action, viewer, engine, pickers);
+            controls::perform(action, viewer, session, pickers);
         }
     });
     let up = window_event_listener(ev::keyup, move |event| {
         if event.key().eq_ignore_ascii_case("m") {
-            viewer.peek.set(false);
+            viewer.view.peek.set(false);
         }
     });
-    let blur = window_event_listener(ev::blur, move |_| viewer.peek.set(false));
+    let blur = window_event_listener(ev::blur, move |_| viewer.view.peek.set(false));
     on_cleanup(move || {
         down.remove();
         up.remove();

@@ -3,9 +3,9 @@
 use leptos::html;
 use leptos::prelude::*;
 
-use crate::engine::Engine;
 use crate::keys::Action;
-use crate::playback::{Clock, next_speed};
+use crate::playback::next_speed;
+use crate::session::Session;
 use crate::viewer::Viewer;
 
 /// The hidden file inputs behind the open buttons.
@@ -16,8 +16,8 @@ pub(crate) struct Pickers {
 }
 
 /// Do it.
-pub(crate) fn perform(action: Action, viewer: Viewer, engine: Engine, pickers: Pickers) {
-    let canvas = viewer.canvas.get_untracked();
+pub(crate) fn perform(action: Action, viewer: Viewer, session: Session, pickers: Pickers) {
+    let canvas = viewer.view.canvas.get_untracked();
     let middle = (canvas.0 / 2.0, canvas.1 / 2.0);
     match action {
         Action::Step(by) => viewer.step(by),
@@ -26,32 +26,32 @@ pub(crate) fn perform(action: Action, viewer: Viewer, engine: Engine, pickers: P
         Action::PlayPause => viewer.toggle_playing(),
         Action::CycleOverlay => {
             let choices = untrack(|| viewer.overlays());
-            viewer.overlay.update(|overlay| *overlay = overlay.next(&choices));
+            viewer.view.overlay.update(|overlay| *overlay = overlay.next(&choices));
         }
         Action::Peek => {}
         Action::Opacity(by) => {
-            viewer.opacity.update(|opacity| *opacity = (*opacity + 0.1 * f64::from(by)).clamp(0.1, 1.0));
+            viewer.view.opacity.update(|opacity| *opacity = (*opacity + 0.1 * f64::from(by)).clamp(0.1, 1.0));
         }
         Action::CycleSpeed => {
-            viewer.speed.update(|speed| *speed = next_speed(*speed));
-            viewer.clock.update_value(Clock::restart);
+            viewer.view.speed.update(|speed| *speed = next_speed(*speed));
+            viewer.view.restart_clock();
         }
-        Action::ToggleWait => viewer.wait.update(|wait| *wait = !*wait),
+        Action::ToggleWait => viewer.view.wait.update(|wait| *wait = !*wait),
         Action::Zoom(by) => viewer.move_view(|view| view.zoomed(1.25_f64.powi(i32::from(by)), middle)),
         Action::Fit => viewer.fit(),
         Action::Pan(right, down) => {
             let by = (f64::from(right) * canvas.0 / 10.0, f64::from(down) * canvas.1 / 10.0);
             viewer.move_view(|view| view.panned(by));
         }
-        Action::File(by) => show_neighbour(by, viewer, engine),
+        Action::File(by) => show_neighbour(by, viewer, session),
         Action::OpenFiles => click(pickers.files),
         Action::OpenModel => click(pickers.model),
-        Action::Help => viewer.help.update(|help| *help = !*help),
+        Action::Help => viewer.view.help.update(|help| *help = !*help),
         Action::Escape => {
-            if viewer.help.get_untracked() {
-                viewer.help.set(false);
+            if viewer.view.help.get_untracked() {
+                viewer.view.help.set(false);
             } else {
-                viewer.notices.update(|notices| drop(notices.pop()));
+                viewer.notices.open.update(|notices| drop(notices.pop()));
             }
         }
     }
@@ -63,18 +63,18 @@ fn click(input: NodeRef<html::Input>) {
     }
 }
 
-fn show_neighbour(by: i8, viewer: Viewer, engine: Engine) {
-    let current = engine.wanted();
-    let next = viewer.files.with_untracked(|files| {
+fn show_neighbour(by: i8, viewer: Viewer, session: Session) {
+    let current = session.wanted();
+    let next = viewer.media.files.with_untracked(|files| {
         let readable: Vec<u32> = files
             .iter()
-            .filter(|line| !matches!(line.readable, crate::viewer::Readable::No(_)))
+            .filter(|line| !matches!(line.readable, crate::viewer::media::Readable::No(_)))
             .map(|line| line.file)
             .collect();
         let at = readable.iter().position(|file| Some(*file) == current)?;
         readable.get(at.checked_add_signed(isize::from(by))?).copied()
     });
     if let Some(file) = next {
-        engine.show(file);
+        session.show(file);
     }
 }

@@ -1,20 +1,19 @@
-//! Bytes of files: those the user picked, and those that come with the app. Nothing is ever sent anywhere.
+//! Files as handles: those the user picked, and those that come with the app. Nothing is ever sent anywhere; the worker
+//! reads them.
 
-use js_sys::{ArrayBuffer, Function, Reflect, Uint8Array};
+use js_sys::{Function, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
+use web_sys::Blob;
 
-use crate::post::reason;
+use crate::messages::post::reason;
 
-/// Largest file that is read: a worker cannot hold more than a part of its 4 GiB.
-const LARGEST: f64 = 1.5e9;
-
-/// Where the bytes of a file are.
+/// Where a file comes from.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum Origin {
     /// Beside the page, at this relative address.
     Bundled(&'static str),
-    /// On the user's disk.
+    /// From the user's disk.
     Picked(web_sys::File),
 }
 
@@ -23,50 +22,38 @@ pub(crate) enum Place {
 pub(crate) struct Source {
     /// Name for people.
     pub(crate) name: String,
-    /// Where its bytes are.
-    pub(crate) place: Place,
+    /// Where it comes from.
+    pub(crate) origin: Origin,
 }
 
 impl Source {
+    /// A file that comes with the app.
+    pub(crate) fn bundled(name: &str, address: &'static str) -> Self {
+        Self { name: name.to_owned(), origin: Origin::Bundled(address) }
+    }
+
     /// A file that the user picked or dropped.
     pub(crate) fn picked(file: web_sys::File) -> Self {
-        Self { name: file.name(), place: Place::Picked(file) }
+        Self { name: file.name(), origin: Origin::Picked(file) }
     }
 
-    /// Read all of it. The error names the file and the reason.
-    pub(crate) async fn read(&self) -> Result<Uint8Array, String> {
-        match &self.place {
-            Place::Picked(file) => self.read_picked(file).await,
-            Place::Bundled(address) => self.fetch(address).await,
-        }
-    }
-
-    async fn read_picked(&self, file: &web_sys::File) -> Result<Uint8Array, String> {
-        let name = &self.name;
-        if file.size() > LARGEST {
-            let gigabytes = file.size() / 1e9;
-            return Err(format!(
-                "{name}: the file has {gigabytes:.1} GB, more than a browser tab can hold. Cut it into pieces of at most 1.5 GB."
-            ));
-        }
-        let read = JsFuture::from(file.array_buffer()).await;
-        read.map(|buffer| Uint8Array::new(&buffer))
-            .map_err(|error| format!("{name}: the browser could not read the file ({}).", reason(&error)))
-    }
-
-    async fn fetch(&self, address: &str) -> Result<Uint8Array, String> {
-        let name = &self.name;
-        let failed = |what: &str| format!("{name}: the file that comes with the app could not be loaded ({what}).");
-        let window = web_sys::window().ok_or_else(|| failed("no window"))?;
+    /// The file for the worker. The error names the file and the reason.
+    pub(crate) async fn blob(&self) -> Result<Blob, String> {
+        let address = match &self.origin {
+            Origin::Picked(file) => return Ok(file.clone().into()),
+            Origin::Bundled(address) => address,
+        };
         let load = async {
+            let window = web_sys::window().ok_or_else(|| JsValue::from_str("no window"))?;
             let response: web_sys::Response = JsFuture::from(window.fetch_with_str(address)).await?.dyn_into()?;
             if !response.ok() {
                 return Err(JsValue::from_str(&format!("status {}", response.status())));
             }
-            JsFuture::from(response.array_buffer()?).await?.dyn_into::<ArrayBuffer>()
+            JsFuture::from(response.blob()?).await?.dyn_into::<Blob>()
         };
-        let buffer = load.await.map_err(|error| failed(&reason(&error)))?;
-        Ok(Uint8Array::new(&buffer))
+        load.await.map_err(|error| {
+            format!("{}: the file that comes with the app could not be loaded ({}).", self.name, reason(&error))
+        })
     }
 }
 

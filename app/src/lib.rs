@@ -3,19 +3,23 @@
 //! | part | what it is |
 //! |---|---|
 //! | [`messages`] | everything that passes between page and worker |
-//! | [`asked`], [`keys`], [`options`], [`overlay`], [`playback`], [`recovery`], [`rotation`], [`sought`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
-//! | `app`, `components`, `engine`, `viewer`, `paint`, `files` | the page (wasm only, no Burn) |
-//! | `worker` | what the worker binary needs besides Burn (wasm only) |
+//! | [`link`] | the page's line to the worker: pending requests, a new worker when one dies |
+//! | [`session`] | what the page asks for: files to show and check, frames, predictions |
+//! | [`tasks`] | how requests take turns in the worker |
+//! | [`finding`], [`keys`], [`options`], [`overlay`], [`playback`], [`rotation`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
+//! | `app`, `components`, `viewer`, `paint`, `files` | the page (wasm only, no Burn) |
+//! | `worker` | the worker (wasm only) |
 
-pub mod asked;
+pub mod finding;
 pub mod keys;
+pub mod link;
 pub mod messages;
 pub mod options;
 pub mod overlay;
 pub mod playback;
-pub mod recovery;
 pub mod rotation;
-pub mod sought;
+pub mod session;
+pub mod tasks;
 pub mod timeline;
 pub mod timings;
 pub mod transform;
@@ -23,17 +27,15 @@ pub mod transform;
 #[cfg(target_arch = "wasm32")]
 pub mod app;
 #[cfg(target_arch = "wasm32")]
+mod clock;
+#[cfg(target_arch = "wasm32")]
 pub mod components;
 #[cfg(target_arch = "wasm32")]
 mod controls;
 #[cfg(target_arch = "wasm32")]
-mod engine;
-#[cfg(target_arch = "wasm32")]
 mod files;
 #[cfg(target_arch = "wasm32")]
 mod paint;
-#[cfg(target_arch = "wasm32")]
-pub mod post;
 #[cfg(target_arch = "wasm32")]
 mod viewer;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]

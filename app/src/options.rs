@@ -14,22 +14,19 @@ pub struct Options {
 }
 
 impl Options {
-    /// Read the part of the address after `?` (with or without it). What is not understood is passed over.
-    pub fn parse(query: &str) -> Self {
-        let mut options = Self::default();
-        for pair in query.trim_start_matches('?').split('&') {
-            match pair.split_once('=') {
-                Some(("device", "cpu")) => options.device = DeviceChoice::Cpu,
-                Some(("device", "webgpu")) => options.device = DeviceChoice::WebGpu,
-                Some(("selftest", "fail")) => options.fail_selftest = true,
-                Some(("lose", counts)) => {
-                    let counts = counts.replace("%2C", ",");
-                    options.lose_after = counts.split(',').filter_map(|count| count.parse().ok()).collect();
-                }
-                _ => {}
-            }
+    /// Read what the address says of each name. What is not understood is passed over.
+    pub fn of(query: impl Fn(&str) -> Option<String>) -> Self {
+        let device = match query("device").as_deref() {
+            Some("cpu") => DeviceChoice::Cpu,
+            Some("webgpu") => DeviceChoice::WebGpu,
+            _ => DeviceChoice::Auto,
+        };
+        let counts = query("lose").unwrap_or_default();
+        Self {
+            device,
+            fail_selftest: query("selftest").as_deref() == Some("fail"),
+            lose_after: counts.split(',').filter_map(|count| count.parse().ok()).collect(),
         }
-        options
     }
 }
 
@@ -39,11 +36,13 @@ mod tests {
 
     #[test]
     fn options_are_read_and_nonsense_is_passed_over() {
-        let options = Options::parse("?device=webgpu&selftest=fail&lose=3%2C5&x=1&&=");
-        assert_eq!(options.device, DeviceChoice::WebGpu);
-        assert!(options.fail_selftest);
-        assert_eq!(options.lose_after, [3, 5]);
-        assert_eq!(Options::parse(""), Options::default());
-        assert_eq!(Options::parse("?device=abacus"), Options::default());
+        let of = |pairs: &[(&str, &str)]| {
+            Options::of(|name| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.to_owned()))
+        };
+        let lose_after = vec![3, 5];
+        let expected = Options { device: DeviceChoice::WebGpu, fail_selftest: true, lose_after };
+        assert_eq!(of(&[("device", "webgpu"), ("selftest", "fail"), ("lose", "3,5,x"), ("x", "1")]), expected);
+        assert_eq!(of(&[]), Options::default());
+        assert_eq!(of(&[("device", "abacus")]), Options::default());
     }
 }

@@ -1,6 +1,7 @@
-//! The mask over the picture: one bit per pixel on its way, coloured pixels on the canvas.
+//! The mask over the picture: bits on its way, coloured pixels or an outline on the canvas.
 
-use crate::sought::Sought;
+use sonoseg_imaging::dataset::finding::Finding;
+use sonoseg_imaging::geometry::Mask;
 
 /// How what the model found is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,9 +21,9 @@ impl Overlay {
     /// All, in the order of the key that cycles them.
     pub const ALL: [Self; 4] = [Self::Mask, Self::Outline, Self::Line, Self::Hidden];
 
-    /// The overlays for what a model looks for: an area has no line.
-    pub fn choices(sought: &Sought) -> Vec<Self> {
-        let drawn = |overlay: &Self| *sought == Sought::Needle || *overlay != Self::Line;
+    /// The overlays for what a model finds: an area has no line.
+    pub fn choices(finding: &Finding) -> Vec<Self> {
+        let drawn = |overlay: &Self| finding.is_needles() || *overlay != Self::Line;
         Self::ALL.into_iter().filter(drawn).collect()
     }
 
@@ -50,70 +51,55 @@ impl Overlay {
     }
 }
 
-/// One bit per pixel, lowest bit first, from pixels that are set when not 0.
-pub fn pack(pixels: &[u8]) -> Vec<u8> {
-    pixels
-        .chunks(8)
-        .map(|eight| eight.iter().enumerate().fold(0, |byte, (bit, &pixel)| byte | (u8::from(pixel != 0) << bit)))
-        .collect()
+/// A mask on its way and in memory: for each class from 1 a plane of one bit per pixel, lowest bit first.
+pub fn pack(mask: &Mask, classes: u8) -> Vec<u8> {
+    let plane = |class: u8| {
+        let byte = move |eight: &[u8]| {
+            eight.iter().enumerate().fold(0, |byte, (bit, &pixel)| byte | (u8::from(pixel == class) << bit))
+        };
+        mask.classes.chunks(8).map(byte)
+    };
+    (1..=classes).flat_map(plane).collect()
 }
 
-/// A mask of `[height, width]` pixels, one bit each.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bits {
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-    bits: Vec<u8>,
+/// The mask of `[height, width]` pixels that was packed. Missing bits are not set.
+pub fn unpack(height: usize, width: usize, planes: &[u8]) -> Mask {
+    let mut mask = Mask::empty(height, width);
+    for (class, plane) in (1..=u8::MAX).zip(planes.chunks((height * width).div_ceil(8).max(1))) {
+        for (index, pixel) in mask.classes.iter_mut().enumerate() {
+            if plane.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1) {
+                *pixel = class;
+            }
+        }
+    }
+    mask
 }
 
-impl Bits {
-    /// A mask from packed bits. Missing bits are not set.
-    pub fn new(height: usize, width: usize, mut bits: Vec<u8>) -> Self {
-        bits.resize((height * width).div_ceil(8), 0);
-        Self { height, width, bits }
-    }
+/// The mask as red, green, blue, alpha bytes in one colour; background = transparent.
+pub fn coloured(mask: &Mask, colour: [u8; 3]) -> Vec<u8> {
+    let [red, green, blue] = colour;
+    mask.classes.iter().flat_map(|&class| if class == 0 { [0; 4] } else { [red, green, blue, 255] }).collect()
+}
 
-    fn at(&self, index: usize) -> bool {
-        self.bits[index / 8] >> (index % 8) & 1 == 1
-    }
-
-    /// Number of set pixels.
-    pub fn count(&self) -> usize {
-        self.bits.iter().map(|byte| byte.count_ones() as usize).sum()
-    }
-
-    /// The mask as red, green, blue, alpha bytes in one colour; not set = transparent.
-    pub fn coloured(&self, colour: [u8; 3]) -> Vec<u8> {
-        let mut rgba = vec![0; 4 * self.height * self.width];
-        for (index, pixel) in rgba.chunks_exact_mut(4).enumerate() {
-            if self.at(index) {
-                pixel.copy_from_slice(&[colour[0], colour[1], colour[2], 255]);
-            }
+/// The edges between classes and background as straight runs `[x0, y0, x1, y1]` in pixels, first pixel edge at -0.5.
+pub fn outline(mask: &Mask) -> Vec<[f64; 4]> {
+    let (height, width) = (mask.height, mask.width);
+    let set = |x: usize, y: usize| x < width && y < height && mask.classes[y * width + x] != 0;
+    let (mut runs, half) = (Vec::new(), 0.5);
+    // Horizontal edges: between row y - 1 and row y; then vertical ones: between column x - 1 and column x.
+    for y in 0..=height {
+        let edge = |x: usize| x < width && set(x, y) != (y > 0 && set(x, y - 1));
+        for (start, end) in runs_of(width, edge) {
+            runs.push([start as f64 - half, y as f64 - half, end as f64 - half, y as f64 - half]);
         }
-        rgba
     }
-
-    /// The edges between set and unset pixels as straight runs `[x0, y0, x1, y1]` in pixels, first pixel edge at -0.5.
-    pub fn outline(&self) -> Vec<[f64; 4]> {
-        let set = |x: usize, y: usize| x < self.width && y < self.height && self.at(y * self.width + x);
-        let (mut runs, half) = (Vec::new(), 0.5);
-        // Horizontal edges: between row y - 1 and row y; then vertical ones: between column x - 1 and column x.
-        for y in 0..=self.height {
-            let edge = |x: usize| x < self.width && set(x, y) != (y > 0 && set(x, y - 1));
-            for (start, end) in runs_of(self.width, edge) {
-                runs.push([start as f64 - half, y as f64 - half, end as f64 - half, y as f64 - half]);
-            }
+    for x in 0..=width {
+        let edge = |y: usize| y < height && set(x, y) != (x > 0 && set(x - 1, y));
+        for (start, end) in runs_of(height, edge) {
+            runs.push([x as f64 - half, start as f64 - half, x as f64 - half, end as f64 - half]);
         }
-        for x in 0..=self.width {
-            let edge = |y: usize| y < self.height && set(x, y) != (x > 0 && set(x - 1, y));
-            for (start, end) in runs_of(self.height, edge) {
-                runs.push([x as f64 - half, start as f64 - half, x as f64 - half, end as f64 - half]);
-            }
-        }
-        runs
     }
+    runs
 }
 
 /// The maximal runs `[start, end)` of positions below `count` where `is` holds.
@@ -164,12 +150,11 @@ pub fn shrunk(bytes: &[u8], height: usize, width: usize, channels: usize, shrink
     small
 }
 
-/// A mask of `[height, width]` classes, set where any pixel of a square of `shrink` pixels is set, one byte each.
-pub fn shrunk_mask(classes: &[u8], height: usize, width: usize, shrink: usize) -> Vec<u8> {
-    let columns = width.div_ceil(shrink);
-    let mut small = vec![0; height.div_ceil(shrink) * columns];
-    for (index, _) in classes.iter().enumerate().filter(|(_, class)| **class != 0) {
-        small[index / width / shrink * columns + index % width / shrink] = 1;
+/// A mask whose squares of `shrink` pixels have become one, of a class that is in it.
+pub fn shrunk_mask(mask: &Mask, shrink: usize) -> Mask {
+    let mut small = Mask::empty(mask.height.div_ceil(shrink), mask.width.div_ceil(shrink));
+    for (index, &class) in mask.classes.iter().enumerate().filter(|(_, class)| **class != 0) {
+        small.classes[index / mask.width / shrink * small.width + index % mask.width / shrink] = class;
     }
     small
 }
@@ -178,43 +163,49 @@ pub fn shrunk_mask(classes: &[u8], height: usize, width: usize, shrink: usize) -
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_area_has_no_line_to_show() {
-        let round = |sought: Sought| {
-            let choices = Overlay::choices(&sought);
-            let first = Overlay::Line.among(&choices);
-            [first, first.next(&choices), first.next(&choices).next(&choices)]
-        };
-        assert_eq!(round(Sought::Needle), [Overlay::Line, Overlay::Hidden, Overlay::Mask]);
-        assert_eq!(round(Sought::Class("any".into())), [Overlay::Outline, Overlay::Hidden, Overlay::Mask]);
+    fn mask(height: usize, width: usize, classes: &[u8]) -> Mask {
+        Mask { height, width, classes: classes.to_vec() }
     }
 
     #[test]
-    fn bits_survive_the_way_and_are_counted_and_coloured() {
-        let pixels = [0, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0];
-        let bits = Bits::new(3, 4, pack(&pixels));
-        assert_eq!(bits.count(), 4);
-        let rgba = bits.coloured([1, 2, 3]);
+    fn an_area_has_no_line_to_show() {
+        let round = |finding: Finding| {
+            let choices = Overlay::choices(&finding);
+            let first = Overlay::Line.among(&choices);
+            [first, first.next(&choices), first.next(&choices).next(&choices)]
+        };
+        assert_eq!(round(Finding::Needles), [Overlay::Line, Overlay::Hidden, Overlay::Mask]);
+        let area = Finding::Classes(vec![Finding::ANY_CLASS.to_owned()]);
+        assert_eq!(round(area), [Overlay::Outline, Overlay::Hidden, Overlay::Mask]);
+    }
+
+    #[test]
+    fn masks_survive_the_way_and_are_coloured() {
+        let one = mask(3, 4, &[0, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0]);
+        assert_eq!(pack(&one, 1), [0b0100_0110, 0b10]);
+        assert_eq!(unpack(3, 4, &pack(&one, 1)), one);
+        let rgba = coloured(&one, [1, 2, 3]);
         assert_eq!(rgba[4..8], [1, 2, 3, 255]);
         assert_eq!(rgba[0..4], [0; 4]);
-        assert_eq!(rgba.iter().skip(3).step_by(4).filter(|&&alpha| alpha == 255).count(), 4);
+        let three = mask(2, 5, &[0, 1, 2, 3, 0, 3, 3, 0, 1, 2]);
+        assert_eq!(unpack(2, 5, &pack(&three, 3)), three);
+        assert_eq!(unpack(3, 4, &[]), Mask::empty(3, 4));
     }
 
     #[test]
     fn the_outline_of_a_square_has_four_runs_at_pixel_edges() {
-        let bits = Bits::new(4, 4, pack(&[0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0]));
-        let mut runs = bits.outline();
+        let mut runs = outline(&mask(4, 4, &[0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0]));
         runs.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
         assert_eq!(runs, [[0.5, 0.5, 0.5, 2.5], [0.5, 0.5, 2.5, 0.5], [0.5, 2.5, 2.5, 2.5], [2.5, 0.5, 2.5, 2.5]]);
-        let whole = Bits::new(1, 1, vec![1]).outline();
+        let whole = outline(&mask(1, 1, &[1]));
         assert_eq!(whole.len(), 4, "a mask that fills the image still has an outline");
     }
 
     #[test]
     fn big_pictures_are_averaged_and_thin_masks_are_kept() {
         assert_eq!(shrunk(&[10, 20, 30, 40, 50, 60], 2, 3, 1, 2), [30, 45]);
-        assert_eq!(shrunk_mask(&[0, 0, 0, 1, 0, 0], 2, 3, 2), [1, 0]);
-        assert_eq!(shrunk_mask(&[0, 0, 1, 0, 0, 0], 2, 3, 2), [0, 1]);
+        assert_eq!(shrunk_mask(&mask(2, 3, &[0, 0, 0, 1, 0, 0]), 2), mask(1, 2, &[1, 0]));
+        assert_eq!(shrunk_mask(&mask(2, 3, &[0, 0, 2, 0, 0, 0]), 2), mask(1, 2, &[0, 2]));
     }
 
     #[test]

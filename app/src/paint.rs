@@ -5,13 +5,15 @@ use std::f64::consts::TAU;
 use std::sync::Arc;
 
 use js_sys::Array;
+use sonoseg_imaging::geometry::Detection;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
-use crate::messages::{ClipReport, NeedleReport};
-use crate::overlay::{Overlay, rgba};
+use crate::messages::ClipInfo;
+use crate::overlay::{Overlay, coloured, outline, rgba};
 use crate::transform::Transform;
-use crate::viewer::{Found, Pixels};
+use crate::viewer::findings::Found;
+use crate::viewer::media::Pixels;
 
 /// Colours that stay apart for colour-blind eyes and from grey tissue.
 const MASK: [u8; 3] = [38, 208, 206];
@@ -22,7 +24,7 @@ const EDGE: &str = "rgba(0, 0, 0, 0.75)";
 /// All that decides what the canvas shows. Equal scenes look the same.
 #[derive(Clone)]
 pub(crate) struct Scene {
-    pub(crate) clip: Arc<ClipReport>,
+    pub(crate) clip: Arc<ClipInfo>,
     pub(crate) frame: usize,
     pub(crate) pixels: Option<Arc<Pixels>>,
     pub(crate) found: Option<Arc<Found>>,
@@ -102,7 +104,7 @@ impl Painter {
         let Some(found) = scene.found.as_ref().filter(|_| scene.overlay != Overlay::Hidden) else { return Ok(()) };
         match scene.overlay {
             Overlay::Mask => {
-                self.mask.hold(found, shown_height, shown_width, || found.mask.coloured(MASK))?;
+                self.mask.hold(found, shown_height, shown_width, || coloured(&found.mask(), MASK))?;
                 context.set_global_alpha(scene.opacity);
                 context.set_image_smoothing_enabled(false);
                 place(&self.mask.canvas)?;
@@ -111,8 +113,8 @@ impl Painter {
             Overlay::Outline => self.outline(scene, found),
             Overlay::Line | Overlay::Hidden => {}
         }
-        if let Some(needle) = &found.report.needle {
-            self.needle(scene, needle);
+        if let Some((detection, _)) = &found.needle() {
+            self.needle(scene, detection);
         }
         Ok(())
     }
@@ -120,7 +122,7 @@ impl Painter {
     fn outline(&self, scene: &Scene, found: &Found) {
         let (context, shrink) = (&self.context, scene.clip.shrink as f64);
         context.begin_path();
-        for [x0, y0, x1, y1] in found.mask.outline() {
+        for [x0, y0, x1, y1] in outline(&found.mask()) {
             let corner = |x: f64, y: f64| scene.transform.canvas(((x + 0.5) * shrink - 0.5, (y + 0.5) * shrink - 0.5));
             let (from, to) = (corner(x0, y0), corner(x1, y1));
             context.move_to(from.0, from.1);
@@ -131,9 +133,9 @@ impl Painter {
         context.set_global_alpha(1.0);
     }
 
-    fn needle(&self, scene: &Scene, needle: &NeedleReport) {
+    fn needle(&self, scene: &Scene, found: &Detection) {
         let (context, density) = (&self.context, scene.density);
-        let (entry, tip) = (scene.transform.canvas(needle.entry), scene.transform.canvas(needle.tip));
+        let [entry, tip] = [found.needle.entry, found.needle.tip].map(|end| scene.transform.canvas((end.x, end.y)));
         let (dx, dy) = (tip.0 - entry.0, tip.1 - entry.1);
         let length = dx.hypot(dy);
         if length > 0.0 && scene.overlay != Overlay::Mask {
@@ -152,11 +154,11 @@ impl Painter {
         self.stroke(EDGE, 4.0 * density, &[]);
         self.circle(entry, 4.5 * density);
         self.stroke(SHAFT, 2.0 * density, &[]);
-        let ring = (needle.tip_spread_px * scene.transform.scale).max(7.0 * density);
+        let ring = (found.tip_spread_px * scene.transform.scale).max(7.0 * density);
         self.circle(tip, ring);
         self.stroke(EDGE, 3.5 * density, &[]);
         self.circle(tip, ring);
-        let dashes: &[f64] = if needle.confidence < 0.5 { &[4.0 * density, 3.0 * density] } else { &[] };
+        let dashes: &[f64] = if found.confidence < 0.5 { &[4.0 * density, 3.0 * density] } else { &[] };
         self.stroke("#ffffff", 1.5 * density, dashes);
         self.circle(tip, 4.0 * density);
         context.set_fill_style_str(EDGE);

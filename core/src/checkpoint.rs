@@ -128,7 +128,18 @@ pub fn average(name: &str, mean: &mut State, other: &State, share: f32) -> Resul
 
 /// Read every parameter back from the device, in PyTorch's names and layouts.
 pub async fn read_state<M: Module>(model: &M) -> Result<State, CheckpointError> {
+    read_where(model, false).await
+}
+
+/// Those of [`read_state`] that have a value already. Parameters get their first one when they are first used, from the
+/// device's generator: to read them all would give a fresh network other weights than its first pass does.
+pub async fn read_initialised<M: Module>(model: &M) -> Result<State, CheckpointError> {
+    read_where(model, true).await
+}
+
+async fn read_where<M: Module>(model: &M, initialised: bool) -> Result<State, CheckpointError> {
     struct Collect {
+        initialised: bool,
         names: StateNames,
         found: Vec<(String, Vec<usize>, Tensor<1>)>,
     }
@@ -140,6 +151,9 @@ pub async fn read_state<M: Module>(model: &M) -> Result<State, CheckpointError> 
             self.names.exit();
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if self.initialised && !param.is_initialized() {
+                return;
+            }
             let tensor = param.val().inner();
             let tensor = if D == 2 && self.names.transposed() { tensor.swap_dims(0, 1) } else { tensor };
             let shape = tensor.dims().to_vec();
@@ -147,7 +161,7 @@ pub async fn read_state<M: Module>(model: &M) -> Result<State, CheckpointError> 
             self.found.push((self.names.name(), shape, tensor.reshape([count])));
         }
     }
-    let mut collect = Collect { names: StateNames::default(), found: Vec::new() };
+    let mut collect = Collect { initialised, names: StateNames::default(), found: Vec::new() };
     model.visit(&mut collect);
     read_tensors(collect.found).await
 }

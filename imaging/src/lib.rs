@@ -5,6 +5,7 @@ pub mod augment;
 pub mod baseline;
 pub mod dataset;
 mod error;
+pub mod evaluate;
 pub mod formats;
 pub mod geometry;
 pub mod metrics;

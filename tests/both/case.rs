@@ -120,6 +120,11 @@ impl Case {
         self.tensors.get(name).unwrap_or_else(|| panic!("the case has no tensor {name}"))
     }
 
+    /// How many axes a tensor has.
+    pub(crate) fn axes(&self, name: &str) -> usize {
+        self.numbers(name).shape.len()
+    }
+
     /// A tensor on the device.
     pub(crate) fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
         let numbers = self.numbers(name);

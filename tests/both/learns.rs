@@ -51,7 +51,7 @@ impl Source for Lines {
         "lines"
     }
 
-    fn load(&self, index: usize) -> Result<Sample, DataError> {
+    async fn load(&self, index: usize) -> Result<Sample, DataError> {
         let at = |x: usize, y: usize| Point { x: x as f64, y: y as f64 };
         let needle = (index > 0).then(|| Needle { entry: at(2, 4 * index), tip: at(16 + 3 * index, 26) });
         let mut pixels = vec![0.1; 32 * 32];
@@ -80,7 +80,7 @@ impl<T: Task> Feed<T::View> for Direct<'_, T> {
 
     async fn next(&mut self) -> Option<Result<Vec<T::View>, DataError>> {
         let plan = self.1.next()?.into_iter().map(|drawn| Drawn { changes: None, ..drawn }).collect::<BatchPlan>();
-        Some(read_views(self.0, &Lines, &plan, 0))
+        Some(read_views(self.0, &Lines, &plan, 0).await)
     }
 }
 

@@ -8,3 +8,5 @@ mod learns;
 mod networks;
 mod numbers;
 mod parity;
+#[cfg(not(target_family = "wasm"))]
+mod toy;

@@ -18,7 +18,7 @@ const SOFTWARE_GPU_S: u64 = 300;
 
 /// Once the copied model is there, predicting frame 31 or 47 stops the worker.
 const STOPS_AT_FRAMES: &str = "let copied = false; addEventListener('message', ({ data }) => { const { LoadModel, Predict } = \
-     data?.head ?? {}; if (LoadModel) copied = LoadModel.name === 'copied.safetensors'; if (copied && Predict && \
+     data?.head?.Ask?.call ?? {}; if (LoadModel) copied = LoadModel.name === 'copied.safetensors'; if (copied && Predict && \
      Predict.frame % 16 === 15 && Predict.frame > 20) throw new Error('made to stop'); });";
 
 /// Ready to work, on this device, with a model and a clip.
@@ -263,5 +263,11 @@ fn bad_files_are_named_with_the_reason_and_the_good_one_opens() {
     page.wait(60, "answer for the good file of the batch", |state| {
         predicted(state).filter(|()| state.text("clip") == "insertion.dcm")
     });
+    // The same content is one clip, whatever its file is called.
+    let same = good.with_file_name("the same again.dcm");
+    std::fs::copy(&good, &same).unwrap();
+    page.choose_files("#open-files", &[&same]);
+    notice(&page, "the same content is one clip");
+    assert_eq!(page.state().text("clip"), "insertion.dcm");
     page.close();
 }

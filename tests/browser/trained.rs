@@ -50,7 +50,7 @@ impl Source for Frames {
         "insertion"
     }
 
-    fn load(&self, index: usize) -> Result<Sample, DataError> {
+    async fn load(&self, index: usize) -> Result<Sample, DataError> {
         let frame = self.0.frame(STRIDE * index);
         let targets = vec![Target::Needle(frame.needle)];
         Ok(Sample { id: index.to_string(), group: "insertion".into(), frames: vec![frame.image], targets })
@@ -67,7 +67,7 @@ impl<T: Task> Feed<T::View> for Direct<'_, T> {
 
     async fn next(&mut self) -> Option<Result<Vec<T::View>, DataError>> {
         let plan = self.2.next()?;
-        Some(read_views(self.0, self.1, &plan, 0))
+        Some(read_views(self.0, self.1, &plan, 0).await)
     }
 }
 

@@ -73,7 +73,7 @@ vary.layers = ["shallow-1", "deep-1", "all"]
 "#;
 
 /// Bright discs on noise, green and red in their masks by turns, as a data set; and the recipe.
-fn discs(shop: &Workshop) -> PathBuf {
+pub(crate) fn discs(shop: &Workshop) -> PathBuf {
     fs::write(shop.path("unet.toml"), RECIPE).unwrap();
     let (raw, data) = (shop.path("raw"), shop.path("discs"));
     for folder in ["images", "masks"] {
@@ -220,11 +220,11 @@ fn a_study_over_folds_has_means_with_errors_and_both_figures() {
     assert_eq!(&rows[2][12], "0.50 ± 0.10");
     let report = fs::read_to_string(out.join("report.md")).unwrap();
     for words in
-        ["Not for clinical use", "figure-3.png", "figure-4.svg", "shallow first minus deep first", "where all begin"]
+        ["Not for clinical use", "answers.png", "blocks.svg", "shallow first minus deep first", "where all begin"]
     {
         assert!(report.contains(words), "{words} is not in {report}");
     }
-    let svg = fs::read_to_string(out.join("figure-4.svg")).unwrap();
+    let svg = fs::read_to_string(out.join("blocks.svg")).unwrap();
     assert!(svg.contains("blocks that learn") && svg.contains("deep first"));
 
     fs::write(&file, STUDY.replace("{fold}-{layers}", "{layers}")).unwrap();

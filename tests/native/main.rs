@@ -8,6 +8,7 @@ mod data;
 mod import;
 mod layers;
 mod metrics;
+mod old_files;
 mod one_recording;
 mod report;
 mod resume;

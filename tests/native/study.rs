@@ -93,12 +93,12 @@ fn a_study_is_planned_done_once_and_goes_on_after_a_kill() {
         "UNETR after MAE",
         "baseline, nothing learned",
         "fine-tuned above from-scratch",
-        "figure-3.svg",
+        "pre-training.svg",
         "60.00",
     ] {
         assert!(report.contains(words), "{words} is not in {report}");
     }
-    for file in ["report.html", "table.csv", "figure-4.svg", "figure-7.png", "reconstructions-pretrained.png"] {
+    for file in ["report.html", "table.csv", "fine-tuning.svg", "answers.png", "reconstructions-pretrained.png"] {
         assert!(out.join(file).exists(), "{file} is missing");
     }
 

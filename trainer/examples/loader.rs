@@ -50,7 +50,7 @@ fn load<T: Task>(task: &T) -> Result<()> {
     let length = Duration::from_secs_f64(seconds.parse()?);
     let data = Folder::open(Path::new(data), 1)?;
     let samples: Vec<usize> = (0..data.len()).collect();
-    let first = data.load(0)?.frames.swap_remove(0);
+    let first = data.sample(0)?.frames.swap_remove(0);
     let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
     let mut frames = 0;
     let start = Instant::now();

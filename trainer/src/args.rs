@@ -251,18 +251,10 @@ impl Train {
     }
 }
 
-/// Bytes from a number with a unit.
+/// Bytes from a number with a unit, of which a kilobyte has 1024.
 fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match text[digits.len()..].to_ascii_uppercase().as_str() {
-        "" | "B" => 1,
-        "K" | "KB" => 1 << 10,
-        "M" | "MB" => 1 << 20,
-        "G" | "GB" => 1 << 30,
-        _ => return Err("write a size as 500MB or 6GB".into()),
-    };
-    let number: f64 = digits.trim().parse().map_err(|_| "write a size as 500MB or 6GB".to_owned())?;
-    Ok((number * f64::from(factor)) as u64)
+    let config = parse_size::Config::new().with_binary();
+    config.parse_size(text).map_err(|error| format!("{error}: write a size as 500MB or 6GB"))
 }
 
 /// Part of a data set.

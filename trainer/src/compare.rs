@@ -4,15 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use burn::tensor::Device;
+use sonoseg_imaging::metrics::measure::Metric;
+use sonoseg_imaging::metrics::{known, order};
 
 use crate::args::Compare;
 use crate::files;
-use crate::report::document::{Block, Document, Table, duration, number};
-use crate::report::history::{Epoch, History};
+use crate::report::curves::by_epoch;
+use crate::report::document::{Block, Document};
+use crate::report::history::{History, LOSS};
 use crate::report::markdown;
 use crate::report::origins::leaves;
 use crate::report::plot::{self, Panel, Series, Stroke, Values};
 use crate::report::run_folder::RunFolder;
+use crate::table::{Table, duration, number};
 use crate::terminal::say;
 
 pub(crate) fn run(verb: &Compare) -> Result<()> {
@@ -42,7 +46,7 @@ pub(crate) fn run(verb: &Compare) -> Result<()> {
 struct Entry {
     name: String,
     differing: Vec<(String, String)>,
-    figures: Vec<(&'static str, String)>,
+    figures: Vec<(String, String)>,
 }
 
 fn entries(runs: &[RunFolder]) -> Vec<Entry> {
@@ -55,11 +59,12 @@ fn entries(runs: &[RunFolder]) -> Vec<Entry> {
     let keys: Vec<&String> = keys.iter().filter(differs).copied().collect();
     let value = |recipe: &BTreeMap<String, String>, key: &String| recipe.get(key).map_or("–", |v| v).to_owned();
     let device = Device::flex();
+    let scores = scores(runs);
     let each = runs.iter().zip(names(runs)).zip(&recipes);
     each.map(|((run, name), recipe)| Entry {
         name,
         differing: keys.iter().map(|&key| (key.clone(), value(recipe, key))).collect(),
-        figures: figures(run, &device),
+        figures: figures(run, &scores, &device),
     })
     .collect()
 }
@@ -83,22 +88,36 @@ fn names(runs: &[RunFolder]) -> Vec<String> {
     parts.iter().map(|parts| name(parts, count)).collect()
 }
 
-fn figures(run: &RunFolder, device: &Device) -> Vec<(&'static str, String)> {
+/// The metrics that any of the runs measured, without the loss.
+fn scores(runs: &[RunFolder]) -> Vec<Metric> {
+    let mut scores: Vec<Metric> = Vec::new();
+    for metric in runs.iter().flat_map(|run| run.history.scores()) {
+        if !scores.contains(&metric) {
+            scores.push(metric);
+        }
+    }
+    scores.sort_by_key(|metric| order(&metric.name));
+    scores
+}
+
+fn figures(run: &RunFolder, scores: &[Metric], device: &Device) -> Vec<(String, String)> {
     let History { epochs, seconds, .. } = &run.history;
     let best = run.history.best();
-    let at_best = |read: fn(&Epoch) -> f64| number(best.map_or(f64::NAN, read), 4);
-    // A run that learns without labels has no predictor; what cannot be read is not known.
+    // A run that makes weights for others has no predictor; what cannot be read is not known.
     let parameters = run.weights().and_then(|path| files::load_model(&path, device));
-    vec![
-        ("epochs", epochs.len().to_string()),
-        ("best epoch", best.map_or_else(|| "–".into(), |epoch| (epoch.epoch + 1).to_string())),
-        ("lowest val loss", number(run.history.lowest_val_loss(), 4)),
-        ("IoU at best", at_best(|epoch| epoch.val_iou)),
-        ("precision at best", at_best(|epoch| epoch.val_precision)),
-        ("recall at best", at_best(|epoch| epoch.val_recall)),
-        ("training time", duration(*seconds)),
-        ("parameters", parameters.map_or_else(|_| "–".into(), |predictor| predictor.summary().parameters.to_string())),
-    ]
+    let mut figures = vec![
+        ("epochs".to_owned(), epochs.len().to_string()),
+        ("best epoch".into(), best.map_or_else(|| "–".into(), |epoch| (epoch.epoch + 1).to_string())),
+        ("lowest val loss".into(), number(run.history.lowest_val_loss(), 4)),
+    ];
+    figures.extend(scores.iter().map(|metric| {
+        let value = best.map_or(f64::NAN, |epoch| epoch.value(&metric.name));
+        (format!("{} at best", metric.label), number(value, metric.digits))
+    }));
+    figures.push(("training time".into(), duration(*seconds)));
+    let count = parameters.map_or_else(|_| "–".into(), |predictor| predictor.summary().parameters.to_string());
+    figures.push(("parameters".into(), count));
+    figures
 }
 
 /// A column per run: recipes have more keys than people compare runs.
@@ -111,7 +130,7 @@ fn table(entries: &[Entry]) -> Table {
     }
     for (index, (name, _)) in first.figures.iter().enumerate() {
         let values = entries.iter().map(|entry| entry.figures[index].1.clone());
-        table.rows.push(std::iter::once((*name).to_owned()).chain(values).collect());
+        table.rows.push(std::iter::once(name.clone()).chain(values).collect());
     }
     table
 }
@@ -141,22 +160,26 @@ fn remarks(runs: &[RunFolder]) -> Vec<String> {
     remarks
 }
 
-/// Held-out loss and IoU of all runs over each other.
+/// Held-out loss and scores of all runs over each other.
 fn curves(runs: &[RunFolder]) -> Result<Option<String>> {
     let names = names(runs);
-    let panel = |title: &str, values, read: fn(&Epoch) -> f64| {
+    let panel = |metric: &Metric| {
         let each = runs.iter().zip(&names).enumerate();
         let series = each.map(|(hue, (run, name))| {
-            let points = run.history.epochs.iter().map(|epoch| (epoch.epoch as f64 + 1.0, read(epoch))).collect();
+            let points = by_epoch(&run.history, &metric.name);
             Series { name: name.clone(), hue, stroke: Stroke::Line, points }
         });
-        Panel { title: title.into(), values, series: series.collect() }
+        let values = if metric.name == LOSS {
+            Values::Fitted
+        } else if metric.unit.is_empty() {
+            Values::Share
+        } else {
+            Values::FromZero
+        };
+        Panel { title: format!("Held-out {}, pooled", metric.label), values, series: series.collect() }
     };
-    let panels = [
-        panel("Held-out loss", Values::Fitted, |epoch| epoch.val_loss),
-        panel("IoU of held-out masks, pooled", Values::Share, |epoch| epoch.val_iou),
-    ];
-    plot::draw("Curves of the runs: held-out loss and IoU over epochs", &panels)
+    let panels: Vec<Panel> = std::iter::once(known(LOSS)).chain(scores(runs)).map(|metric| panel(&metric)).collect();
+    plot::draw("Curves of the runs: held-out loss and scores over epochs", &panels)
 }
 
 #[cfg(test)]

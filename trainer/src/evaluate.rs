@@ -1,5 +1,6 @@
 //! `sonoseg evaluate`: a model and the classical baseline on the same frames, as a table and as files.
 
+pub(crate) mod figures;
 pub(crate) mod measure;
 
 use std::collections::BTreeSet;
@@ -8,16 +9,16 @@ use std::path::Path;
 use anyhow::Result;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::split::{Side, Split};
-use sonoseg_imaging::metrics::overlap::OverlapSummary;
+use sonoseg_imaging::evaluate::Figures;
 
 use crate::args::{Evaluate, Part};
 use crate::device;
 use crate::failure::Usage;
 use crate::files;
 use crate::folder::Folder;
-use crate::report::document::count;
+use crate::table::count;
 use crate::terminal::{say, warn};
-use measure::{ALL, Evaluation, Figures, Method};
+use measure::{ALL, Evaluation, Method};
 
 pub(crate) fn run(verb: &Evaluate) -> Result<()> {
     let device = device::choose(verb.device)?;
@@ -87,41 +88,20 @@ pub(crate) fn chosen(model: &Path, data: &Folder, part: Part) -> Result<Chosen> 
 pub(crate) fn print_table(evaluation: &Evaluation) {
     let Evaluation { size, frames, unlabelled } = evaluation;
     let (model, baseline) = (evaluation.figures(Method::Model), evaluation.figures(Method::Baseline));
-    let masks = model.get(ALL).is_some_and(Figures::without_needles);
-    let what = if masks { "every pixel" } else { "brightest line (ridge filter, Hough, RANSAC)" };
+    let needles = model.get(ALL).is_none_or(Figures::has_needles);
+    let what = if needles { "brightest line (ridge filter, Hough, RANSAC)" } else { "every pixel" };
     say(format!("{} frames, pixels of the {size}x{size} input; baseline = {what}", frames.len()));
     if *unlabelled > 0 {
         say(format!("left out: {} without a label", count(*unlabelled, "frame")));
     }
-    let columns = if masks { "    Dice  error %  adj. Rand" } else { "  tip px  tip mm  angle  missed  false alarms" };
-    say(format!("set       method     IoU  recall  precision{columns}"));
     // A single difficulty is the same as all.
-    for (set, figures) in model.iter().filter(|(set, _)| **set == ALL || model.len() > 2) {
-        for (method, figures) in [("model", Some(figures)), ("baseline", baseline.get(set))] {
-            let Some(Figures { overlap, needle, .. }) = figures else { continue };
-            let tally = &needle.tally;
-            let further = if masks {
-                let OverlapSummary { mean_dice_one, mean_pixel_error, mean_adjusted_rand, .. } = overlap;
-                format!("{mean_dice_one:>8.3} {mean_pixel_error:>8.2} {mean_adjusted_rand:>10.3}")
-            } else {
-                format!(
-                    "{:>8.2} {:>7.2} {:>6.1} {:>7} {:>13}",
-                    needle.tip_px_median_misses_infinite,
-                    needle.tip_mm.median,
-                    needle.angle_deg.median,
-                    format!("{}/{}", tally.missed, tally.missed + tally.found),
-                    format!("{}/{}", tally.false_positive, tally.false_positive + tally.empty),
-                )
-            };
-            let OverlapSummary { iou, recall, precision, .. } = overlap;
-            say(format!("{set:<9} {method:<8} {iou:>5.3} {recall:>7.3} {precision:>10.3}{further}"));
-        }
-    }
+    let sets = model.keys().filter(|set| **set == ALL || model.len() > 2).copied().collect::<Vec<_>>();
+    say(figures::by_set(&sets, &model, &baseline).to_text());
     say("IoU, recall, precision: pooled over all frames.");
-    say(if masks {
-        "Dice, pixel error, adjusted Rand: means over images. Not for clinical use."
-    } else {
-        "tip px: median over visible needles, a missed one counts as infinitely far. tip mm, angle: medians over needles \
+    say(if needles {
+        "tip px, all: median over visible needles, a missed one counts as infinitely far. tip mm, angle: medians over needles \
          found. Not for clinical use."
+    } else {
+        "Dice, pixel error, adjusted Rand: means over images. Not for clinical use."
     });
 }

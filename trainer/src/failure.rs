@@ -12,77 +12,43 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) const UNSAID: u8 = 3;
 
 /// Some inputs could not be used; the rest was done.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{failed} of {total} inputs could not be used; the others are done")]
 pub(crate) struct SomeFailed {
     pub(crate) failed: usize,
     pub(crate) total: usize,
 }
 
-impl std::fmt::Display for SomeFailed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {} inputs could not be used; the others are done", self.failed, self.total)
-    }
-}
-
-impl std::error::Error for SomeFailed {}
-
 /// A data set has errors, which are told already.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{errors} errors in {name}: mend them before training")]
 pub(crate) struct Unsound {
     pub(crate) errors: usize,
     pub(crate) name: String,
 }
 
-impl std::fmt::Display for Unsound {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} errors in {}: mend them before training", self.errors, self.name)
-    }
-}
-
-impl std::error::Error for Unsound {}
-
 /// A wrong argument that the parser cannot see.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
 /// Ctrl-C: what was done is kept, and what to do next is told already.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("stopped by Ctrl-C")]
 pub(crate) struct Interrupted;
 
-impl std::fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("stopped by Ctrl-C")
-    }
-}
-
-impl std::error::Error for Interrupted {}
-
 /// A command of a study failed, and the study with it.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
 pub(crate) struct RunFailed {
     pub(crate) message: String,
     /// Exit code of the command; none when it was killed.
     pub(crate) code: Option<i32>,
 }
 
-impl std::fmt::Display for RunFailed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for RunFailed {}
-
 /// Not even the smallest batch fits.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.sentence())]
 pub(crate) struct OutOfMemory {
     /// Samples of that batch: 1, or all where the task's batch must not be cut.
     pub(crate) samples: usize,
@@ -92,8 +58,8 @@ pub(crate) struct OutOfMemory {
     pub(crate) free: u64,
 }
 
-impl std::fmt::Display for OutOfMemory {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl OutOfMemory {
+    fn sentence(&self) -> String {
         let (needed, free) = (self.needed >> 20, self.free >> 20);
         let (what, remedy) = match self.samples {
             1 => ("one sample at a time".to_owned(), "choose a smaller network"),
@@ -102,11 +68,9 @@ impl std::fmt::Display for OutOfMemory {
                 "lower train.batch, which changes what is learned, choose a smaller network",
             ),
         };
-        write!(f, "training {what} needs about {needed} MB, and {free} MB are free: {remedy}, or close other programs")
+        format!("training {what} needs about {needed} MB, and {free} MB are free: {remedy}, or close other programs")
     }
 }
-
-impl std::error::Error for OutOfMemory {}
 
 /// 2 usage or recipe, 3 data, 4 memory, 5 diverged, 130 interrupted, 1 anything else; of a study that of the run that failed.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {

@@ -59,7 +59,7 @@ impl<S: Source, T: Task> Feed<T::View> for ThreadFeed<'_, '_, S, T> {
                 self.scope.spawn(move || {
                     let take = || -> Option<Work> { work.lock().ok()?.next() };
                     while let Some((index, plan)) = take() {
-                        if send.send((index, read_views(task, source, &plan, seed))).is_err() {
+                        if send.send((index, pollster::block_on(read_views(task, source, &plan, seed)))).is_err() {
                             return;
                         }
                     }

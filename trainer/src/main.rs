@@ -20,6 +20,7 @@ mod predict;
 mod report;
 mod simulate;
 mod study;
+mod table;
 mod terminal;
 mod train;
 mod video;

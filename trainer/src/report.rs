@@ -2,10 +2,9 @@
 
 pub(crate) mod axis;
 mod contents;
-mod curves;
+pub(crate) mod curves;
 pub(crate) mod document;
 mod events;
-mod figures;
 pub(crate) mod history;
 pub(crate) mod html;
 pub(crate) mod markdown;
@@ -33,7 +32,7 @@ use worst::Worst;
 pub(crate) fn run(verb: &Report) -> Result<()> {
     let run = RunFolder::open(&verb.run)?;
     write_curves(&run.path);
-    let measured = if run.marks_needles() { Some(measure(verb, &run)?) } else { None };
+    let measured = if run.pretrains() { None } else { Some(measure(verb, &run)?) };
     let document = contents::document(&run, measured.as_ref())?;
     write(&run, &document)?;
     if let Some(Measured { evaluation, .. }) = &measured {

@@ -1,5 +1,6 @@
 //! `sonoseg study`: many dependent runs from one file, done one after the other or handed to a scheduler, and their report.
 
+mod done;
 mod folds;
 mod plan;
 mod report;

@@ -64,7 +64,7 @@ fn learn<T: Task>(verb: &Train, mut setup: Setup, task: &T) -> Result<()> {
         Progress::from_bytes(&files::absolute(&saved), &bytes, model, &setup.recipe.train)?
     } else {
         let model = match &verb.init {
-            Some(path) => init::start_from(path, &header.network, model)?,
+            Some(path) => init::start_from::<T>(path, &header.network, model)?,
             None => model,
         };
         Progress::begin(model, &setup.recipe.train)
@@ -116,7 +116,7 @@ fn write_picture<T: Task>(task: &T, done: &Progress<T::Model>, setup: &Setup, de
         // Nothing is held out.
         return Ok(());
     }
-    let views = read_views(task, &setup.data, &plan, seed)?;
+    let views = pollster::block_on(read_views(task, &setup.data, &plan, seed))?;
     if let Some(picture) = pollster::block_on(picture(task, done, &views, seed, device))? {
         let png = encode_png_grey(picture.height, picture.width, &picture.to_bytes())?;
         files::write(&setup.folder.join("reconstructions.png"), &png)?;

@@ -1,10 +1,6 @@
-//! The worker: owns device, model and clip. The only part of the app that uses Burn.
-
-#[cfg(target_arch = "wasm32")]
-#[path = "work/mod.rs"]
-mod work;
+//! The worker's program.
 
 fn main() {
     #[cfg(target_arch = "wasm32")]
-    work::start();
+    sonoseg_app::worker::start();
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use leptos::html;
 use leptos::prelude::*;
+use sonoseg_imaging::geometry::Detection;
 use web_sys::PointerEvent;
 
-use crate::app::shown_overlay;
-use crate::engine::now;
+use crate::clock::now;
+use crate::finding;
 use crate::paint::{Painter, Scene};
-use crate::sought::Sought;
 use crate::timeline::FrameState;
-use crate::viewer::{Stage, Viewer, Weight};
+use crate::viewer::Viewer;
+use crate::viewer::notices::Stage;
 
 /// Fingers or the mouse on the picture, in canvas pixels, by pointer number.
 type Pointers = StoredValue<BTreeMap<i32, (f64, f64)>>;
@@ -26,7 +27,7 @@ pub fn Canvas() -> impl IntoView {
         if let Some(canvas) = canvas.get() {
             match Painter::new(&canvas) {
                 Ok(painter) => repaint(viewer, canvas, painter, None),
-                Err(error) => viewer.tell(Weight::Problem, crate::post::reason(&error)),
+                Err(error) => viewer.notices.problem(crate::messages::post::reason(&error)),
             }
         }
     });
@@ -63,9 +64,9 @@ pub fn Canvas() -> impl IntoView {
         ></canvas>
         <p class="verdict" data-verdict=move || verdict(viewer).0>{move || verdict(viewer).1}</p>
         <p class="sr-only" role="status" aria-live="polite">
-            {move || if viewer.playing.get() { String::new() } else { describe(viewer) }}
+            {move || if viewer.view.playing.get() { String::new() } else { describe(viewer) }}
         </p>
-        <Show when=move || viewer.dropping.get()>
+        <Show when=move || viewer.view.dropping.get()>
             <p class="drop">"Drop images, DICOM, video or a model file"</p>
         </Show>
     }
@@ -118,13 +119,13 @@ fn drag(viewer: Viewer, pointers: Pointers, event: &PointerEvent) {
 /// Draw whenever what is to be seen has changed.
 fn repaint(viewer: Viewer, canvas: web_sys::HtmlCanvasElement, mut painter: Painter, last: Option<Scene>) {
     request_animation_frame(move || {
-        if viewer.stage.is_disposed() {
+        if viewer.notices.stage.is_disposed() {
             return;
         }
         let density = density();
         let size = (f64::from(canvas.client_width()) * density, f64::from(canvas.client_height()) * density);
         let size = (size.0.round().max(1.0), size.1.round().max(1.0));
-        if viewer.canvas.get_untracked() != size {
+        if viewer.view.canvas.get_untracked() != size {
             canvas.set_width(size.0 as u32);
             canvas.set_height(size.1 as u32);
             viewer.resize_canvas(size);
@@ -134,12 +135,12 @@ fn repaint(viewer: Viewer, canvas: web_sys::HtmlCanvasElement, mut painter: Pain
             Some(scene) if last.as_ref() != Some(&scene) => {
                 let start = now();
                 if let Err(error) = painter.paint(&scene) {
-                    viewer.tell(
-                        Weight::Problem,
-                        format!("The picture could not be drawn ({}).", crate::post::reason(&error)),
-                    );
+                    viewer.notices.problem(format!(
+                        "The picture could not be drawn ({}).",
+                        crate::messages::post::reason(&error)
+                    ));
                 }
-                viewer.speeds.update_value(|speeds| speeds.draw.add(now() - start));
+                viewer.findings.speeds.update_value(|speeds| speeds.draw.add(now() - start));
                 Some(scene)
             }
             None if last.is_some() => {
@@ -153,15 +154,15 @@ fn repaint(viewer: Viewer, canvas: web_sys::HtmlCanvasElement, mut painter: Pain
 }
 
 fn scene(viewer: Viewer, canvas: (f64, f64), density: f64) -> Option<Scene> {
-    let frame = viewer.frame.get();
+    let frame = viewer.view.frame.get();
     Some(Scene {
-        clip: viewer.clip.get()?,
+        clip: viewer.media.clip.get()?,
         frame,
-        pixels: viewer.pixels.with_value(|all| all.get(&frame).cloned()),
+        pixels: viewer.media.pixels.with_value(|all| all.get(&frame).cloned()),
         found: viewer.shown(),
-        overlay: shown_overlay(viewer),
-        opacity: viewer.opacity.get(),
-        transform: viewer.transform.get(),
+        overlay: viewer.shown_overlay(),
+        opacity: viewer.view.opacity.get(),
+        transform: viewer.view.transform.get(),
         canvas,
         density,
     })
@@ -169,17 +170,16 @@ fn scene(viewer: Viewer, canvas: (f64, f64), density: f64) -> Option<Scene> {
 
 /// The state of the frame in a word for the tests and in words for people.
 fn verdict(viewer: Viewer) -> (&'static str, String) {
-    let frame = viewer.frame.get();
-    let state = viewer.states.with(|states| states.get(frame).copied());
-    let words = match (viewer.stage.get(), viewer.clip.with(Option::is_some), state) {
+    let state = viewer.shown_state();
+    let words = match (viewer.notices.stage.get(), viewer.media.clip.with(Option::is_some), state) {
         (Stage::Stopped(reason), _, _) => return ("stopped", reason),
         (Stage::Starting(what), false, _) => return ("starting", format!("{what}\u{2026}")),
         (_, false, _) => ("empty", "Open or drop ultrasound images, DICOM or video"),
-        (_, true, Some(FrameState::Seen(_))) => return ("seen", viewer.sought.with(Sought::seen)),
-        (_, true, Some(FrameState::NotSeen)) => ("none", viewer.sought.with(Sought::not_seen)),
+        (_, true, Some(FrameState::Seen(_))) => return ("seen", viewer.findings.finding.with(finding::seen)),
+        (_, true, Some(FrameState::NotSeen)) => ("none", viewer.findings.finding.with(finding::not_seen)),
         (_, true, Some(FrameState::Failed)) => ("failed", "This frame failed"),
         (Stage::Starting(what), _, _) => return ("starting", format!("{what}\u{2026}")),
-        (Stage::Ready, _, _) if viewer.model.with(Option::is_none) => ("no-model", "No model: pictures only"),
+        (Stage::Ready, _, _) if viewer.findings.model.with(Option::is_none) => ("no-model", "No model: pictures only"),
         _ => ("waiting", "Looking\u{2026}"),
     };
     (words.0, words.1.to_owned())
@@ -187,15 +187,13 @@ fn verdict(viewer: Viewer) -> (&'static str, String) {
 
 /// The frame in words, for those who do not see it.
 fn describe(viewer: Viewer) -> String {
-    let Some(clip) = viewer.clip.get() else { return "No picture".to_owned() };
-    let frame = viewer.frame.get() + 1;
-    let found = match viewer.shown().and_then(|found| found.report.needle) {
-        Some(needle) => {
-            let ((x, y), percent) = (needle.tip, needle.confidence * 100.0);
-            format!(
-                "needle, tip at {x:.0}, {y:.0}, angle {:.0} degrees, model confidence {percent:.0} percent",
-                needle.angle_deg
-            )
+    let Some(clip) = viewer.media.clip.get() else { return "No picture".to_owned() };
+    let frame = viewer.view.frame.get() + 1;
+    let found = match viewer.shown().and_then(|found| found.needle()) {
+        Some((Detection { needle, confidence, .. }, spacing)) => {
+            let (tip, percent, angle) = (needle.tip, confidence * 100.0, needle.angle_deg(spacing));
+            let (x, y) = (tip.x, tip.y);
+            format!("needle, tip at {x:.0}, {y:.0}, angle {angle:.0} degrees, model confidence {percent:.0} percent")
         }
         None => verdict(viewer).1,
     };

@@ -13,7 +13,7 @@ pub fn Display() -> impl IntoView {
         view! {
             <button
                 aria-pressed=move || (viewer.chosen_overlay() == overlay).to_string()
-                on:click=move |_| viewer.overlay.set(overlay)
+                on:click=move |_| viewer.view.overlay.set(overlay)
             >
                 {overlay.name()}
             </button>
@@ -32,10 +32,10 @@ pub fn Display() -> impl IntoView {
                     min="0.1"
                     max="1"
                     step="0.05"
-                    prop:value=move || viewer.opacity.get().to_string()
+                    prop:value=move || viewer.view.opacity.get().to_string()
                     on:input=move |event| {
                         if let Ok(opacity) = event_target_value(&event).parse() {
-                            viewer.opacity.set(opacity);
+                            viewer.view.opacity.set(opacity);
                         }
                     }
                 />

@@ -2,8 +2,9 @@
 
 use leptos::prelude::*;
 
-use crate::engine::Engine;
-use crate::viewer::{FileLine, Readable, Viewer};
+use crate::session::Session;
+use crate::viewer::Viewer;
+use crate::viewer::media::{FileLine, Readable};
 
 /// The file list.
 #[component]
@@ -13,7 +14,7 @@ pub fn Files() -> impl IntoView {
         <section class="panel files" aria-labelledby="files-title">
             <h2 id="files-title">"Files"</h2>
             <ul>
-                <For each=move || viewer.files.get() key=|line| (line.file, line.readable.clone()) children=line />
+                <For each=move || viewer.media.files.get() key=|line| (line.file, line.readable.clone()) children=line />
             </ul>
         </section>
     }
@@ -21,9 +22,13 @@ pub fn Files() -> impl IntoView {
 
 fn line(line: FileLine) -> impl IntoView {
     let viewer = expect_context::<Viewer>();
-    let engine = expect_context::<Engine>();
+    let session = expect_context::<Session>();
     let file = line.file;
-    let current = move || viewer.clip.with(|clip| clip.as_ref().is_some_and(|clip| clip.file == file));
+    let id = match line.readable {
+        Readable::Yes(id) => Some(id),
+        _ => None,
+    };
+    let current = move || viewer.media.clip.with(|clip| id.is_some() && clip.as_ref().map(|clip| clip.id) == id);
     let reason = match line.readable {
         Readable::No(reason) => Some(reason),
         _ => None,
@@ -39,7 +44,7 @@ fn line(line: FileLine) -> impl IntoView {
                 title=title
                 aria-disabled=bad.to_string()
                 aria-current=move || current().then_some("true")
-                on:click=move |_| if !bad { engine.show(file) }
+                on:click=move |_| if !bad { session.show(file) }
             >
                 {name}
                 {reason.map(|reason| view! { <small>{reason}</small> })}

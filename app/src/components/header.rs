@@ -3,18 +3,19 @@
 use leptos::prelude::*;
 
 use crate::controls::{Pickers, perform};
-use crate::engine::Engine;
 use crate::files::listed;
 use crate::keys::Action;
-use crate::viewer::{Stage, Viewer};
+use crate::session::Session;
+use crate::viewer::Viewer;
+use crate::viewer::notices::Stage;
 
 /// The top line.
 #[component]
 pub fn Header() -> impl IntoView {
     let viewer = expect_context::<Viewer>();
-    let engine = expect_context::<Engine>();
+    let session = expect_context::<Session>();
     let pickers = expect_context::<Pickers>();
-    let press = move |action| perform(action, viewer, engine, pickers);
+    let press = move |action| perform(action, viewer, session, pickers);
     view! {
         <header>
             <h1>"sonoseg"</h1>
@@ -33,7 +34,7 @@ pub fn Header() -> impl IntoView {
                 aria-label="Images, DICOM or video"
                 on:change=move |_| {
                     if let Some(input) = pickers.files.get_untracked() {
-                        engine.open(listed(input.files()));
+                        session.open(listed(input.files()));
                         input.set_value("");
                     }
                 }
@@ -47,24 +48,24 @@ pub fn Header() -> impl IntoView {
                 aria-label="Model file"
                 on:change=move |_| {
                     if let Some(input) = pickers.model.get_untracked() {
-                        listed(input.files()).into_iter().for_each(|file| engine.open_model(file));
+                        listed(input.files()).into_iter().for_each(|file| session.open_model(file));
                         input.set_value("");
                     }
                 }
             />
             <span class="spacer"></span>
             <span class="warning">"Not for clinical use"</span>
-            {move || device(viewer, engine)}
+            {move || device(viewer, session)}
             <button title="Keys (?)" aria-label="Keys" on:click=move |_| press(Action::Help)>"?"</button>
         </header>
     }
 }
 
-fn device(viewer: Viewer, engine: Engine) -> AnyView {
-    if let Stage::Stopped(_) = viewer.stage.get() {
-        return view! { <button on:click=move |_| engine.start_again()>"Start again"</button> }.into_any();
+fn device(viewer: Viewer, session: Session) -> AnyView {
+    if let Stage::Stopped(_) = viewer.notices.stage.get() {
+        return view! { <button on:click=move |_| session.start_again()>"Start again"</button> }.into_any();
     }
-    match viewer.device.get() {
+    match viewer.findings.device.get() {
         None => view! { <span class="chip busy">"starting"</span> }.into_any(),
         Some(device) => {
             let (kind, name) = if device.gpu { ("WebGPU", format!(" {}", device.name)) } else { ("", device.name) };

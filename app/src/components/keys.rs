@@ -14,7 +14,7 @@ pub fn Keys() -> impl IntoView {
     let sheet = NodeRef::<html::Dialog>::new();
     Effect::new(move || {
         let Some(sheet) = sheet.get() else { return };
-        match (viewer.help.get(), sheet.open()) {
+        match (viewer.view.help.get(), sheet.open()) {
             (true, false) => {
                 // A dialog that is closed and on the page can always be shown.
                 let _ = sheet.show_modal();
@@ -24,7 +24,7 @@ pub fn Keys() -> impl IntoView {
         }
     });
     view! {
-        <dialog node_ref=sheet class="sheet" aria-labelledby="keys-title" on:close=move |_| viewer.help.set(false)>
+        <dialog node_ref=sheet class="sheet" aria-labelledby="keys-title" on:close=move |_| viewer.view.help.set(false)>
             <h2 id="keys-title">"Keys"</h2>
             <dl>
                 {SHEET
@@ -40,12 +40,12 @@ pub fn Keys() -> impl IntoView {
             <label>
                 <input
                     type="checkbox"
-                    prop:checked=move || viewer.letters.get()
-                    on:change=move |event| viewer.letters.set(event_target_checked(&event))
+                    prop:checked=move || viewer.view.letters.get()
+                    on:change=move |event| viewer.view.letters.set(event_target_checked(&event))
                 />
                 "Single-letter keys"
             </label>
-            <button class="primary" autofocus on:click=move |_| viewer.help.set(false)>"Close"</button>
+            <button class="primary" autofocus on:click=move |_| viewer.view.help.set(false)>"Close"</button>
         </dialog>
     }
 }

@@ -11,7 +11,7 @@ pub fn Model() -> impl IntoView {
     view! {
         <section class="panel" aria-labelledby="model-title">
             <h2 id="model-title">"Model"</h2>
-            {move || match viewer.model.get() {
+            {move || match viewer.findings.model.get() {
                 None => view! { <p class="quiet">"No model is loaded."</p> }.into_any(),
                 Some(model) => {
                     let millions = model.parameters as f64 / 1e6;

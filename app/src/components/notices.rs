@@ -2,7 +2,8 @@
 
 use leptos::prelude::*;
 
-use crate::viewer::{Viewer, Weight};
+use crate::viewer::Viewer;
+use crate::viewer::notices::Severity;
 
 /// Notices that are shown at once; older ones are counted.
 const SHOWN: usize = 4;
@@ -12,15 +13,15 @@ const SHOWN: usize = 4;
 pub fn Notices() -> impl IntoView {
     let viewer = expect_context::<Viewer>();
     let newest =
-        move || viewer.notices.with(|notices| notices.iter().rev().take(SHOWN).rev().cloned().collect::<Vec<_>>());
-    let older = move || viewer.notices.with(|notices| notices.len().saturating_sub(SHOWN));
-    let close = move |number| viewer.notices.update(|notices| notices.retain(|notice| notice.number != number));
+        move || viewer.notices.open.with(|notices| notices.iter().rev().take(SHOWN).rev().cloned().collect::<Vec<_>>());
+    let older = move || viewer.notices.open.with(|notices| notices.len().saturating_sub(SHOWN));
+    let close = move |number| viewer.notices.close(number);
     view! {
         <div class="notices" role="log" aria-live="polite" aria-label="Messages">
             <Show when=move || { older() > 0 }>
                 <p class="notice more">
                     {move || format!("and {} older", older())}
-                    <button on:click=move |_| viewer.notices.update(Vec::clear)>"Close all"</button>
+                    <button on:click=move |_| viewer.notices.open.update(Vec::clear)>"Close all"</button>
                 </p>
             </Show>
             <For
@@ -29,7 +30,7 @@ pub fn Notices() -> impl IntoView {
                 children=move |notice| {
                     let number = notice.number;
                     view! {
-                        <p class="notice" class:problem=notice.weight == Weight::Problem>
+                        <p class="notice" class:problem=notice.severity == Severity::Problem>
                             <span>{notice.text}</span>
                             <button aria-label="Close message" title="Close (Esc)" on:click=move |_| close(number)>
                                 "\u{d7}"

@@ -2,8 +2,10 @@
 
 use leptos::prelude::*;
 
-use crate::messages::NeedleReport;
-use crate::sought::{ANY_CLASS, Sought};
+use sonoseg_imaging::dataset::finding::Finding;
+use sonoseg_imaging::geometry::{Detection, Spacing};
+
+use crate::finding;
 use crate::timeline::FrameState;
 use crate::viewer::Viewer;
 
@@ -13,7 +15,7 @@ pub fn Readout() -> impl IntoView {
     let viewer = expect_context::<Viewer>();
     view! {
         <section class="panel" aria-labelledby="readout-title">
-            <h2 id="readout-title">{move || viewer.sought.with(Sought::title)}</h2>
+            <h2 id="readout-title">{move || viewer.findings.finding.with(finding::title)}</h2>
             <dl class="readout">{move || lines(viewer)}</dl>
             {move || confidence(viewer)}
             <p class="quiet scale">{move || scale(viewer)}</p>
@@ -21,8 +23,8 @@ pub fn Readout() -> impl IntoView {
     }
 }
 
-fn needle(viewer: Viewer) -> Option<NeedleReport> {
-    viewer.shown().and_then(|found| found.report.needle)
+fn needle(viewer: Viewer) -> Option<(Detection, Option<Spacing>)> {
+    viewer.shown().and_then(|found| found.needle())
 }
 
 fn row(name: &'static str, hint: &'static str, value: Option<String>) -> impl IntoView {
@@ -33,24 +35,25 @@ fn row(name: &'static str, hint: &'static str, value: Option<String>) -> impl In
 }
 
 fn lines(viewer: Viewer) -> AnyView {
-    if let Sought::Class(class) = viewer.sought.get() {
+    let finding = viewer.findings.finding.get();
+    if !finding.is_needles() {
         let share = viewer.shown().map(|found| format!("{:.1} %", 100.0 * found.marked_share()));
         return view! {
-            {(class != ANY_CLASS).then(|| row("Class", "What the model marks", Some(class)))}
+            {finding::class(&finding).map(|class| row("Class", "What the model marks", Some(class)))}
             {row("Share of the picture", "Marked pixels among all pixels of the frame", share)}
         }
         .into_any();
     }
     let needle = needle(viewer);
-    let tip = needle.map(|n| format!("{}, {} px", whole(n.tip.0), whole(n.tip.1)));
-    let spread = needle.map(|n| match n.millimetres {
-        Some(mm) => format!("\u{b1} {:.1} px \u{b7} {:.1} mm", n.tip_spread_px, mm.tip_spread),
-        None => format!("\u{b1} {:.1} px", n.tip_spread_px),
+    let tip = needle.map(|(found, _)| format!("{}, {} px", whole(found.needle.tip.x), whole(found.needle.tip.y)));
+    let spread = needle.map(|(Detection { tip_spread_px, .. }, spacing)| match spacing {
+        Some(mm) => format!("\u{b1} {tip_spread_px:.1} px \u{b7} {:.1} mm", tip_spread_px * mm.x_mm.max(mm.y_mm)),
+        None => format!("\u{b1} {tip_spread_px:.1} px"),
     });
-    let angle = needle.map(|n| format!("{:.0}\u{b0}", n.angle_deg));
-    let length = needle.map(|n| match n.millimetres {
-        Some(mm) => format!("{:.0} px \u{b7} {:.1} mm", n.length_px, mm.length),
-        None => format!("{:.0} px", n.length_px),
+    let angle = needle.map(|(found, spacing)| format!("{:.0}\u{b0}", found.needle.angle_deg(spacing)));
+    let length = needle.map(|(found, spacing)| match spacing {
+        Some(mm) => format!("{:.0} px \u{b7} {:.1} mm", found.needle.length_px(), found.needle.length_mm(mm)),
+        None => format!("{:.0} px", found.needle.length_px()),
     });
     view! {
         {row("Tip (x, y)", "Visible end of the needle deepest in the tissue", tip)}
@@ -67,21 +70,20 @@ fn whole(value: f64) -> i64 {
 }
 
 fn confidence(viewer: Viewer) -> AnyView {
-    let Some(needle) = needle(viewer) else {
-        let frame = viewer.frame.get();
-        let state = viewer.states.with(|states| states.get(frame).copied());
+    let Some((Detection { confidence, .. }, _)) = needle(viewer) else {
+        let state = viewer.shown_state();
         let words = match state {
-            Some(FrameState::Seen(_)) => viewer.sought.with(Sought::seen),
-            Some(FrameState::NotSeen) => format!("{} in this frame.", viewer.sought.with(Sought::not_seen)),
+            Some(FrameState::Seen(_)) => viewer.findings.finding.with(finding::seen),
+            Some(FrameState::NotSeen) => format!("{} in this frame.", viewer.findings.finding.with(finding::not_seen)),
             Some(FrameState::Failed) => {
                 "The frame could not be read, or the model gave no answer: a message says why.".to_owned()
             }
-            _ if viewer.model.with(Option::is_none) => "No model is loaded.".to_owned(),
+            _ if viewer.findings.model.with(Option::is_none) => "No model is loaded.".to_owned(),
             _ => "Not looked at yet.".to_owned(),
         };
         return view! { <p class="quiet">{words}</p> }.into_any();
     };
-    let percent = needle.confidence * 100.0;
+    let percent = confidence * 100.0;
     view! {
         <div class="confidence">
             <label for="confidence">"Model confidence"</label>
@@ -93,10 +95,12 @@ fn confidence(viewer: Viewer) -> AnyView {
 }
 
 fn scale(viewer: Viewer) -> &'static str {
-    let Some(clip) = viewer.clip.get().filter(|_| viewer.sought.get() == Sought::Needle) else { return "" };
+    let Some(clip) = viewer.media.clip.get().filter(|_| viewer.findings.finding.with(Finding::is_needles)) else {
+        return "";
+    };
     match (clip.scale_known, needle(viewer)) {
         (false, _) => "Lengths in px, scale unknown.",
-        (true, Some(NeedleReport { millimetres: None, .. })) => "The needle leaves the region with a scale: px only.",
+        (true, Some((_, None))) => "The needle leaves the region with a scale: px only.",
         (true, _) => "Millimetres by the scale in the file.",
     }
 }

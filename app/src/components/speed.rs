@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 
-use crate::engine::now;
+use crate::clock::now;
 use crate::timings::Durations;
-use crate::viewer::{Speeds, Viewer};
+use crate::viewer::Viewer;
+use crate::viewer::findings::Speeds;
 
 /// The speed panel, brought up to date twice a second.
 #[component]
 pub fn Speed() -> impl IntoView {
     let viewer = expect_context::<Viewer>();
     let speeds = RwSignal::new(Speeds::default());
-    let renew = move || speeds.set(viewer.speeds.get_value());
+    let renew = move || speeds.set(viewer.findings.speeds.get_value());
     if let Ok(timer) = set_interval_with_handle(renew, Duration::from_millis(500)) {
         on_cleanup(move || timer.clear());
     }
@@ -53,7 +54,7 @@ pub fn Speed() -> impl IntoView {
                 {move || format!("{} shown per second, {} predicted", rate(|s| &mut s.shown), rate(|s| &mut s.predicted))}
             </p>
             <p class="quiet" id="device-reason">
-                {move || viewer.device.with(|d| d.as_ref().map(|d| format!("Runs on {}. {}", d.name, d.reason)))}
+                {move || viewer.findings.device.with(|d| d.as_ref().map(|d| format!("Runs on {}. {}", d.name, d.reason)))}
             </p>
         </section>
     }

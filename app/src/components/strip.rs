@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, PointerEvent};
 
-use crate::sought::Sought;
+use crate::finding;
 use crate::timeline::{FrameState, columns};
 use crate::viewer::Viewer;
 
@@ -16,16 +16,16 @@ pub fn Strip() -> impl IntoView {
     let canvas = NodeRef::<html::Canvas>::new();
     Effect::new(move || {
         // The canvas of the picture and the strip change their size together.
-        viewer.canvas.track();
-        let (Some(canvas), frame) = (canvas.get(), viewer.frame.get()) else { return };
-        viewer.states.with(|states| draw(&canvas, states, frame));
+        viewer.view.canvas.track();
+        let (Some(canvas), frame) = (canvas.get(), viewer.view.frame.get()) else { return };
+        viewer.findings.states.with(|states| draw(&canvas, states, frame));
     });
-    let count = move || viewer.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames));
+    let count = move || viewer.media.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames));
     let scrub = move |event: &PointerEvent| {
         if let Some(canvas) = canvas.get_untracked() {
             let share = event.offset_x() / f64::from(canvas.client_width().max(1));
-            let frame = (share.clamp(0.0, 1.0) * viewer.frame_count() as f64) as usize;
-            viewer.playing.set(false);
+            let frame = (share.clamp(0.0, 1.0) * viewer.media.frame_count() as f64) as usize;
+            viewer.view.playing.set(false);
             viewer.go_to(frame);
         }
     };
@@ -38,7 +38,7 @@ pub fn Strip() -> impl IntoView {
             aria-label="Frame"
             aria-valuemin="1"
             aria-valuemax=move || count().max(1).to_string()
-            aria-valuenow=move || (viewer.frame.get() + 1).to_string()
+            aria-valuenow=move || (viewer.view.frame.get() + 1).to_string()
             aria-valuetext=move || words(viewer)
             on:pointerdown=move |event| {
                 if let Some(canvas) = canvas.get_untracked() {
@@ -55,9 +55,9 @@ pub fn Strip() -> impl IntoView {
         ></canvas>
         <p class="legend quiet">
             <i class="seen"></i>
-            {move || viewer.sought.with(Sought::bars)}
+            {move || viewer.findings.finding.with(finding::bars)}
             <i class="none"></i>
-            {move || viewer.sought.with(|sought| sought.not_seen().to_lowercase())}
+            {move || viewer.findings.finding.with(finding::not_seen).to_lowercase()}
             <i class="waiting"></i>
             "not looked at"
             <i class="failed"></i>
@@ -67,11 +67,11 @@ pub fn Strip() -> impl IntoView {
 }
 
 fn words(viewer: Viewer) -> String {
-    let frame = viewer.frame.get();
-    let state = match viewer.states.with(|states| states.get(frame).copied().unwrap_or_default()) {
+    let frame = viewer.view.frame.get();
+    let state = match viewer.shown_state().unwrap_or_default() {
         FrameState::Waiting => "Not looked at".to_owned(),
-        FrameState::Seen(_) => viewer.sought.with(Sought::seen),
-        FrameState::NotSeen => viewer.sought.with(Sought::not_seen).to_owned(),
+        FrameState::Seen(_) => viewer.findings.finding.with(finding::seen),
+        FrameState::NotSeen => viewer.findings.finding.with(finding::not_seen).to_owned(),
         FrameState::Failed => "Failed".to_owned(),
     };
     format!("Frame {}. {state}", frame + 1)

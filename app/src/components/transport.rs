@@ -3,8 +3,9 @@
 use leptos::prelude::*;
 
 use crate::controls::{Pickers, perform};
-use crate::engine::Engine;
+use crate::finding;
 use crate::keys::Action;
+use crate::session::Session;
 use crate::timeline::tally;
 use crate::viewer::Viewer;
 
@@ -12,18 +13,18 @@ use crate::viewer::Viewer;
 #[component]
 pub fn Transport() -> impl IntoView {
     let viewer = expect_context::<Viewer>();
-    let engine = expect_context::<Engine>();
+    let session = expect_context::<Session>();
     let pickers = expect_context::<Pickers>();
     let button = move |action: Action, name: &'static str, path: &'static str| {
         view! {
-            <button class="icon" title=name aria-label=name on:click=move |_| perform(action, viewer, engine, pickers)>
+            <button class="icon" title=name aria-label=name on:click=move |_| perform(action, viewer, session, pickers)>
                 <svg viewBox="0 0 24 24" aria-hidden="true">
                     <path d=path />
                 </svg>
             </button>
         }
     };
-    let count = move || viewer.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames));
+    let count = move || viewer.media.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames));
     view! {
         <div class="transport">
             {button(Action::First, "First frame (Home)", "M6 5h2v14H6zM19 5v14l-10-7z")}
@@ -31,36 +32,36 @@ pub fn Transport() -> impl IntoView {
             <button
                 class="icon play"
                 title="Play or pause (Space)"
-                aria-label=move || if viewer.playing.get() { "Pause" } else { "Play" }
+                aria-label=move || if viewer.view.playing.get() { "Pause" } else { "Play" }
                 on:click=move |_| viewer.toggle_playing()
             >
                 <svg viewBox="0 0 24 24" aria-hidden="true">
-                    <path d=move || if viewer.playing.get() { "M7 5h4v14H7zM13 5h4v14h-4z" } else { "M8 5v14l11-7z" } />
+                    <path d=move || if viewer.view.playing.get() { "M7 5h4v14H7zM13 5h4v14h-4z" } else { "M8 5v14l11-7z" } />
                 </svg>
             </button>
             {button(Action::Step(1), "One frame forward (F)", "M8 5v14l9-7z")}
             {button(Action::Last, "Last frame (End)", "M16 5h2v14h-2zM5 5v14l10-7z")}
             <span class="place">
-                <b>{move || if count() == 0 { 0 } else { viewer.frame.get() + 1 }}</b>
+                <b>{move || if count() == 0 { 0 } else { viewer.view.frame.get() + 1 }}</b>
                 {move || format!(" / {}", count())}
                 <span class="quiet">{move || time(viewer)}</span>
             </span>
-            <button title="Speed (S)" on:click=move |_| perform(Action::CycleSpeed, viewer, engine, pickers)>
-                {move || format!("{}\u{d7}", viewer.speed.get())}
+            <button title="Speed (S)" on:click=move |_| perform(Action::CycleSpeed, viewer, session, pickers)>
+                {move || format!("{}\u{d7}", viewer.view.speed.get())}
             </button>
             <label class="wait" title="Hold each frame until the model has looked at it (W)">
                 <input
                     type="checkbox"
-                    prop:checked=move || viewer.wait.get()
-                    on:change=move |event| viewer.wait.set(event_target_checked(&event))
+                    prop:checked=move || viewer.view.wait.get()
+                    on:change=move |event| viewer.view.wait.set(event_target_checked(&event))
                 />
                 "Wait for the model"
             </label>
             <span class="spacer"></span>
             <span class="quiet tally">
                 {move || {
-                    let (looked_at, seen) = viewer.states.with(|states| tally(states));
-                    let seen_in = viewer.sought.with(|sought| sought.seen_in(seen));
+                    let (looked_at, seen) = viewer.findings.states.with(|states| tally(states));
+                    let seen_in = viewer.findings.finding.with(|finding| finding::seen_in(finding, seen));
                     format!("{looked_at} of {} looked at, {seen_in}", count())
                 }}
             </span>
@@ -72,8 +73,8 @@ pub fn Transport() -> impl IntoView {
 }
 
 fn time(viewer: Viewer) -> String {
-    let frame = viewer.frame.get();
-    viewer.clip.with(|clip| match clip.as_ref() {
+    let frame = viewer.view.frame.get();
+    viewer.media.clip.with(|clip| match clip.as_ref() {
         Some(clip) if clip.frames > 1 => {
             let seconds = clip.times_us.get(frame).copied().unwrap_or_default() as f64 / 1e6;
             let guess = if clip.times_known { "" } else { " (15 fps assumed)" };

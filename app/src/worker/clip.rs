@@ -8,7 +8,7 @@ use sonoseg_imaging::geometry::{Image, Scale};
 
 use super::decode::{self, Video};
 use super::{mp4, webm};
-use crate::messages::ClipReport;
+use crate::messages::{ClipId, ClipInfo};
 use crate::playback::ASSUMED_FRAME_US;
 
 /// Longest edge of a picture on the page; bigger frames are shown smaller.
@@ -17,52 +17,51 @@ const LONGEST_SHOWN: usize = 2048;
 const KEPT: usize = 4;
 
 /// The clip that is shown.
-pub struct OpenClip {
+pub(super) struct OpenClip {
     /// What the page knows about it.
-    pub report: ClipReport,
-    /// What is missing, though the rest is shown.
-    pub note: Option<String>,
-    kind: Kind,
+    pub(super) info: ClipInfo,
+    decoder: Decoder,
     kept: VecDeque<(usize, Rc<Image>)>,
 }
 
-enum Kind {
+/// Where its frames come from.
+enum Decoder {
     File(formats::Clip),
     Video(Video),
 }
 
 impl OpenClip {
-    /// Open a file. The error names the file and the reason.
-    pub async fn open(file: u32, name: &str, bytes: Vec<u8>, progress: impl Fn(usize)) -> Result<Self, String> {
-        let kind = match video_track(name, &bytes) {
+    /// Open a file. The error names the file and the reason. `go_on` hears how many frames are decoded, and may say no.
+    pub(super) async fn open(
+        id: ClipId,
+        name: &str,
+        bytes: Vec<u8>,
+        go_on: impl Fn(usize) -> bool,
+    ) -> Result<Self, String> {
+        let decoder = match video_track(name, &bytes) {
             Some(demux) => {
                 let named = |reason| format!("{name}: {reason}");
                 let track = demux(bytes).map_err(named)?;
-                Kind::Video(decode::decode(&track, progress).await.map_err(named)?)
+                Decoder::Video(decode::decode(&track, go_on).await.map_err(named)?)
             }
-            None => Kind::File(formats::open(name, bytes).map_err(|error| error.to_string())?),
+            None => Decoder::File(formats::open(name, bytes).map_err(|error| error.to_string())?),
         };
-        let mut clip = Self { report: report(file, name, &kind), note: None, kind, kept: VecDeque::new() };
-        if let Kind::Video(video) = &clip.kind {
-            clip.note = video.note.as_ref().map(|note| format!("{name}: {note}"));
-        }
+        let mut clip = Self { info: info(id, name, &decoder), decoder, kept: VecDeque::new() };
         // A file whose first frame cannot be decoded is refused at the door.
         clip.frame(0)?;
         Ok(clip)
     }
 
     /// A frame. The error names the file and the reason.
-    pub fn frame(&mut self, index: usize) -> Result<Rc<Image>, String> {
+    pub(super) fn frame(&mut self, index: usize) -> Result<Rc<Image>, String> {
         if let Some((_, image)) = self.kept.iter().find(|(kept, _)| *kept == index) {
             return Ok(image.clone());
         }
-        let image = match &self.kind {
-            Kind::File(clip) => clip.frame(index).map_err(|error| error.to_string())?,
-            Kind::Video(video) => {
-                let frame = video
-                    .frames
-                    .get(index)
-                    .ok_or_else(|| format!("{}: there is no frame {index}.", self.report.name))?;
+        let image = match &self.decoder {
+            Decoder::File(clip) => clip.frame(index).map_err(|error| error.to_string())?,
+            Decoder::Video(video) => {
+                let frame =
+                    video.frames.get(index).ok_or_else(|| format!("{}: there is no frame {index}.", self.info.name))?;
                 Image::from_grey8(video.height, video.width, frame)
             }
         };
@@ -78,7 +77,7 @@ impl OpenClip {
 }
 
 /// Say whether a file can be read, without decoding all of it. The error names the file and the reason.
-pub async fn check(name: &str, bytes: Vec<u8>) -> Result<(), String> {
+pub(super) async fn check(name: &str, bytes: Vec<u8>) -> Result<(), String> {
     match video_track(name, &bytes) {
         Some(demux) => {
             let named = |reason| format!("{name}: {reason}");
@@ -104,13 +103,17 @@ fn video_track(name: &str, bytes: &[u8]) -> Option<Demux> {
     }
 }
 
-fn report(file: u32, name: &str, kind: &Kind) -> ClipReport {
-    let (frames, (height, width), times, scale_known) = match kind {
-        Kind::File(clip) => (clip.len(), clip.size(), clip.frame_times_us(), *clip.scale() != Scale::Unknown),
-        Kind::Video(video) => (video.frames.len(), (video.height, video.width), Some(video.times_us.clone()), false),
+fn info(id: ClipId, name: &str, decoder: &Decoder) -> ClipInfo {
+    let (frames, (height, width), times, scale_known, note) = match decoder {
+        Decoder::File(clip) => (clip.len(), clip.size(), clip.frame_times_us(), *clip.scale() != Scale::Unknown, None),
+        Decoder::Video(video) => {
+            let note = video.note.as_ref().map(|note| format!("{name}: {note}"));
+            (video.frames.len(), (video.height, video.width), Some(video.times_us.clone()), false, note)
+        }
     };
     let times_known = times.is_some();
     let times_us = times.unwrap_or_else(|| (0..frames as u64).map(|frame| frame * ASSUMED_FRAME_US).collect());
     let shrink = height.max(width).div_ceil(LONGEST_SHOWN).max(1);
-    ClipReport { file, name: name.to_owned(), frames, height, width, shrink, times_us, times_known, scale_known }
+    let name = name.to_owned();
+    ClipInfo { id, name, frames, height, width, shrink, times_us, times_known, scale_known, note }
 }

@@ -12,9 +12,9 @@ use web_sys::{
     VideoFrame,
 };
 
-use super::talk::pause;
+use super::channel::pause;
 use super::track::Track;
-use crate::post::reason;
+use crate::messages::post::reason;
 use crate::rotation::QuarterTurns;
 
 /// Memory for the decoded frames of a video.
@@ -72,8 +72,8 @@ pub(super) async fn check(track: &Track) -> Result<VideoDecoderConfig, String> {
     }
 }
 
-/// Decode a track. The error is a sentence without the file's name.
-pub(super) async fn decode(track: &Track, progress: impl Fn(usize)) -> Result<Video, String> {
+/// Decode a track, as long as `go_on` says so. The error is a sentence without the file's name.
+pub(super) async fn decode(track: &Track, go_on: impl Fn(usize) -> bool) -> Result<Video, String> {
     let config = check(track).await?;
     let decoded = Rc::new(RefCell::new(Decoded::default()));
     let into = decoded.clone();
@@ -99,7 +99,7 @@ pub(super) async fn decode(track: &Track, progress: impl Fn(usize)) -> Result<Vi
     let failed = Closure::<dyn FnMut(JsValue)>::new(move |error: JsValue| {
         into.borrow_mut().error.get_or_insert_with(|| reason(&error));
     });
-    let cut = feed(track, &config, &decoded, &output, &failed, progress).await;
+    let cut = feed(track, &config, &decoded, &output, &failed, go_on).await;
     if let Err(error) = &cut {
         decoded.borrow_mut().error.get_or_insert_with(|| reason(error));
     }
@@ -115,11 +115,11 @@ async fn feed(
     decoded: &RefCell<Decoded>,
     output: &Closure<dyn FnMut(VideoFrame)>,
     failed: &Closure<dyn FnMut(JsValue)>,
-    progress: impl Fn(usize),
+    go_on: impl Fn(usize) -> bool,
 ) -> Result<Option<usize>, JsValue> {
     let functions = VideoDecoderInit::new(failed.as_ref().unchecked_ref(), output.as_ref().unchecked_ref());
     let decoder = VideoDecoder::new(&functions)?;
-    let fed = feed_all(&decoder, track, config, decoded, progress).await;
+    let fed = feed_all(&decoder, track, config, decoded, go_on).await;
     // A decoder that failed has closed itself.
     if decoder.state() != web_sys::CodecState::Closed {
         decoder.close()?;
@@ -135,7 +135,7 @@ async fn feed_all(
     track: &Track,
     config: &VideoDecoderConfig,
     decoded: &RefCell<Decoded>,
-    progress: impl Fn(usize),
+    go_on: impl Fn(usize) -> bool,
 ) -> Result<Option<usize>, JsValue> {
     decoder.configure(config)?;
     let mut cut = None;
@@ -157,8 +157,8 @@ async fn feed_all(
         let init = EncodedVideoChunkInit::new_with_u8_array(&bytes, 0, kind);
         init.set_timestamp_f64(chunk.timestamp_us);
         decoder.decode(&EncodedVideoChunk::new(&init)?)?;
-        if index % 16 == 0 {
-            progress(decoded.borrow().frames.len());
+        if index % 16 == 0 && !go_on(decoded.borrow().frames.len()) {
+            return Ok(None);
         }
     }
     JsFuture::from(decoder.flush()).await?;

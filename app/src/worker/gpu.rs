@@ -4,7 +4,7 @@ use js_sys::{Function, Object, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use crate::post::reason;
+use crate::messages::post::reason;
 
 /// Storage buffers that a kernel may use at least; Burn's fused kernels need several.
 const LEAST_BUFFERS: f64 = 8.0;
@@ -12,7 +12,7 @@ const LEAST_BUFFERS: f64 = 8.0;
 const LEAST_BINDING: f64 = 128.0 * 1024.0 * 1024.0;
 
 /// The name of the adapter, or why WebGPU cannot be used, as part of a sentence.
-pub async fn adapter(software_allowed: bool) -> Result<String, String> {
+pub(super) async fn adapter(software_allowed: bool) -> Result<String, String> {
     let gpu = get(&get(&js_sys::global(), "navigator"), "gpu");
     if gpu.is_undefined() || gpu.is_null() {
         return Err("this browser has no WebGPU".to_owned());

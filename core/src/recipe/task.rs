@@ -39,6 +39,13 @@ pub enum TaskName {
     Mae,
 }
 
+impl TaskName {
+    /// Whether the weights predict nothing yet and are for other runs to start from.
+    pub fn pretrains(self) -> bool {
+        self == Self::Mae
+    }
+}
+
 impl TaskRecipe {
     /// Take the task and its tables out. Recipes of the first format have the tables of both tasks: that of the other
     /// one is left.
@@ -64,7 +71,7 @@ impl TaskRecipe {
 
     /// Whether the weights predict nothing yet and are for other runs to start from.
     pub fn pretrains(&self) -> bool {
-        matches!(self, Self::Mae { .. })
+        self.name().pretrains()
     }
 }
 

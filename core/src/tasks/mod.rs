@@ -9,7 +9,8 @@ use crate::optim::rules::Rules;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::Sample;
 use sonoseg_imaging::geometry::Image;
-use sonoseg_imaging::metrics::measure::{Better, Measure, Measures, Metric};
+use sonoseg_imaging::metrics::known;
+use sonoseg_imaging::metrics::measure::{Measure, Measures};
 use sonoseg_imaging::rng::Rng;
 
 pub mod mae;
@@ -127,7 +128,7 @@ pub const LOSS: &str = "loss";
 /// The loss of so many views, pooled by view.
 async fn loss_measure(loss: Tensor<1>, views: usize) -> Result<Measure, String> {
     let loss: f32 = loss.into_scalar_async().await.map_err(|e| format!("{e:?}"))?;
-    let metric = Metric::new(LOSS, "loss", Better::Lower);
+    let metric = known(LOSS);
     Ok(Measure { metric, numerator: f64::from(loss) * views as f64, denominator: views as f64 })
 }
 

@@ -19,8 +19,8 @@ use sonoseg_imaging::dataset::sample::{Sample, Target};
 use sonoseg_imaging::geometry::Image;
 use sonoseg_imaging::geometry::draw_capsule;
 use sonoseg_imaging::geometry::resize;
-use sonoseg_imaging::metrics::measure::{Better, Measure, Measures, Metric};
-use sonoseg_imaging::metrics::overlap::Counts;
+use sonoseg_imaging::metrics::mask_measures;
+use sonoseg_imaging::metrics::measure::Measures;
 use sonoseg_imaging::prepare::Preparation;
 use sonoseg_imaging::rng::Rng;
 
@@ -173,9 +173,10 @@ impl Task for Segment {
         let loss = loss_measure(loss, batch.input.dims()[0]).await?;
         let probability = read(activation::sigmoid(logits)).await?;
         let target = read(batch.target.clone()).await?;
-        let mut measures = vec![loss];
-        measures.extend(overlap(&Counts::from_probability(&probability, &target, 0.5)));
-        Ok(Measures(measures))
+        let size = self.preparation.size;
+        let mut measures = Measures(vec![loss]);
+        measures.add(&mask_measures(&probability, &target, [size, size], 0.5));
+        Ok(measures)
     }
 
     fn decides(&self) -> &'static str {
@@ -188,16 +189,4 @@ impl Task for Segment {
             _ => self.layers.rules(),
         }
     }
-}
-
-/// Overlap of pooled pixels.
-fn overlap(counts: &Counts) -> [Measure; 3] {
-    let Counts { tp, fp, fn_, .. } = *counts;
-    [("iou", "IoU", tp + fp + fn_), ("precision", "precision", tp + fp), ("recall", "recall", tp + fn_)].map(
-        |(name, label, pixels)| Measure {
-            metric: Metric::new(name, label, Better::Higher),
-            numerator: tp as f64,
-            denominator: pixels as f64,
-        },
-    )
 }

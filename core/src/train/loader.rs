@@ -47,16 +47,16 @@ pub fn measuring_plans(samples: &[usize], batch: usize) -> Vec<BatchPlan> {
 }
 
 /// Read the samples of a plan and make their views. The same plan always gives the same views.
-pub fn read_views<T: Task>(
+pub async fn read_views<T: Task>(
     task: &T,
-    source: &dyn Source,
+    source: &impl Source,
     plan: &[Drawn],
     seed: u64,
 ) -> Result<Vec<T::View>, DataError> {
     let mut all = Vec::with_capacity(plan.len());
     for &Drawn { sample, changes } in plan {
         let mut rng = changes.map(|key| Rng::stream(seed, "augment", [key, sample as u64]));
-        all.extend(task.views(&source.load(sample)?, rng.as_mut())?);
+        all.extend(task.views(&source.load(sample).await?, rng.as_mut())?);
     }
     Ok(all)
 }

@@ -7,6 +7,7 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::{CheckpointError, read_initialised, read_state, write_state};
 use crate::models::unet::layer_set::LayerSet;
 use crate::optim::OptimiserConfig;
 use crate::optim::freeze::freeze;
@@ -298,6 +299,31 @@ pub async fn picture<T: Task>(
 }
 
 /// What the batches of an update give together.
+/// Compute the gradients of some views as an update does, `around` being called before and after, and give the run back as it
+/// was: what an update needs of memory is measured so.
+pub async fn trial<T: Task>(
+    task: &T,
+    progress: Progress<T::Model>,
+    views: &[T::View],
+    seed: u64,
+    device: &Device,
+    mut around: impl FnMut(),
+) -> Result<Progress<T::Model>, CheckpointError> {
+    // A training pass changes running statistics. What there is of the state is saved and put back, for a copy might share
+    // some of it.
+    let kept = read_initialised(&progress.model).await?;
+    let updates = progress.position.updates;
+    let mut step = Step { rng: Rng::stream(seed, "memory", [0, 0]), updates, total: updates };
+    around();
+    let batch = task.collate(views, &device.clone().autodiff());
+    drop(task.loss(&progress.model, &batch, &mut step).total.backward());
+    around();
+    let mut state = read_state(&progress.model).await?;
+    state.extend(kept);
+    let model = write_state("the trial of memory", state, progress.model)?;
+    Ok(Progress { model, ..progress })
+}
+
 struct Portions<K> {
     loss: f64,
     parts: Vec<(&'static str, f64)>,

@@ -2,7 +2,10 @@
 
 pub mod duplicates;
 pub mod finding;
+pub mod folder;
 pub mod labels;
 pub mod likeness;
+pub mod meta;
+pub mod procedure;
 pub mod sample;
 pub mod split;

@@ -69,6 +69,6 @@ pub trait Source: Sync {
     /// The group of a sample, without reading its frames.
     fn group(&self, index: usize) -> &str;
 
-    /// Read a sample.
-    fn load(&self, index: usize) -> Result<Sample, DataError>;
+    /// Read a sample; a browser waits for its files.
+    fn load(&self, index: usize) -> impl Future<Output = Result<Sample, DataError>>;
 }

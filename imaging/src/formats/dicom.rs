@@ -1,6 +1,6 @@
 //! DICOM images: what the attributes say about frames, time and millimetres. The pixels themselves: `pixels.rs`.
 
-use super::elements::{Attributes, EXPLICIT_BIG_ENDIAN, Elements, PixelData};
+use super::elements::{Attributes, EXPLICIT_BIG_ENDIAN, Elements, PixelData, number, text};
 use super::pixels::{Compression, Format};
 use super::{Refusal, check_size, pixels};
 use crate::geometry::{Image, Scale, ScaleRegion, Spacing};
@@ -119,16 +119,6 @@ fn compression(elements: &Elements) -> Result<Compression, Refusal> {
         ));
     }
     Ok(compression)
-}
-
-/// The first number of an attribute, when it is there and finite.
-pub(super) fn number(attributes: &Attributes, tag: Tag) -> Option<f64> {
-    attributes.get(&tag)?.to_float64().ok().filter(|value| value.is_finite())
-}
-
-/// The text of an attribute without padding; empty when absent.
-pub(super) fn text(attributes: &Attributes, tag: Tag) -> String {
-    attributes.get(&tag).map(|value| value.to_str().trim_matches(['\0', ' ']).to_owned()).unwrap_or_default()
 }
 
 fn required(attributes: &Attributes, tag: Tag, name: &str) -> Result<u16, Refusal> {

@@ -298,3 +298,13 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
         _ => Ok(out),
     }
 }
+
+/// The first number of an attribute, when it is there and finite.
+pub(super) fn number(attributes: &Attributes, tag: Tag) -> Option<f64> {
+    attributes.get(&tag)?.to_float64().ok().filter(|value| value.is_finite())
+}
+
+/// The text of an attribute without padding; empty when absent.
+pub(super) fn text(attributes: &Attributes, tag: Tag) -> String {
+    attributes.get(&tag).map(|value| value.to_str().trim_matches(['\0', ' ']).to_owned()).unwrap_or_default()
+}

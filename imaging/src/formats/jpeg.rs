@@ -1,8 +1,9 @@
 //! The headers of a JPEG stream, read before a decoder sees it, and the decoders for JPEG inside DICOM.
 
-use super::raster::decode_embedded;
+use super::decode::decode;
 use super::{Refusal, check_size};
 use image::{DynamicImage, ImageFormat};
+use std::io::Cursor;
 
 /// What the headers of a JPEG say.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -124,9 +125,9 @@ pub(super) fn decode_lossy(bytes: &[u8], layout: &Layout, stored_as_rgb: bool) -
     let decoded = if stored_as_rgb && layout.components == 3 && !layout.adobe {
         // Without an Adobe marker every decoder takes three components for YCbCr, so put the marker in.
         let marker = [0xff, 0xee, 0, 14, b'A', b'd', b'o', b'b', b'e', 0, 100, 0, 0, 0, 0, 0];
-        decode_embedded(ImageFormat::Jpeg, &[&bytes[..2], &marker, &bytes[2..]].concat())?
+        decode(ImageFormat::Jpeg, Cursor::new([&bytes[..2], &marker, &bytes[2..]].concat()))?
     } else {
-        decode_embedded(ImageFormat::Jpeg, bytes)?
+        decode(ImageFormat::Jpeg, Cursor::new(bytes))?
     };
     match decoded {
         DynamicImage::ImageLuma8(grey) => Ok((Samples::Bytes(grey.into_raw()), 1)),

@@ -12,6 +12,7 @@
 //! bytes: sizes are checked against [`MAX_PIXELS`] and against the bytes at hand before memory is taken.
 
 pub mod classes;
+mod decode;
 pub mod dicom;
 pub mod dicom_write;
 mod elements;

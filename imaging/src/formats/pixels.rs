@@ -1,7 +1,6 @@
 //! One DICOM frame: from its bytes, packed or not, to an [`Image`] (PS3.3 C.7.6.3, PS3.5 annex A).
 
-use super::dicom::{number, text};
-use super::elements::{Elements, PixelData};
+use super::elements::{Elements, PixelData, number, text};
 use super::jpeg::{self, Layout, Samples};
 use super::{Refusal, image_from, rle};
 use crate::geometry::Image;

@@ -1,10 +1,11 @@
 //! Pictures through the `image` crate: PNG, JPEG, BMP, TIFF and GIF, with animated GIF and PNG and TIFF stacks as clips.
 
-use super::{MAX_PIXELS, Refusal, check_png, check_size, image_from, jpeg};
+use super::decode::{decode, decoder, limits, unreadable};
+use super::{Refusal, check_png, check_size, image_from, jpeg};
 use crate::geometry::Image;
 use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
-use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat};
 use std::io::{Cursor, Read, Seek, SeekFrom};
 
 /// Largest memory for the decoded frames of an animation, which can only be decoded in order.
@@ -124,49 +125,6 @@ fn level16(value: u16) -> f32 {
 
 fn level_float(value: f32) -> f32 {
     if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) }
-}
-
-fn unreadable(error: image::ImageError) -> Refusal {
-    match error {
-        image::ImageError::Unsupported(e) => {
-            Refusal::Unsupported(format!("This variant is not read ({e}). Save it as plain PNG."))
-        }
-        image::ImageError::Limits(_) => {
-            Refusal::unsupported("It needs more memory than a picture of 100 megapixels. Scale it down first.")
-        }
-        e => Refusal::Unreadable(format!("The picture is damaged or cut short ({e}). Copy or export it again.")),
-    }
-}
-
-fn limits() -> Limits {
-    let mut limits = Limits::default();
-    limits.max_image_width = u32::try_from(MAX_PIXELS).ok();
-    limits.max_image_height = u32::try_from(MAX_PIXELS).ok();
-    // Eight bytes a pixel is 16-bit colour with alpha; as much again for the decoder's own buffers.
-    limits.max_alloc = Some(2 * 8 * MAX_PIXELS);
-    limits
-}
-
-fn decoder<'a, R: std::io::BufRead + Seek + 'a>(
-    format: ImageFormat,
-    source: R,
-) -> Result<impl ImageDecoder + 'a, Refusal> {
-    let mut reader = ImageReader::with_format(source, format);
-    reader.limits(limits());
-    reader.into_decoder().map_err(unreadable)
-}
-
-/// Decode one picture of at most [`MAX_PIXELS`].
-fn decode<R: std::io::BufRead + Seek>(format: ImageFormat, source: R) -> Result<DynamicImage, Refusal> {
-    let decoder = decoder(format, source)?;
-    let (width, height) = decoder.dimensions();
-    check_size(height.into(), width.into())?;
-    DynamicImage::from_decoder(decoder).map_err(unreadable)
-}
-
-/// Decode one picture from its bytes, for other readers that embed pictures.
-pub(super) fn decode_embedded(format: ImageFormat, bytes: &[u8]) -> Result<DynamicImage, Refusal> {
-    decode(format, Cursor::new(bytes))
 }
 
 /// All frames of a GIF or animated PNG, laid over black.

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::{Interval, interval};
-use super::rand_index::Pairs;
 
 /// Pixels by prediction and truth. Counts add up, so pooled figures come from the sum over a whole evaluation set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,11 +78,6 @@ impl Counts {
     /// Percentage of pixels that are wrong.
     pub fn pixel_error(&self) -> f64 {
         100.0 * ratio(self.fp + self.fn_, self.tp + self.fp + self.fn_ + self.tn)
-    }
-
-    /// Adjusted Rand index of the two pixel labels; 1 when both masks are empty, and when one is the other inverted.
-    pub fn adjusted_rand(&self) -> f64 {
-        Pairs::of_counts(self).adjusted_rand()
     }
 
     /// True when the truth holds no pixel.

@@ -21,6 +21,13 @@ pub struct Pairs {
     pub tn: i128,
 }
 
+impl Counts {
+    /// Adjusted Rand index of the two pixel labels; 1 when both masks are empty, and when one is the other inverted.
+    pub fn adjusted_rand(&self) -> f64 {
+        Pairs::of_counts(self).adjusted_rand()
+    }
+}
+
 impl Pairs {
     /// Pairs of pixels with any labels. Panics when the labellings have different lengths.
     pub fn of_labels<L: Ord + Copy>(first: &[L], second: &[L]) -> Self {

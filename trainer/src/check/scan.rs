@@ -14,7 +14,9 @@ use sonoseg_imaging::geometry::{Image, Mask};
 
 use super::problem::Problems;
 use crate::files;
-use crate::folder::{KEYS, Meta, Numbered, read_rows};
+use sonoseg_imaging::dataset::meta::KEYS;
+
+use crate::folder::{Meta, Numbered, numbered, read_meta, read_rows, unknown_keys};
 
 /// Millimetres that a pixel of an ultrasound image can be wide.
 const PLAUSIBLE_MM: std::ops::RangeInclusive<f64> = 0.001..=5.0;
@@ -210,11 +212,11 @@ impl Scan<'_> {
             self.problems.error("no-meta", self.file(&path), "is missing", advice);
             return Meta::default();
         }
-        for key in Meta::unknown_keys(self.folder).unwrap_or_default() {
+        for key in unknown_keys(self.folder).unwrap_or_default() {
             let what = format!("nothing reads its `{key}`; the keys that are read: {}", KEYS.join(", "));
             self.problems.warning("unknown-key", self.file(&path), what, "write it as one of them, or take it out");
         }
-        Meta::read(self.folder).unwrap_or_else(|error| {
+        read_meta(self.folder).unwrap_or_else(|error| {
             let what = self.reason(&error, &path);
             self.problems.error("bad-meta", self.file(&path), what, "correct it");
             Meta::default()
@@ -223,13 +225,18 @@ impl Scan<'_> {
 
     fn numbered(&mut self, name: &str) -> BTreeMap<usize, PathBuf> {
         let folder = self.folder.join(name);
-        match Numbered::read(&folder) {
+        match numbered(&folder) {
             Ok(Numbered { files, odd }) => {
                 for path in odd {
                     let advice = "name frames and masks by their number, like 000012.png, every number once";
-                    self.problems.error("bad-name", self.file(&path), "its name is no number of its own", advice);
+                    self.problems.error(
+                        "bad-name",
+                        self.file(&folder.join(path)),
+                        "its name is no number of its own",
+                        advice,
+                    );
                 }
-                files
+                files.into_iter().map(|(number, name)| (number, folder.join(name))).collect()
             }
             Err(error) => {
                 let what = self.reason(&error, &folder);

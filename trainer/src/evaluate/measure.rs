@@ -8,21 +8,20 @@ use serde::Serialize;
 use serde_json::json;
 use sonoseg_core::inference::Predictor;
 use sonoseg_imaging::baseline::{BaselineConfig, brightest_line};
-use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
+use sonoseg_imaging::dataset::sample::{Sample, Target};
+use sonoseg_imaging::evaluate::{Figures, Score};
 use sonoseg_imaging::formats::encode::encode_png_mask;
 use sonoseg_imaging::geometry::{Image, Mask, Spacing};
 use sonoseg_imaging::geometry::{Needle, draw_capsule};
-use sonoseg_imaging::metrics::needle::{NeedleError, NeedleScores, NeedleSummary};
-use sonoseg_imaging::metrics::overlap::{Counts, OverlapIntervals, OverlapSummary};
+use sonoseg_imaging::metrics::needle::NeedleError;
+use sonoseg_imaging::metrics::overlap::Counts;
+use sonoseg_imaging::metrics::shape_measures;
 use sonoseg_imaging::{DataError, geometry::resize};
 
 use super::Chosen;
 use crate::files;
 use crate::folder::Folder;
 use crate::terminal::bar;
-
-/// Seed of the bootstrap: the same frames always give the same intervals.
-const BOOTSTRAP_SEED: u64 = 0;
 
 /// The set of all frames.
 pub(crate) const ALL: &str = "all";
@@ -34,17 +33,6 @@ pub(crate) enum Method {
     Model,
     /// The brightest line.
     Baseline,
-}
-
-/// How one method did on one frame.
-#[derive(Debug)]
-pub(crate) struct Score {
-    /// What was reported, in pixels of the network's input.
-    pub(crate) needle: Option<Needle>,
-    pub(crate) counts: Counts,
-    /// None where the truth is a mask, which has no tip.
-    pub(crate) error: Option<NeedleError>,
-    pub(crate) confidence: f64,
 }
 
 /// One frame with both answers.
@@ -66,16 +54,6 @@ impl Frame {
             Method::Baseline => &self.baseline,
         }
     }
-}
-
-/// Figures of one method on one set of frames.
-#[derive(Debug, Serialize)]
-pub(crate) struct Figures {
-    pub(crate) overlap: OverlapSummary,
-    pub(crate) overlap_intervals: OverlapIntervals,
-    /// By procedure; `needle.groups` holds the same procedures.
-    pub(crate) overlap_groups: BTreeMap<String, OverlapSummary>,
-    pub(crate) needle: NeedleSummary,
 }
 
 /// All that was measured.
@@ -121,7 +99,10 @@ impl Evaluation {
             sets.entry(ALL).or_default().push(frame);
             sets.entry(&frame.difficulty).or_default().push(frame);
         }
-        sets.into_iter().map(|(name, frames)| (name, Figures::new(&frames, method))).collect()
+        let scores = |frames: Vec<&'_ Frame>| {
+            Figures::new(&frames.iter().map(|frame| (&*frame.group, frame.score(method))).collect::<Vec<_>>())
+        };
+        sets.into_iter().map(|(name, frames)| (name, scores(frames))).collect()
     }
 
     /// Write `per_frame.csv`, and `metrics.json` last: a study takes it for the sign that a run is measured.
@@ -165,34 +146,6 @@ impl Evaluation {
     }
 }
 
-impl Figures {
-    /// Whether the truth is masks of something else.
-    pub(crate) fn without_needles(&self) -> bool {
-        let tally = &self.needle.tally;
-        tally.found + tally.missed + tally.false_positive + tally.empty == 0
-    }
-
-    fn new(frames: &[&Frame], method: Method) -> Self {
-        let mut needles = NeedleScores::default();
-        let mut groups: BTreeMap<String, Vec<Counts>> = BTreeMap::new();
-        for frame in frames {
-            let Score { counts, error, .. } = frame.score(method);
-            if let Some(error) = error {
-                needles.push(&frame.group, *error, counts.tp + counts.fp);
-            }
-            groups.entry(frame.group.clone()).or_default().push(*counts);
-        }
-        let overlap_groups = groups.iter().map(|(name, counts)| (name.clone(), OverlapSummary::new(counts))).collect();
-        let groups: Vec<Vec<Counts>> = groups.into_values().collect();
-        Self {
-            overlap: OverlapSummary::new(&groups.concat()),
-            overlap_intervals: OverlapIntervals::new(&groups, BOOTSTRAP_SEED),
-            overlap_groups,
-            needle: needles.summary(BOOTSTRAP_SEED),
-        }
-    }
-}
-
 /// One row of `per_frame.csv`; pixels are those of the network's input.
 #[derive(Serialize)]
 struct FrameRow<'a> {
@@ -230,7 +183,7 @@ struct Answer {
 
 /// Both answers on a frame; `None` when it has no label.
 fn measure_frame(predictor: &Predictor, data: &Folder, index: usize, masks: Option<&Path>) -> Result<Option<Frame>> {
-    let sample = data.load(index)?;
+    let sample = data.sample(index)?;
     let recipe = &predictor.header().recipe;
     let (size, radius) = (recipe.preparation.size, recipe.needle.radius_px);
     let middle = sample.frames.len() / 2;
@@ -254,6 +207,11 @@ fn measure_frame(predictor: &Predictor, data: &Folder, index: usize, masks: Opti
         counts: Counts::from_classes(&answer.mask, &target, 1),
         error: needle.as_ref().map(|truth| NeedleError::new(answer.needle.as_ref(), truth.as_ref(), spacing)),
         confidence: answer.confidence,
+        shape: shape_measures(
+            &answer.mask.iter().map(|&class| class == 1).collect::<Vec<_>>(),
+            &target.iter().map(|&class| class == 1).collect::<Vec<_>>(),
+            square,
+        ),
     };
     let baseline = match needle {
         Some(_) => ask_baseline(frame, size, radius),

@@ -92,27 +92,6 @@ fn word(text: &str) -> Option<String> {
     find(&WORD).or_else(|| find(&LETTER))
 }
 
-/// Order of names as people count: `a2` before `a10`.
-pub(super) fn natural(text: &str) -> Vec<(String, u128)> {
-    let mut parts = vec![(String::new(), 0_u128)];
-    let mut digits = false;
-    for letter in text.chars() {
-        let last = parts.len() - 1;
-        match letter.to_digit(10) {
-            Some(digit) => {
-                parts[last].1 = parts[last].1.saturating_mul(10).saturating_add(u128::from(digit));
-                digits = true;
-            }
-            None if digits => {
-                parts.push((letter.to_string(), 0));
-                digits = false;
-            }
-            None => parts[last].0.push(letter),
-        }
-    }
-    parts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,12 +133,5 @@ mod tests {
         assert_eq!(group("file", "set/pid2.png").unwrap(), None);
         assert!(group("x+", "set/a.png").unwrap_err().contains("x+"));
         assert!("(".parse::<GroupBy>().unwrap_err().contains("neither auto"));
-    }
-
-    #[test]
-    fn names_are_ordered_as_people_count() {
-        let mut names = ["a10", "a9", "a10b2", "b", "a9 2"];
-        names.sort_by_key(|name| natural(name));
-        assert_eq!(names, ["a9", "a9 2", "a10", "a10b2", "b"]);
     }
 }

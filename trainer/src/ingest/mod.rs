@@ -18,6 +18,7 @@ use anyhow::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::folder::SplitConfig;
 use sonoseg_imaging::dataset::split::Split;
 use sonoseg_imaging::formats::classes::ClassMap;
 
@@ -148,7 +149,13 @@ fn split(verb: &Ingest) -> Result<()> {
         say("no splits.json: all procedures are one group; training holds out stretches of its time");
         return Ok(());
     }
-    let split = folder.drawn(verb.val_share, verb.seed, true)?;
+    let split = folder.drawn(&SplitConfig {
+        val_share: verb.val_share,
+        folds: 0,
+        fold: 0,
+        seed: verb.seed,
+        labels_count: true,
+    })?;
     files::write(&path, serde_json::to_string_pretty(&split)?.as_bytes())?;
     say(format!("splits.json: {} groups to learn from, {} held out", split.train.len(), split.val.len()));
     Ok(())

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
+use alphanumeric_sort::compare_str;
 use anyhow::Result;
 use sha2::{Digest, Sha256};
 use sonoseg_imaging::DataError;
@@ -11,7 +12,7 @@ use sonoseg_imaging::dataset::likeness::Thumbnail;
 use sonoseg_imaging::formats;
 
 use super::alike;
-use super::group::{GroupBy, Rule, natural};
+use super::group::{GroupBy, Rule};
 use super::pairs::{Pairs, Still};
 use super::sources::{ClipFile, ClipKind, Found, Remark, Sources};
 use crate::args::Ingest;
@@ -147,7 +148,7 @@ impl Plan {
         }
         let copies = self.split_no_video(by, &mut groups)?;
         let draft = |(key, mut stills): (Key, Vec<Still>)| {
-            stills.sort_by_cached_key(|still| natural(&still.file.below()));
+            stills.sort_by(|a, b| compare_str(a.file.below(), b.file.below()));
             let first = &stills[0];
             let numbers: Option<Vec<usize>> = stills.iter().map(Still::number).collect();
             let in_a_row = numbers.is_some_and(|numbers| numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]));
@@ -171,7 +172,7 @@ impl Plan {
     fn split_no_video(&mut self, by: &GroupBy, groups: &mut BTreeMap<Key, Vec<Still>>) -> Result<BTreeMap<Key, Key>> {
         let mut alone: Vec<(Key, Still)> =
             groups.iter().filter(|(_, stills)| stills.len() == 1).map(|(key, s)| (key.clone(), s[0].clone())).collect();
-        alone.sort_by_cached_key(|(_, still)| natural(&still.file.below()));
+        alone.sort_by(|(_, a), (_, b)| compare_str(a.file.below(), b.file.below()));
         let thumbnails = alike::thumbnails(&alone.iter().map(|(_, still)| still).collect::<Vec<_>>());
         let mut folders: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
         for (index, (_, still)) in alone.iter().enumerate() {
@@ -223,18 +224,22 @@ impl Plan {
     pub(super) fn tell(&self) {
         say_some("found", self.notes.iter().cloned());
         say_some("skipped", self.skipped.iter().map(|remark| format!("{}: {}", remark.path, remark.reason)));
-        let mut groups: BTreeMap<_, Vec<&Planned>> = BTreeMap::new();
+        let mut groups: BTreeMap<&str, Vec<&Planned>> = BTreeMap::new();
         for planned in &self.procedures {
-            // In the order that people count in; `case_1` and `case_01` are two all the same.
-            groups.entry((natural(&planned.group), &planned.group)).or_default().push(planned);
+            groups.entry(&planned.group).or_default().push(planned);
         }
+        // In the order that people count in.
+        let mut groups: Vec<(&str, Vec<&Planned>)> = groups.into_iter().collect();
+        groups.sort_by(|a, b| compare_str(a.0, b.0));
         say(format!(
             "{} in {}; a split never cuts a group",
             count(self.procedures.len(), "procedure"),
             count(groups.len(), "group")
         ));
-        let (alone, several): (Vec<_>, Vec<_>) =
-            groups.into_values().partition(|members| matches!(members.as_slice(), [one] if one.rule == Rule::Own));
+        let (alone, several): (Vec<_>, Vec<_>) = groups
+            .into_iter()
+            .map(|(_, members)| members)
+            .partition(|members| matches!(members.as_slice(), [one] if one.rule == Rule::Own));
         let line = |members: Vec<&Planned>| {
             let from = match members[0].rule {
                 Rule::Name => "by a word of the names",
@@ -359,7 +364,7 @@ fn named(drafts: Vec<Draft>) -> Vec<Planned> {
         Planned { id, group, rule, stratum: None, content: draft.content }
     };
     let mut planned: Vec<Planned> = drafts.into_iter().zip(ids).map(plan).collect();
-    planned.sort_by_cached_key(|planned| natural(&planned.id));
+    planned.sort_by(|a, b| compare_str(&a.id, &b.id));
     planned
 }
 

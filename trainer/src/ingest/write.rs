@@ -19,7 +19,7 @@ use super::plan::{Content, Planned};
 use super::sources::Remark;
 use crate::args::{Ingest, Unlisted};
 use crate::files;
-use crate::folder::{Ingested, LabelRow, Meta, write_labels};
+use crate::folder::{Ingested, LabelRow, Meta, read_meta, write_labels};
 use crate::lock;
 
 /// Mean difference in grey levels up to which a frame of a lossy source repeats another. Yang 2024 drops
@@ -65,7 +65,7 @@ pub(super) fn write(
     let target = verb.out.join("procedures").join(&planned.id);
     let names = classes.map_or(&[][..], |map| &map.names);
     if target.exists() {
-        let stored = Meta::read(&target)?.ingest.map(|ingest| ingest.signature);
+        let stored = read_meta(&target)?.ingest.map(|ingest| ingest.signature);
         // Sources that came later may have added classes behind those that were known then.
         for known in 0..=names.len() {
             if stored.as_ref() == Some(&signature(verb, planned, &names[..known], labels)?) {

@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::Value;
 use sonoseg_imaging::dataset::split::{Split, Stretch};
+use sonoseg_imaging::evaluate::Figures;
 use sonoseg_imaging::metrics::bootstrap::RESAMPLES;
 
 use super::curves;
-use super::document::{Block, Document, Table, count, duration, number};
-use super::figures;
+use super::document::{Block, Document};
+use super::history::LOSS;
 use super::origins::{Origin, leaves};
 use super::run_folder::RunFolder;
 use super::worst::Worst;
-use crate::evaluate::Chosen;
 use crate::evaluate::measure::{ALL, Evaluation, Method};
+use crate::evaluate::{Chosen, figures};
 use crate::files;
+use crate::table::{Table, count, duration, number};
 
 /// What was measured for the report.
 pub(super) struct Measured {
@@ -40,14 +42,14 @@ pub(super) fn document(run: &RunFolder, measured: Option<&Measured>) -> Result<D
     match measured {
         Some(measured) => figures_of(measured, &mut blocks),
         None => blocks.push(Block::Text(
-            "This run learned without labels, so there are no masks to measure: what it is good for shows after \
-             fine-tuning."
+            "This run made weights for others to start from, so there are no answers to measure: what it is good for shows \
+             after fine-tuning."
                 .into(),
         )),
     }
     if let Some(svg) = curves::curves(&run.history)? {
         blocks.push(Block::Heading("Curves".into()));
-        let alt = "Losses, scores on held-out masks and learning rate over epochs".into();
+        let alt = "Losses, held-out scores and learning rate over epochs".into();
         blocks.push(Block::Plot { file: "curves.svg".into(), alt, svg });
     }
     let drawn = run.path.join("reconstructions.png");
@@ -56,8 +58,8 @@ pub(super) fn document(run: &RunFolder, measured: Option<&Measured>) -> Result<D
         let alt = "Frames of held-out procedures as the network saw them and as it drew them".into();
         blocks.push(Block::Picture { file: "reconstructions.png".into(), alt, png: files::read(&drawn)? });
     }
-    if let Some(Measured { worst, .. }) = measured.filter(|measured| !measured.worst.pictures.is_empty()) {
-        worst_frames(worst, &mut blocks);
+    if let Some(Measured { worst, evaluation, .. }) = measured.filter(|measured| !measured.worst.pictures.is_empty()) {
+        worst_frames(worst, evaluation.frames.iter().any(|frame| frame.model.error.is_some()), &mut blocks);
     }
     made_with(run, &mut blocks);
     blocks.push(Block::Heading("Next".into()));
@@ -80,12 +82,11 @@ fn summary(run: &RunFolder) -> String {
         return format!("{learned} The weights are the last, after epoch {}.", last.epoch + 1);
     }
     let Some(best) = history.best() else { return format!("{learned} No epoch is finished yet.") };
-    let scores = if best.val_iou.is_nan() {
-        format!("held-out loss {}", number(best.val_loss, 4))
-    } else {
-        format!("IoU {}, held-out loss {}", number(best.val_iou, 3), number(best.val_loss, 4))
-    };
-    format!("{learned} Best after epoch {}: {scores}.", best.epoch + 1)
+    let scores = history.metrics().into_iter().map(|metric| {
+        let held_out = if metric.name == LOSS { "held-out " } else { "" };
+        format!("{held_out}{} {}", metric.label, number(best.value(&metric.name), metric.digits))
+    });
+    format!("{learned} Best after epoch {}: {}.", best.epoch + 1, scores.collect::<Vec<_>>().join(", "))
 }
 
 /// What is held out, in a few words.
@@ -105,10 +106,15 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
         blocks.push(Block::Text(caveat.into()));
     }
     let file = weights.file_name().unwrap_or_default().to_string_lossy();
+    let needles = model.get(ALL).is_none_or(Figures::has_needles);
+    let how = if needles {
+        "Lengths in px are pixels of the network's input; mm stand only where the scale of the frames is known. The baseline \
+         is a search for the brightest line (ridge filter, Hough, RANSAC)."
+    } else {
+        "The baseline marks every pixel."
+    };
     blocks.push(Block::Text(format!(
-        "{} of {} in {}, {file} ({parameters} parameters). Lengths in px are pixels of the {size} x \
-         {size} input of the network; mm stand only where the scale of the frames is known. The baseline is a search \
-         for the brightest line (ridge filter, Hough, RANSAC); where masks are the truth, it is every pixel.",
+        "{} of {} in {}, {file} ({parameters} parameters), at the {size} x {size} pixels of the network's input. {how}",
         count(evaluation.frames.len(), "frame"),
         count(chosen.groups.len(), "procedure"),
         files::absolute(data_path),
@@ -129,12 +135,13 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
     }
     if let (Some(model_all), Some(baseline_all)) = (model.get(ALL), baseline.get(ALL)) {
         blocks.push(Block::Table(figures::headline(model_all, baseline_all)));
-        blocks.push(Block::Text(
+        let undefined = if needles {
             "Errors are medians over the needles found, but for the tip error of all needles. Undefined: frames without a \
-             needle, for the mean IoU; visible needles without an error, for the errors. A dash stands for what is not \
-             defined anywhere."
-                .into(),
-        ));
+             needle, for the mean IoU; visible needles without an error, for the errors."
+        } else {
+            "Undefined: frames without a target, for the mean IoU."
+        };
+        blocks.push(Block::Text(format!("{undefined} A dash stands for what is not defined anywhere.")));
         blocks.push(Block::Text(format!(
             "Intervals: 95 %, by drawing whole procedures with replacement {RESAMPLES} times, because frames of a procedure \
              are alike; pooled figures are pooled again in every draw. Procedures in which a figure is not defined are not \
@@ -146,21 +153,25 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
         }
         blocks.push(Block::Heading("By procedure".into()));
         blocks.push(Block::Table(figures::by_procedure(model_all)));
-        blocks.push(Block::Text(
+        blocks.push(Block::Text(if needles {
             "The model only. Errors of tip, angle (degrees) and offset are medians over the needles found. Missed: of the \
              visible needles; false needles: of the frames without one, as counts, and as shares in the last rows."
-                .into(),
-        ));
+                .into()
+        } else {
+            "The model only.".into()
+        }));
     }
 }
 
-fn worst_frames(worst: &Worst, blocks: &mut Vec<Block>) {
+fn worst_frames(worst: &Worst, needles: bool, blocks: &mut Vec<Block>) {
     blocks.push(Block::Heading("Worst frames".into()));
-    blocks.push(Block::Text(
-        "Those with the lowest IoU, at most three of a procedure. Green outline and ring: the true needle and its tip. Blue \
-         tint: the model's mask; yellow line and red dot: its shaft and tip."
-            .into(),
-    ));
+    let colours = if needles {
+        "Green outline and ring: the true needle and its tip. Blue tint: the model's mask; yellow line and red dot: its shaft \
+         and tip."
+    } else {
+        "Green outline: the truth. Blue tint: the model's mask."
+    };
+    blocks.push(Block::Text(format!("Those with the lowest IoU, at most three of a procedure. {colours}")));
     blocks.push(Block::Gallery {
         file: "worst.png".into(),
         alt: "The worst frames with truth and prediction".into(),
@@ -205,10 +216,8 @@ fn made_with(run: &RunFolder, blocks: &mut Vec<Block>) {
 /// What to type next.
 pub(super) fn next_commands(run: &RunFolder) -> Vec<String> {
     let folder = quoted(&run.path);
-    if !run.marks_needles() {
-        return vec![format!(
-            "sonoseg train recipes/needle-sf-unetr.toml --data DATA --out runs/fine-tuned --init {folder}"
-        )];
+    if run.pretrains() {
+        return vec![format!("sonoseg train RECIPE --data DATA --out runs/fine-tuned --init {folder}")];
     }
     let weights = quoted(&run.model());
     let model = format!("{}.safetensors", run.name().replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_"));
@@ -224,8 +233,8 @@ pub(super) fn next_commands(run: &RunFolder) -> Vec<String> {
 /// A path as a shell reads it.
 pub(crate) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:\\".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    // Only a path with a zero byte cannot be quoted, and there is none.
+    shlex::try_quote(&text).map_or_else(|_| text.clone(), |quoted| quoted.into_owned())
 }
 
 #[cfg(test)]
@@ -257,8 +266,8 @@ mod tests {
             "**Research software. Not for clinical use.**",
             "Learned for 1 epoch (1 update) in 1 min 11 s from 2 procedures; held out: 1. Best after epoch 1: held-out \
              loss 0.5000.",
-            "learned without labels",
-            "![Losses, scores on held-out masks and learning rate over epochs](curves.svg)",
+            "made weights for others to start from",
+            "![Losses, held-out scores and learning rate over epochs](curves.svg)",
             "| seed | 3 | --set |",
             "| device | CPU |",
             "| held out | 1 | p3 |",
@@ -271,10 +280,10 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_marks_needles_is_used_next() {
+    fn a_run_that_predicts_is_used_next() {
         let commands = next_commands(&run("name = \"my run\"", &[]));
         assert!(commands[0].starts_with("sonoseg predict 'runs/a b' CLIP"));
         assert_eq!(commands[1], "sonoseg export 'runs/a b' --out my_run.safetensors --dtype f16");
-        assert_eq!(quoted(Path::new("a'b")), "'a'\\''b'");
+        assert_eq!(quoted(Path::new("a'b")), "\"a'b\"");
     }
 }

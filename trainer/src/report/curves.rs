@@ -4,10 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use serde::Serialize;
+use serde_json::json;
+use sonoseg_imaging::metrics::measure::Metric;
 
 use super::events;
-use super::history::{Epoch, History};
+use super::history::{History, LOSS};
 use super::plot::{self, Panel, Series, Stroke, Values};
 use crate::files;
 use crate::terminal::warn;
@@ -31,36 +32,23 @@ fn try_write(run: &Path) -> Result<()> {
     }
 }
 
-/// One row of `results.csv`. What is not measured is blank.
-#[derive(Serialize)]
-struct Row {
-    /// From 1, as on the terminal.
-    epoch: u64,
-    train_loss: Option<f64>,
-    val_loss: Option<f64>,
-    val_iou: Option<f64>,
-    val_precision: Option<f64>,
-    val_recall: Option<f64>,
-    /// Of the epoch's last update.
-    learning_rate: Option<f64>,
-    seconds: f64,
-}
-
-/// A row per epoch.
+/// `results.csv`: a row per epoch, counted from 1 as on the terminal, with the learning rate of its last update. What is not
+/// measured is blank.
 fn results(history: &History) -> Result<Vec<u8>> {
-    let defined = |value: f64| (!value.is_nan()).then_some(value);
+    let defined = |value: f64| if value.is_nan() { String::new() } else { json!(value).to_string() };
+    let metrics = history.metrics();
+    let names = metrics.iter().map(|metric| format!("val_{}", metric.name));
     let mut rows = csv::Writer::from_writer(Vec::new());
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    rows.write_record(
+        words(&["epoch", "train_loss"]).into_iter().chain(names).chain(words(&["learning_rate", "seconds"])),
+    )?;
     for epoch in &history.epochs {
-        rows.serialize(Row {
-            epoch: epoch.epoch + 1,
-            train_loss: defined(epoch.train_loss),
-            val_loss: defined(epoch.val_loss),
-            val_iou: defined(epoch.val_iou),
-            val_precision: defined(epoch.val_precision),
-            val_recall: defined(epoch.val_recall),
-            learning_rate: history.last_of(epoch.epoch).and_then(|step| defined(step.rate)),
-            seconds: epoch.seconds,
-        })?;
+        let rate = history.last_of(epoch.epoch).map_or(f64::NAN, |step| step.rate);
+        let mut row = vec![(epoch.epoch + 1).to_string(), defined(epoch.train_loss)];
+        row.extend(metrics.iter().map(|metric| defined(epoch.value(&metric.name))));
+        row.extend([defined(rate), defined(epoch.seconds)]);
+        rows.write_record(row)?;
     }
     Ok(rows.into_inner()?)
 }
@@ -73,37 +61,41 @@ pub(super) fn curves(history: &History) -> Result<Option<String>> {
         history.steps.iter().map(at).collect::<Vec<_>>()
     };
     let series = |name: &str, hue, stroke, points| Series { name: name.into(), hue, stroke, points };
-    let line = |name: &str, hue, read: fn(&Epoch) -> f64| series(name, hue, Stroke::Line, by_epoch(history, read));
-    let ring = |hue, read: fn(&Epoch) -> f64| {
-        let best = history.best().map(|epoch| (epoch.epoch as f64 + 1.0, read(epoch)));
+    let train = history.epochs.iter().map(|epoch| (epoch.epoch as f64 + 1.0, epoch.train_loss)).collect();
+    let line = |name: &str, hue, metric: &str| series(name, hue, Stroke::Line, by_epoch(history, metric));
+    let ring = |hue, metric: &str| {
+        let best = history.best().map(|epoch| (epoch.epoch as f64 + 1.0, epoch.value(metric)));
         series("best weights", hue, Stroke::Rings, best.into_iter().collect())
     };
     let mut losses = vec![
         series("each update", 0, Stroke::Faint, by_step(|step| step.loss)),
-        line("training, mean of the epoch", 0, |epoch| epoch.train_loss),
-        line("held out", 1, |epoch| epoch.val_loss),
+        series("training, mean of the epoch", 0, Stroke::Line, train),
+        line("held out", 1, LOSS),
     ];
     let mut panels = Vec::new();
-    if history.has_scores() {
-        let scores = vec![
-            line("IoU", 2, |epoch| epoch.val_iou),
-            line("precision", 3, |epoch| epoch.val_precision),
-            line("recall", 4, |epoch| epoch.val_recall),
-            ring(2, |epoch| epoch.val_iou),
-        ];
-        panels.push(Panel { title: "Held-out masks, pooled".into(), values: Values::Share, series: scores });
+    let scores = history.scores();
+    let shares: Vec<&Metric> = scores.iter().filter(|metric| metric.unit.is_empty()).collect();
+    if let Some(first) = shares.first() {
+        let mut lines: Vec<Series> =
+            (2..).zip(&shares).map(|(hue, metric)| line(&metric.label, hue, &metric.name)).collect();
+        lines.push(ring(2, &first.name));
+        panels.push(Panel { title: "Held out, pooled".into(), values: Values::Share, series: lines });
     } else {
-        losses.push(ring(1, |epoch| epoch.val_loss));
+        losses.push(ring(1, LOSS));
+    }
+    for metric in scores.iter().filter(|metric| !metric.unit.is_empty()) {
+        let title = format!("Held out: {}, {}", metric.label, metric.unit);
+        panels.push(Panel { title, values: Values::FromZero, series: vec![line(&metric.label, 2, &metric.name)] });
     }
     panels.insert(0, Panel { title: "Loss".into(), values: Values::Fitted, series: losses });
     let rate = series("each update", 5, Stroke::Line, by_step(|step| step.rate));
     panels.push(Panel { title: "Learning rate of each update".into(), values: Values::FromZero, series: vec![rate] });
-    plot::draw("Curves of the run: losses, scores of the held-out masks and learning rate over epochs", &panels)
+    plot::draw("Curves of the run: losses, held-out scores and learning rate over epochs", &panels)
 }
 
-/// Points of a figure of the epochs; an epoch is drawn where it ends.
-pub(super) fn by_epoch(history: &History, read: fn(&Epoch) -> f64) -> Vec<(f64, f64)> {
-    history.epochs.iter().map(|epoch| (epoch.epoch as f64 + 1.0, read(epoch))).collect()
+/// Points of a metric of the epochs; an epoch is drawn where it ends.
+pub(crate) fn by_epoch(history: &History, metric: &str) -> Vec<(f64, f64)> {
+    history.epochs.iter().map(|epoch| (epoch.epoch as f64 + 1.0, epoch.value(metric))).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
+use sonoseg_imaging::metrics::order;
+
 use super::history::{Epoch, History, Step};
 use crate::files;
 
@@ -73,21 +75,19 @@ fn step_event(step: &Step, updates: u64, start: f64) -> Vec<u8> {
 }
 
 fn epoch_event(epoch: &Epoch, updates: u64, start: f64) -> Vec<u8> {
-    let scalars = [
-        ("epoch/train_loss", epoch.train_loss),
-        ("epoch/val_loss", epoch.val_loss),
-        ("epoch/val_iou", epoch.val_iou),
-        ("epoch/val_precision", epoch.val_precision),
-        ("epoch/val_recall", epoch.val_recall),
-    ];
+    let mut names: Vec<&String> = epoch.measures.keys().collect();
+    names.sort_by_key(|name| order(name));
+    let measures = names.into_iter().map(|name| (format!("epoch/val_{name}"), epoch.value(name)));
+    let scalars: Vec<(String, f64)> =
+        std::iter::once(("epoch/train_loss".to_owned(), epoch.train_loss)).chain(measures).collect();
     event(start + epoch.seconds, (epoch.epoch + 1) * updates, &scalars)
 }
 
 /// An `Event` with a `Summary`; scalars that are not defined are left out.
-fn event(wall_time: f64, step: u64, scalars: &[(&str, f64)]) -> Vec<u8> {
+fn event<T: AsRef<str>>(wall_time: f64, step: u64, scalars: &[(T, f64)]) -> Vec<u8> {
     let mut summary = Message::default();
     for (tag, value) in scalars.iter().filter(|(_, value)| !value.is_nan()) {
-        summary = summary.bytes(1, &Message::default().bytes(1, tag.as_bytes()).float(2, *value as f32).0);
+        summary = summary.bytes(1, &Message::default().bytes(1, tag.as_ref().as_bytes()).float(2, *value as f32).0);
     }
     record(&Message::default().double(1, wall_time).varint(2, step).bytes(5, &summary.0).0)
 }

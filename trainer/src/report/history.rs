@@ -1,10 +1,14 @@
 //! `metrics.jsonl` of a run, read with patience: a line cut short by a crash is skipped, and where a run went back (after
 //! a resume) the later line wins and what it had left behind is dropped.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Result;
 use serde_json::{Map, Value};
+pub(crate) use sonoseg_core::tasks::LOSS;
+use sonoseg_imaging::metrics::measure::{Better, Metric};
+use sonoseg_imaging::metrics::{known, order};
 
 use crate::files;
 
@@ -30,10 +34,10 @@ pub(crate) struct Epoch {
     /// From 0.
     pub(crate) epoch: u64,
     pub(crate) train_loss: f64,
-    pub(crate) val_loss: f64,
-    pub(crate) val_iou: f64,
-    pub(crate) val_precision: f64,
-    pub(crate) val_recall: f64,
+    /// What was measured on what is held out, by the name of the metric.
+    pub(crate) measures: BTreeMap<String, f64>,
+    /// Whether its weights were the best so far; older runs do not say.
+    pub(crate) best: Option<bool>,
     /// Since the run began, pauses between sessions left out.
     pub(crate) seconds: f64,
 }
@@ -47,6 +51,13 @@ pub(crate) struct History {
     pub(crate) skipped: usize,
     /// Time spent, with what was done twice.
     pub(crate) seconds: f64,
+}
+
+impl Epoch {
+    /// A metric on what is held out; NaN where it was not measured or is not defined.
+    pub(crate) fn value(&self, name: &str) -> f64 {
+        self.measures.get(name).copied().unwrap_or(f64::NAN)
+    }
 }
 
 impl History {
@@ -81,13 +92,14 @@ impl History {
         } else if line.contains_key("train_loss") || line.contains_key("val_loss") {
             // The line of an epoch comes after its updates.
             self.forget(epoch, u64::MAX);
+            let measures = line.iter().filter_map(|(key, value)| {
+                Some((key.strip_prefix("val_")?.to_owned(), value.as_f64().unwrap_or(f64::NAN)))
+            });
             self.epochs.push(Epoch {
                 epoch,
                 train_loss: number("train_loss"),
-                val_loss: number("val_loss"),
-                val_iou: number("val_iou"),
-                val_precision: number("val_precision"),
-                val_recall: number("val_recall"),
+                measures: measures.collect(),
+                best: line.get("best").and_then(Value::as_bool),
                 seconds: session.at(number("seconds")),
             });
         } else {
@@ -113,24 +125,38 @@ impl History {
         self.steps[..end].last().filter(|step| step.epoch == epoch)
     }
 
-    /// True when the run measured masks; a run that learns without labels does not.
-    pub(crate) fn has_scores(&self) -> bool {
-        self.epochs.iter().any(|e| [e.val_iou, e.val_precision, e.val_recall].iter().any(|score| score.is_finite()))
+    /// The metrics that were measured on what is held out, in the order in which they are shown.
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
+        let names: BTreeSet<&String> = self.epochs.iter().flat_map(|epoch| epoch.measures.keys()).collect();
+        let mut names: Vec<&String> = names.into_iter().collect();
+        names.sort_by_key(|name| order(name));
+        names.into_iter().map(|name| known(name)).collect()
     }
 
-    /// The epoch of the best weights: the first with the highest IoU, or with the lowest held-out loss where no IoU is
-    /// defined.
+    /// The same without the loss and without what is defined nowhere.
+    pub(crate) fn scores(&self) -> Vec<Metric> {
+        let defined = |metric: &Metric| self.epochs.iter().any(|epoch| epoch.value(&metric.name).is_finite());
+        self.metrics().into_iter().filter(|metric| metric.name != LOSS && defined(metric)).collect()
+    }
+
+    /// The epoch of the best weights. A run of an older version does not say: there it is the first with the highest
+    /// score, or with the lowest held-out loss where there is none.
     pub(crate) fn best(&self) -> Option<&Epoch> {
-        let first = |key: fn(&Epoch) -> f64| {
-            let defined = self.epochs.iter().filter(|epoch| !key(epoch).is_nan());
-            defined.min_by(|a, b| key(a).total_cmp(&key(b)).then(a.val_loss.total_cmp(&b.val_loss)))
+        if self.epochs.iter().any(|epoch| epoch.best.is_some()) {
+            return self.epochs.iter().rfind(|epoch| epoch.best == Some(true));
+        }
+        let metric = self.scores().into_iter().next().unwrap_or_else(|| known(LOSS));
+        let key = |epoch: &Epoch| match metric.better {
+            Better::Higher => -epoch.value(&metric.name),
+            Better::Lower => epoch.value(&metric.name),
         };
-        first(|epoch| -epoch.val_iou).or_else(|| first(|epoch| epoch.val_loss))
+        let defined = self.epochs.iter().filter(|epoch| !key(epoch).is_nan());
+        defined.min_by(|a, b| key(a).total_cmp(&key(b)).then(a.value(LOSS).total_cmp(&b.value(LOSS))))
     }
 
     /// The lowest held-out loss; NaN before the first epoch.
     pub(crate) fn lowest_val_loss(&self) -> f64 {
-        self.epochs.iter().map(|epoch| epoch.val_loss).fold(f64::NAN, f64::min)
+        self.epochs.iter().map(|epoch| epoch.value(LOSS)).fold(f64::NAN, f64::min)
     }
 }
 
@@ -174,7 +200,11 @@ mod tests {
         assert_eq!((history.updates_per_epoch(), history.seconds), (2, 4.0));
         assert_eq!((history.last_of(0).unwrap().step, history.last_of(7).is_none()), (1, true));
         let epoch = history.best().unwrap();
-        assert!(epoch.val_precision.is_nan() && epoch.val_iou == 0.5 && history.has_scores());
+        assert!(epoch.value("precision").is_nan() && epoch.value("iou") == 0.5);
+        let names =
+            |metrics: Vec<Metric>| metrics.into_iter().map(|metric| metric.name.into_owned()).collect::<Vec<_>>();
+        assert_eq!(names(history.metrics()), ["loss", "iou", "precision", "recall"]);
+        assert_eq!(names(history.scores()), ["iou", "recall"]);
         assert!(History::parse(b"").best().is_none() && History::parse(b"").lowest_val_loss().is_nan());
     }
 
@@ -198,7 +228,7 @@ mod tests {
         let history = History::parse(format!("{WHOLE}{again}").as_bytes());
         let losses: Vec<f64> = history.steps.iter().map(|step| step.loss).collect();
         assert_eq!(losses, [1.5, 7.0], "the update of epoch 1 belongs to a way that was left");
-        assert_eq!((history.epochs.len(), history.epochs[0].val_iou), (1, 0.25));
+        assert_eq!((history.epochs.len(), history.epochs[0].value("iou")), (1, 0.25));
         assert_eq!((history.steps[1].seconds, history.seconds), (4.5, 5.5));
     }
 
@@ -211,6 +241,6 @@ mod tests {
             .collect();
         let history = History::parse(lines.as_bytes());
         assert_eq!((history.best().unwrap().epoch, history.lowest_val_loss()), (1, 1.0));
-        assert!(!history.has_scores() && history.updates_per_epoch() == 1);
+        assert!(history.scores().is_empty() && history.updates_per_epoch() == 1);
     }
 }

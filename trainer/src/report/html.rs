@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::document::{Block, Document, Table};
+use super::document::{Block, Document};
+use crate::table::Table;
 
 const STYLE: &str = include_str!("report.css");
 

@@ -1,6 +1,7 @@
 //! A report as Markdown, beside the files that it shows.
 
-use super::document::{Block, Document, Table};
+use super::document::{Block, Document};
+use crate::table::Table;
 
 /// The text of a report.
 pub(crate) fn write(document: &Document) -> String {

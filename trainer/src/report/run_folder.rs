@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Value;
+use sonoseg_core::recipe::TaskName;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::split::Split;
 use toml::Table;
@@ -52,9 +53,10 @@ impl RunFolder {
         self.recipe.get("name").and_then(toml::Value::as_str).unwrap_or("without a name")
     }
 
-    /// True for a run that learns to mark needles; one that learns without labels has nothing to measure.
-    pub(crate) fn marks_needles(&self) -> bool {
-        self.recipe.get("task").and_then(toml::Value::as_str).is_none_or(|task| task == "segment")
+    /// True for a run that makes weights for others to start from, which have nothing to be measured by.
+    pub(crate) fn pretrains(&self) -> bool {
+        let task = self.recipe.get("task").cloned().and_then(|task| task.try_into::<TaskName>().ok());
+        task.unwrap_or_default().pretrains()
     }
 
     /// The best weights that the run has written so far.
@@ -102,7 +104,7 @@ mod tests {
         files::write(&folder.join("recipe.toml"), b"name = \"demo\"\n").unwrap();
         files::write(&folder.join("metrics.jsonl"), b"").unwrap();
         let run = RunFolder::open(&folder).unwrap();
-        assert_eq!((run.name(), run.marks_needles(), run.origins.len()), ("demo", true, 0));
+        assert_eq!((run.name(), run.pretrains(), run.origins.len()), ("demo", false, 0));
         assert!(message(run.weights().unwrap_err()).contains("no weights yet"));
         assert!(run.data(None).is_err() && run.data(Some(Path::new("d"))).unwrap() == Path::new("d"));
 
@@ -110,7 +112,7 @@ mod tests {
         files::write(&folder.join("environment.json"), b"{\"data\": \"e\"}").unwrap();
         files::write(&folder.join("last.safetensors"), b"w").unwrap();
         let run = RunFolder::open(&folder).unwrap();
-        assert!(!run.marks_needles() && run.data(None).unwrap() == Path::new("e"));
+        assert!(run.pretrains() && run.data(None).unwrap() == Path::new("e"));
         assert_eq!([run.weights().unwrap(), run.model()], [(); 2].map(|()| folder.join("last.safetensors")));
         files::write(&folder.join("best.safetensors"), b"w").unwrap();
         assert_eq!((run.weights().unwrap(), run.model()), (folder.join("best.safetensors"), folder.clone()));

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use sonoseg_core::inference::Predictor;
-use sonoseg_imaging::dataset::sample::Source;
 use sonoseg_imaging::formats::encode::encode_png_rgb;
 use sonoseg_imaging::geometry::Image;
 use sonoseg_imaging::geometry::resize;
 use sonoseg_imaging::metrics::needle::Outcome;
 
-use super::document::{Captioned, number};
+use super::document::Captioned;
 use crate::evaluate::measure::{Evaluation, Frame, Truth, truth};
 use crate::folder::Folder;
 use crate::overlay;
+use crate::table::number;
 
 /// Frames shown at most, and of one procedure at most: its frames are near twins.
 const MOST: usize = 12;
@@ -94,7 +94,7 @@ fn caption(frame: &Frame) -> String {
 
 /// A sample with the answer of a network, and the truth as an outline; its longer side comes to `long_side` pixels.
 pub(crate) fn draw_sample(index: usize, predictor: &Predictor, data: &Folder, long_side: usize) -> Result<Tile> {
-    let sample = data.load(index)?;
+    let sample = data.sample(index)?;
     let middle = sample.frames.len() / 2;
     let frames: Vec<&Image> = sample.frames.iter().collect();
     let probabilities = pollster::block_on(predictor.forward(&predictor.prepare(&frames)))?;
@@ -147,7 +147,8 @@ pub(crate) fn sheet(tiles: &[Tile], columns: usize) -> Tile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::measure::Score;
+    use sonoseg_imaging::evaluate::Score;
+    use sonoseg_imaging::metrics::measure::Measures;
     use sonoseg_imaging::metrics::needle::NeedleError;
     use sonoseg_imaging::metrics::overlap::Counts;
 
@@ -157,6 +158,7 @@ mod tests {
             counts: Counts { tp, fp, fn_: 0, tn: 0 },
             error: Some(NeedleError::new(None, None, None)),
             confidence: 0.0,
+            shape: Measures::default(),
         };
         let id = format!("{group}/{sample}");
         Frame {

@@ -1,41 +1,24 @@
-//! The report of a cross-validation: means over folds with their spread, a figure over the blocks that learn (Amiri
-//! 2019, figure 4), and answers side by side (figure 3).
+//! The report of a cross-validation: means over folds with their spread, a figure over the blocks that learn,
+//! and answers side by side.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
 use burn::tensor::Device;
-use serde::Deserialize;
 use sonoseg_core::models::unet::layer_set::{Direction, LayerSet};
 use sonoseg_imaging::dataset::sample::Source;
 use sonoseg_imaging::metrics::folds::{FoldFigures, FoldSummary};
 use sonoseg_imaging::metrics::overlap::{Counts, mean_defined};
 
-use super::plan::{Place, Planned};
-use super::report::{BASELINE, Done, Frames};
+use super::done::{BASELINE, Done, Frames, csv};
+use super::plan::{Folds, Picture, Place, Planned};
 use crate::files;
 use crate::folder::Folder;
-use crate::report::document::{Block, Table, duration, number};
+use crate::report::document::Block;
 use crate::report::plot::{self, Panel, Series, Stroke, Values};
 use crate::report::worst::{ONE_OF_MANY, Tile, draw_sample, sheet};
-
-/// How the runs of a study make rows.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Folds {
-    /// Runs that differ in this choice only are the folds of one row.
-    over: String,
-    /// The choice that says which layers learn: what rows are called.
-    layers: String,
-    /// Rows whose answers are shown, in this order, behind those of the network that they start from.
-    #[serde(default)]
-    answers: Vec<String>,
-    /// What the paper measured, by scale and row: Dice, pixel error in percent and adjusted Rand index, each with its
-    /// spread, `nan` where it gives none.
-    #[serde(default)]
-    published: BTreeMap<String, BTreeMap<String, [f64; 6]>>,
-}
+use crate::table::{Table, duration, number};
 
 /// A row: the runs that differ in their fold only.
 struct Row<'a> {
@@ -63,7 +46,13 @@ impl Row<'_> {
 }
 
 /// The table, the figures, and what they say. Pictures are written into the study's folder.
-pub(super) fn blocks(folds: &Folds, done: &[Done<'_>], planned: &[Planned], place: &Place<'_>) -> Result<Vec<Block>> {
+pub(super) fn blocks(
+    folds: &Folds,
+    shown: Option<&Picture>,
+    done: &[Done<'_>],
+    planned: &[Planned],
+    place: &Place<'_>,
+) -> Result<Vec<Block>> {
     let rows = rows(folds, done);
     let mut blocks = vec![Block::Heading("Over the folds".into())];
     blocks.push(Block::Text(
@@ -73,22 +62,25 @@ pub(super) fn blocks(folds: &Folds, done: &[Done<'_>], planned: &[Planned], plac
             .into(),
     ));
     let table = table(folds.published.get(place.scale), &rows);
-    files::write(&place.out.join("table.csv"), &super::report::csv(&table)?)?;
+    files::write(&place.out.join("table.csv"), &csv(&table)?)?;
     blocks.push(Block::Table(table));
     if let Some(svg) = figure(&rows)? {
-        files::write(&place.out.join("figure-4.svg"), svg.as_bytes())?;
-        blocks.push(Block::Heading("How many blocks learn (figure 4)".into()));
+        let Picture { heading, file } = &folds.blocks;
+        files::write(&place.out.join(file), svg.as_bytes())?;
+        blocks.push(Block::Heading(heading.clone()));
         blocks.push(Block::Text("Bars: the mean over folds plus and minus its standard error.".into()));
         let alt = "Dice coefficient over the number of blocks that learn, from either end".into();
-        blocks.push(Block::Plot { file: "figure-4.svg".into(), alt, svg });
+        blocks.push(Block::Plot { file: file.clone(), alt, svg });
         blocks.push(Block::Text(verdict(&rows)));
         blocks.push(Block::Table(differences(&rows)));
     }
-    if let Some((png, text)) = answers(folds, &rows, planned, place)? {
-        files::write(&place.out.join("figure-3.png"), &png)?;
-        blocks.push(Block::Heading("Answers (figure 3)".into()));
+    if let Some(Picture { heading, file }) = shown
+        && let Some((png, text)) = answers(folds, &rows, planned, place)?
+    {
+        files::write(&place.out.join(file), &png)?;
+        blocks.push(Block::Heading(heading.clone()));
         blocks.push(Block::Text(text));
-        blocks.push(Block::Picture { file: "figure-3.png".into(), alt: "Answers".into(), png });
+        blocks.push(Block::Picture { file: file.clone(), alt: heading.clone(), png });
     }
     Ok(blocks)
 }

@@ -7,7 +7,6 @@ use anyhow::Result;
 use serde::Deserialize;
 use sonoseg_core::recipe::{Recipe, RecipeError, TaskName};
 
-use super::folds::Folds;
 use crate::failure::Usage;
 use crate::files;
 use crate::report::quoted;
@@ -29,8 +28,87 @@ pub(crate) struct Study {
     /// How runs make the rows of a cross-validation; none = every run is a row of its own.
     #[serde(default)]
     pub(crate) folds: Option<Folds>,
+    /// What the report shows.
+    #[serde(default)]
+    pub(crate) report: Shown,
     /// The runs. A run comes after the one that it starts from.
     runs: Vec<Run>,
+}
+
+/// What the report of a study shows.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Shown {
+    /// Figures of the table, by name. The first has its interval and orders the runs.
+    pub(crate) figures: Vec<String>,
+    /// Heading of the table of orderings; none = the study claims none.
+    pub(crate) orderings: Option<String>,
+    /// Learning curves.
+    pub(crate) curves: Vec<Curves>,
+    /// Answers of all networks on the same frames.
+    pub(crate) answers: Option<Picture>,
+}
+
+impl Default for Shown {
+    fn default() -> Self {
+        let figures = ["iou", "recall", "precision"].map(str::to_owned).to_vec();
+        let curves = [(TaskName::Mae, "Pre-training"), (TaskName::Segment, "Fine-tuning")].map(|(task, heading)| {
+            Curves { task, heading: heading.into(), file: format!("{}.svg", heading.to_lowercase()) }
+        });
+        let answers = Some(Picture { heading: "Answers".into(), file: "answers.png".into() });
+        Self {
+            figures,
+            orderings: Some("Which of the published orderings hold here".into()),
+            curves: curves.into(),
+            answers,
+        }
+    }
+}
+
+/// Curves of the runs of one task over each other.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Curves {
+    /// Runs of this task.
+    pub(crate) task: TaskName,
+    /// Above the picture.
+    pub(crate) heading: String,
+    /// File name of the picture.
+    pub(crate) file: String,
+}
+
+/// A picture of the report.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Picture {
+    /// Above the picture.
+    pub(crate) heading: String,
+    /// File name of the picture.
+    pub(crate) file: String,
+}
+
+/// How the runs of a study make rows.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Folds {
+    /// Runs that differ in this choice only are the folds of one row.
+    pub(crate) over: String,
+    /// The choice that says which layers learn: what rows are called.
+    pub(crate) layers: String,
+    /// The figure over the number of blocks that learn.
+    #[serde(default = "blocks")]
+    pub(crate) blocks: Picture,
+    /// Rows whose answers are shown, in this order, behind those of the network that they start from.
+    #[serde(default)]
+    pub(crate) answers: Vec<String>,
+    /// What the paper measured, by scale and row: Dice, pixel error in percent and adjusted Rand index, each with its
+    /// spread, `nan` where it gives none.
+    #[serde(default)]
+    pub(crate) published: BTreeMap<String, BTreeMap<String, [f64; 6]>>,
+}
+
+fn blocks() -> Picture {
+    Picture { heading: "How many blocks learn".into(), file: "blocks.svg".into() }
 }
 
 /// Settings that fit a study to a machine.
@@ -67,9 +145,9 @@ pub(crate) struct Run {
     /// Scales that have this run; none = all. Elsewhere an input of this name takes its place.
     #[serde(default)]
     scales: Option<BTreeSet<String>>,
-    /// What the paper measured: pooled IoU, recall and precision, in percent.
+    /// What the paper measured: the study's figures as far as it has them, shares in percent.
     #[serde(default)]
-    pub(crate) published: Option<[f64; 3]>,
+    pub(crate) published: Vec<f64>,
     /// Which weights are measured.
     #[serde(default)]
     weights: Weights,

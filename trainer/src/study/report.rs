@@ -5,45 +5,31 @@ use std::path::Path;
 
 use anyhow::Result;
 use burn::tensor::Device;
-use serde::Deserialize;
 use serde_json::Value;
-use sonoseg_core::recipe::TaskName;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::Source;
 use sonoseg_imaging::metrics::overlap::Counts;
+use sonoseg_imaging::metrics::{known, overlap_measures};
 
+use super::done::{BASELINE, Done, Frames, csv, measured};
 use super::folds;
-use super::plan::{MEASURED, Place, Planned, Study, shell};
+use super::plan::{Curves, Picture, Place, Planned, Shown, Study, shell};
 use crate::files;
 use crate::folder::Folder;
-use crate::report::document::{Block, Document, Table, duration, number};
-use crate::report::history::{Epoch, History};
+use crate::report::curves::by_epoch;
+use crate::report::document::{Block, Document};
+use crate::report::history::{History, LOSS};
 use crate::report::plot::{self, Panel, Series, Stroke, Values};
 use crate::report::worst::{ONE_OF_MANY, Tile, draw_sample, sheet};
 use crate::report::{html, markdown};
-
-/// Name of the baseline's row.
-pub(super) const BASELINE: &str = "baseline, nothing learned";
+use crate::table::{Table, duration, number};
 
 /// Frames in a strip.
 const STRIP: usize = 6;
 
-/// A run that is done and measured.
-pub(super) struct Done<'a> {
-    pub(super) planned: &'a Planned,
-    pub(super) history: History,
-    metrics: Value,
-    pub(super) frames: Frames,
-    /// The same frames by the baseline.
-    pub(super) baseline: Frames,
-}
-
-/// Pixels of every frame by what they are and what was said of them.
-pub(super) type Frames = BTreeMap<String, Counts>;
-
 /// Write `report.md`, `report.html`, `table.csv` and their pictures into the study's folder.
 pub(super) fn write(study: &Study, planned: &[Planned], place: &Place<'_>) -> Result<()> {
-    let segment = planned.iter().filter(|run| run.task == TaskName::Segment);
+    let segment = planned.iter().filter(|run| !run.task.pretrains());
     let missing: Vec<&str> = segment.clone().filter(|run| !measured(run)).map(|run| run.run.name.as_str()).collect();
     let done = segment.filter(|run| measured(run)).map(Done::open).collect::<Result<Vec<_>>>()?;
     let mut blocks = vec![
@@ -55,8 +41,8 @@ pub(super) fn write(study: &Study, planned: &[Planned], place: &Place<'_>) -> Re
         blocks.push(Block::Note(format!("Not done yet, and left out: {}.", missing.join(", "))));
     }
     blocks.extend(match &study.folds {
-        Some(folds) => folds::blocks(folds, &done, planned, place)?,
-        None => rows(&done, planned, place)?,
+        Some(folds) => folds::blocks(folds, study.report.answers.as_ref(), &done, planned, place)?,
+        None => rows(&study.report, &done, planned, place)?,
     });
     blocks.push(Block::Heading("Commands".into()));
     blocks.push(Block::Commands(planned.iter().flat_map(|run| &run.commands).map(|words| shell(words)).collect()));
@@ -66,32 +52,32 @@ pub(super) fn write(study: &Study, planned: &[Planned], place: &Place<'_>) -> Re
 }
 
 /// Every run as a row: the table, the learning curves, and strips of held-out frames.
-fn rows(done: &[Done<'_>], planned: &[Planned], place: &Place<'_>) -> Result<Vec<Block>> {
+fn rows(shown: &Shown, done: &[Done<'_>], planned: &[Planned], place: &Place<'_>) -> Result<Vec<Block>> {
     let mut blocks = Vec::new();
     let common = common(done);
-    let table = table(done, &common);
+    let table = table(&shown.figures, done, &common);
     blocks.push(Block::Heading("Held-out procedures".into()));
     blocks.push(Block::Text(format!(
-        "Pooled over the pixels of all held-out frames, in percent; 95 % intervals by bootstrap over procedures. `same \
+        "Pooled over all held-out frames, shares in percent; 95 % intervals by bootstrap over procedures. `same \
          frames`: the {} frames that every network answers for (one that reads three frames has no answer for the first and \
          the last of a clip). Published: the paper's own data, which nobody else has.",
         common.len()
     )));
     files::write(&place.out.join("table.csv"), &csv(&table)?)?;
     blocks.push(Block::Table(table));
-    blocks.push(Block::Heading("Which of the paper's orderings hold here".into()));
-    blocks.push(Block::Table(orderings(done, &common)));
-    for (heading, file, task) in [
-        ("Pre-training (figure 3)", "figure-3.svg", TaskName::Mae),
-        ("Fine-tuning (figure 4)", "figure-4.svg", TaskName::Segment),
-    ] {
-        if let Some(svg) = curves(planned, task)? {
+    if let (Some(heading), Some(rank)) = (&shown.orderings, shown.figures.first()) {
+        blocks.push(Block::Heading(heading.clone()));
+        blocks.push(Block::Table(orderings(rank, done, &common)));
+    }
+    for Curves { task, heading, file } in &shown.curves {
+        let runs: Vec<&Planned> = planned.iter().filter(|run| run.task == *task).collect();
+        if let Some(svg) = curves(&runs, &shown.figures)? {
             files::write(&place.out.join(file), svg.as_bytes())?;
-            blocks.push(Block::Heading(heading.into()));
-            blocks.push(Block::Plot { file: file.into(), alt: heading.into(), svg });
+            blocks.push(Block::Heading(heading.clone()));
+            blocks.push(Block::Plot { file: file.clone(), alt: heading.clone(), svg });
         }
     }
-    for run in planned.iter().filter(|run| run.task == TaskName::Mae) {
+    for run in planned.iter().filter(|run| run.task.pretrains()) {
         let picture = run.folder.join("reconstructions.png");
         if picture.exists() {
             let file = format!("reconstructions-{}.png", run.run.name);
@@ -102,54 +88,23 @@ fn rows(done: &[Done<'_>], planned: &[Planned], place: &Place<'_>) -> Result<Vec
             blocks.push(Block::Picture { file, alt: run.run.label.clone(), png });
         }
     }
-    if let Some(png) = strips(done, &common, place)? {
-        files::write(&place.out.join("figure-7.png"), &png)?;
-        blocks.push(Block::Heading("Answers (figures 7 and 8)".into()));
+    if let Some(Picture { heading, file }) = &shown.answers
+        && let Some(png) = strips(done, &common, place)?
+    {
+        files::write(&place.out.join(file), &png)?;
+        blocks.push(Block::Heading(heading.clone()));
         let rows: Vec<&str> = done.iter().map(|run| run.planned.run.label.as_str()).collect();
         blocks.push(Block::Text(format!("Rows from above: {}. Outlined: the truth.", rows.join("; "))));
-        blocks.push(Block::Picture { file: "figure-7.png".into(), alt: "Answers".into(), png });
+        blocks.push(Block::Picture { file: file.clone(), alt: heading.clone(), png });
     }
     Ok(blocks)
 }
 
-fn measured(run: &Planned) -> bool {
-    run.finished() && run.folder.join(MEASURED).join("metrics.json").exists()
-}
-
-impl<'a> Done<'a> {
-    fn open(planned: &'a Planned) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Row {
-            method: String,
-            frame: String,
-            tp: u64,
-            fp: u64,
-            #[serde(rename = "fn")]
-            fn_: u64,
-            tn: u64,
-        }
-        let folder = planned.folder.join(MEASURED);
-        let path = folder.join("per_frame.csv");
-        let bytes = files::read(&path)?;
-        let (mut frames, mut baseline) = (Frames::new(), Frames::new());
-        for row in csv::Reader::from_reader(bytes.as_slice()).deserialize::<Row>() {
-            let Row { method, frame, tp, fp, fn_, tn } =
-                row.map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
-            let of_method = if method == "model" { &mut frames } else { &mut baseline };
-            of_method.insert(frame, Counts { tp, fp, fn_, tn });
-        }
-        let path = folder.join("metrics.json");
-        let metrics = serde_json::from_str(&files::read_text(&path)?)
-            .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
-        Ok(Self { planned, history: History::read(&planned.folder)?, metrics, frames, baseline })
-    }
-}
-
-/// Pooled over those of the frames that are `wanted`.
-fn pooled(frames: &Frames, wanted: &BTreeSet<String>) -> Counts {
+/// A metric of pixels, pooled over those of the frames that are `wanted`; NaN for other metrics.
+fn pooled(name: &str, frames: &Frames, wanted: &BTreeSet<String>) -> f64 {
     let mut sum = Counts::default();
     frames.iter().filter(|(id, _)| wanted.contains(*id)).for_each(|(_, counts)| sum += *counts);
-    sum
+    overlap_measures(&sum).value(name).unwrap_or(f64::NAN)
 }
 
 /// Frames that every network answered for.
@@ -159,59 +114,77 @@ fn common(done: &[Done<'_>]) -> BTreeSet<String> {
     each.fold(first, |common, frames| &common & &frames)
 }
 
-fn table(done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
-    let columns = [
-        "network",
-        "IoU",
-        "95 % interval",
-        "recall",
-        "precision",
-        "IoU, same frames",
-        "epochs",
-        "time",
-        "published IoU",
-        "recall",
-        "precision",
-    ];
-    let mut table = Table::new(&columns, 1);
-    let percent = |value: f64| number(100.0 * value, 2);
+fn table(names: &[String], done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
+    let labels: Vec<String> = names.iter().map(|name| label(name, done)).collect();
+    let rank = labels.first().cloned().unwrap_or_default();
+    let published = done.iter().map(|run| run.planned.run.published.len()).max().unwrap_or(0).min(labels.len());
+    let mut columns = vec!["network".to_owned()];
+    for (index, label) in labels.iter().enumerate() {
+        columns.push(label.clone());
+        columns.extend((index == 0).then(|| "95 % interval".to_owned()));
+    }
+    columns.extend([format!("{rank}, same frames"), "epochs".into(), "time".into()]);
+    columns.extend(labels.iter().take(published).map(|label| format!("published {label}")));
+    let mut table = Table { columns, words: 1, rows: Vec::new() };
     let figures = |name: &str, all: &Value, frames: &Frames| {
-        let read = |key: &str| percent(all["overlap"][key].as_f64().unwrap_or(f64::NAN));
-        let bound = |end: &str| percent(all["overlap_intervals"]["iou"][end].as_f64().unwrap_or(f64::NAN));
-        vec![
-            name.to_owned(),
-            read("iou"),
-            format!("{} to {}", bound("low"), bound("high")),
-            read("recall"),
-            read("precision"),
-            percent(pooled(frames, common).iou()),
-        ]
+        let mut row = vec![name.to_owned()];
+        for (index, name) in names.iter().enumerate() {
+            let (value, interval) = figure(all, name);
+            row.push(written(name, value));
+            row.extend((index == 0).then(|| interval.map(|end| written(name, end)).join(" to ")));
+        }
+        row.push(written(&names[0], pooled(&names[0], frames, common)));
+        row
     };
     // The baseline says the same in every run that looks at the same frames.
     if let Some(run) = done.iter().max_by_key(|run| run.baseline.len()) {
         let mut row = figures(BASELINE, &run.metrics["baseline"]["all"], &run.baseline);
-        row.resize(columns.len(), String::new());
+        row.resize(table.columns.len(), String::new());
         table.rows.push(row);
     }
     for run in done {
         let mut row = figures(&run.planned.run.label, &run.metrics["model"]["all"], &run.frames);
         row.extend([run.history.epochs.len().to_string(), duration(run.history.seconds)]);
-        row.extend(run.planned.run.published.into_iter().flatten().map(|value| number(value, 2)));
-        row.resize(columns.len(), String::new());
+        row.extend(run.planned.run.published.iter().take(published).map(|&value| number(value, 2)));
+        row.resize(table.columns.len(), String::new());
         table.rows.push(row);
     }
     table
 }
 
+/// A figure of `metrics.json` with the ends of its interval. Files of older versions have the pixels' figures only, by name.
+fn figure(all: &Value, name: &str) -> (f64, [f64; 2]) {
+    let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+    let found = all["figures"].as_array().into_iter().flatten().find(|figure| figure["name"] == name);
+    let (value, interval) = match found {
+        Some(figure) => (&figure["value"], &figure["interval"]),
+        None => (&all["overlap"][name], &all["overlap_intervals"][name]),
+    };
+    (number(value), ["low", "high"].map(|end| number(&interval[end])))
+}
+
+/// What a figure is called at the head of a column.
+fn label(name: &str, done: &[Done<'_>]) -> String {
+    let figures = done.iter().filter_map(|run| run.metrics["model"]["all"]["figures"].as_array()).flatten();
+    let short = figures.filter(|figure| figure["name"] == name).find_map(|figure| figure["short"].as_str());
+    short.map_or_else(|| known(name).label.into_owned(), str::to_owned)
+}
+
+/// A share in percent, any other figure as it is.
+fn written(name: &str, value: f64) -> String {
+    number(if known(name).unit.is_empty() { 100.0 * value } else { value }, 2)
+}
+
 /// Every pair that the paper orders, and how it came out here on the same frames.
-fn orderings(done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
-    let mut table = Table::new(&["the paper says", "here", "IoU here"], 2);
+fn orderings(rank: &str, done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
+    let columns = ["the paper says", "here", &format!("{} here", label(rank, done))];
+    let mut table = Table::new(&columns, 2);
     let mut ranked: Vec<(&Done<'_>, f64)> =
-        done.iter().filter_map(|run| Some((run, run.planned.run.published?[0]))).collect();
+        done.iter().filter_map(|run| Some((run, *run.planned.run.published.first()?))).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
     for pair in ranked.windows(2) {
         let [(better, _), (worse, _)] = pair else { continue };
-        let [a, b] = [better, worse].map(|run| pooled(&run.frames, common).iou());
+        let [a, b] = [better, worse].map(|run| pooled(rank, &run.frames, common));
         let held = match a.partial_cmp(&b) {
             Some(std::cmp::Ordering::Greater) => "holds",
             Some(std::cmp::Ordering::Equal) => "no difference",
@@ -221,36 +194,28 @@ fn orderings(done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
         table.rows.push(vec![
             format!("{} above {}", better.planned.run.name, worse.planned.run.name),
             held.into(),
-            format!("{} and {}", number(100.0 * a, 2), number(100.0 * b, 2)),
+            format!("{} and {}", written(rank, a), written(rank, b)),
         ]);
     }
     table
 }
 
-pub(super) fn csv(table: &Table) -> Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(&table.columns)?;
-    for row in &table.rows {
-        writer.write_record(row)?;
-    }
-    Ok(writer.into_inner()?)
-}
-
-/// Held-out loss of the runs of a task over each other.
-fn curves(planned: &[Planned], task: TaskName) -> Result<Option<String>> {
-    let panel = |title: &str, values: Values, value: fn(&Epoch) -> f64| {
-        let mut series = Vec::new();
-        for (hue, run) in planned.iter().filter(|run| run.task == task).enumerate() {
-            if let Ok(history) = History::read(&run.folder) {
-                let points = history.epochs.iter().map(|epoch| (epoch.epoch as f64 + 1.0, value(epoch))).collect();
-                series.push(Series { name: run.run.name.clone(), hue, stroke: Stroke::Line, points });
-            }
-        }
-        Panel { title: title.into(), values, series }
+/// Held-out loss, and the study's first figure where it is measured while learning, of some runs over each other.
+fn curves(runs: &[&Planned], figures: &[String]) -> Result<Option<String>> {
+    let histories: Vec<(&str, History)> =
+        runs.iter().filter_map(|run| Some((&*run.run.name, History::read(&run.folder).ok()?))).collect();
+    let panel = |name: &str, values: Values| {
+        let series = histories.iter().enumerate().map(|(hue, (run, history))| Series {
+            name: (*run).to_owned(),
+            hue,
+            stroke: Stroke::Line,
+            points: by_epoch(history, name),
+        });
+        Panel { title: format!("held-out {}", known(name).label), values, series: series.collect() }
     };
-    let loss = panel("held-out loss", Values::Fitted, |epoch| epoch.val_loss);
-    let iou = panel("held-out IoU", Values::FromZero, |epoch| epoch.val_iou);
-    plot::draw("Learning curves", &[loss, iou])
+    let mut panels = vec![panel(LOSS, Values::Fitted)];
+    panels.extend(figures.first().map(|name| panel(name, Values::FromZero)));
+    plot::draw("Learning curves", &panels)
 }
 
 /// A row of frames for every network, with its answer and the truth.

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use anyhow::Result;
-use burn::module::Module;
 use sonoseg_core::blocks::positions::resize_table;
 use sonoseg_core::checkpoint::{self, CheckpointError, State};
 use sonoseg_core::import::{ImportHeader, Sizes, read_import};
 use sonoseg_core::inference::ModelHeader;
 use sonoseg_core::models::NetworkConfig;
 use sonoseg_core::models::mae::from_public_names;
+use sonoseg_core::tasks::Task;
 
 use crate::files;
 use crate::terminal::say;
@@ -19,7 +19,7 @@ const ENCODER: &str = "encoder.";
 
 /// Fill `model`, a network of the sizes `network`, from a file: all of it where the file holds the same kind of network,
 /// else its encoder.
-pub(super) fn start_from<M: Module>(path: &Path, network: &NetworkConfig, model: M) -> Result<M> {
+pub(super) fn start_from<T: Task>(path: &Path, network: &NetworkConfig, model: T::Model) -> Result<T::Model> {
     let path = files::model_file(path)?;
     let name = files::absolute(&path);
     let bytes = files::read(&path)?;

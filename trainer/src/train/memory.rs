@@ -5,11 +5,9 @@
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
-use sonoseg_core::checkpoint::{read_state, write_state};
-use sonoseg_core::tasks::{Step, Task};
-use sonoseg_core::train::Progress;
+use sonoseg_core::tasks::Task;
 use sonoseg_core::train::loader::{Drawn, read_views};
-use sonoseg_imaging::rng::Rng;
+use sonoseg_core::train::{Progress, trial};
 use sysinfo::System;
 
 use super::setup::Setup;
@@ -32,9 +30,12 @@ pub(super) fn fit<T: Task>(
     let tried = if task.batch_may_be_cut() { 1 } else { 2 };
     let samples = setup.train.iter().cycle().take(tried);
     let plan: Vec<Drawn> = samples.map(|&sample| Drawn { sample, changes: Some(0) }).collect();
-    let views = read_views(task, &setup.data, &plan, setup.recipe.seed)?;
-    let (progress, needed) = trial(task, progress, &views, setup.recipe.seed, device)?;
-    let Some(needed) = needed else { return Ok(progress) };
+    let views = pollster::block_on(read_views(task, &setup.data, &plan, setup.recipe.seed))?;
+    let mut peaks = Vec::new();
+    let trial = trial(task, progress, &views, setup.recipe.seed, device, || peaks.push(peak()));
+    let progress = pollster::block_on(trial)?;
+    let [Some(before), Some(after)] = peaks[..] else { return Ok(progress) };
+    let needed = after - before;
 
     // Weights, gradients, and the sums and moments that the optimiser keeps.
     let parameters = progress.parameters() as u64 * NUMBER;
@@ -58,26 +59,6 @@ pub(super) fn fit<T: Task>(
         setup.recipe.train.accumulate = accumulate;
     }
     Ok(progress)
-}
-
-/// Compute the gradients of some views. Gives the run as it was, and the bytes that were needed where the system tells.
-fn trial<T: Task>(
-    task: &T,
-    progress: Progress<T::Model>,
-    views: &[T::View],
-    seed: u64,
-    device: &Device,
-) -> Result<(Progress<T::Model>, Option<u64>)> {
-    // A training pass changes running statistics. The state is saved and put back, for a copy might share some of it.
-    let state = pollster::block_on(read_state(&progress.model))?;
-    let Some(before) = peak() else { return Ok((progress, None)) };
-    let updates = progress.position.updates;
-    let mut step = Step { rng: Rng::stream(seed, "memory", [0, 0]), updates, total: updates };
-    let batch = task.collate(views, &device.clone().autodiff());
-    drop(task.loss(&progress.model, &batch, &mut step).total.backward());
-    let needed = peak().map(|after| after - before);
-    let model = write_state("the trial of memory", state, progress.model)?;
-    Ok((Progress { model, ..progress }, needed))
 }
 
 /// Samples at once and portions of an update, the first halved down to `smallest` and the second doubled until `free`

@@ -111,6 +111,9 @@ impl<'a, T: Task, H: Serialize> Observer<'a, T, H> {
                 for measure in &val.0 {
                     line[format!("val_{}", measure.metric.name)] = json!(measure.value());
                 }
+                if !val.0.is_empty() {
+                    line["best"] = json!(best);
+                }
                 let model = self.task.exported(&progress.model);
                 let bytes = checkpoint::encode(self.header, &checkpoint::read_state(model).await?, Storage::F32)?;
                 files::write(&self.folder.join("last.safetensors"), &bytes)?;

@@ -15,7 +15,7 @@ use crate::args::Train;
 use crate::device::{self, Chosen};
 use crate::failure::Usage;
 use crate::files;
-use crate::folder::Folder;
+use crate::folder::{Folder, split_config};
 use crate::lock;
 use crate::report::origins::{Origin, origins};
 use crate::terminal::{say, warn};
@@ -228,7 +228,7 @@ impl Setup {
             None => data.split(&recipe)?,
         };
         let (held, all) = (split.val.len(), data.groups().len());
-        let drawn = || data.drawn(recipe.data.val_share, recipe.seed, recipe.task.reads_labels());
+        let drawn = || data.drawn(&split_config(&recipe));
         if !resumed && recipe.data.folds == 0 && drawn().is_ok_and(|drawn| drawn.val.len() != held) {
             let share = recipe.data.val_share;
             say(format!(

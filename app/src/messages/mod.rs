@@ -1,0 +1,210 @@
+//! Everything that passes between page and worker: requests with their answers, and why one has none. Big buffers travel
+//! beside the message, moved and not copied; files as handles that only the worker reads.
+
+mod files;
+#[cfg(target_arch = "wasm32")]
+pub mod post;
+mod predict;
+
+pub use files::{CheckFile, ClipId, ClipInfo, FileNumber, FrameRead, OpenFile, Opening, PixelInfo, ReadFrames};
+pub use predict::{
+    DeviceChoice, DeviceInfo, Layer, LoadModel, ModelInfo, Predict, Predicted, StartDevice, TestingDevice, Timings,
+};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Number of a request; the page never uses one twice.
+pub type RequestId = u32;
+
+/// What the worker answers once, in its own time.
+pub trait Request: Into<Call> {
+    /// The answer.
+    type Answer: Serialize + DeserializeOwned;
+}
+
+/// A request that tells more while it runs.
+pub trait Job: Request {
+    /// One thing that it tells.
+    type Item: Serialize + DeserializeOwned;
+}
+
+/// Every request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Call {
+    /// Choose and check the device.
+    StartDevice(StartDevice),
+    /// Load a model file.
+    LoadModel(LoadModel),
+    /// Open a file as the clip.
+    OpenFile(OpenFile),
+    /// Say whether a file can be read.
+    CheckFile(CheckFile),
+    /// Frames of the clip for display.
+    ReadFrames(ReadFrames),
+    /// Find what the model looks for in a frame.
+    Predict(Predict),
+}
+
+impl Call {
+    /// What it is about.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::StartDevice(_) => Subject::Device,
+            Self::LoadModel(_) | Self::OpenFile(_) | Self::CheckFile(_) => Subject::File,
+            Self::ReadFrames(request) => Subject::Pixels(request.clip),
+            Self::Predict(request) => Subject::Prediction(request.clip),
+        }
+    }
+}
+
+/// What a request is about, to tell who is to blame when the worker dies of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The choice of the device.
+    Device,
+    /// A file as a whole.
+    File,
+    /// Frames of this clip.
+    Pixels(ClipId),
+    /// What the model finds in a frame of this clip.
+    Prediction(ClipId),
+}
+
+/// From the page to the worker. The file that a request is about travels beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// Answer this.
+    Ask {
+        /// Number of the request.
+        id: RequestId,
+        /// What is asked.
+        call: Call,
+    },
+    /// The answer is not wanted any more.
+    Cancel {
+        /// Number of the request.
+        id: RequestId,
+    },
+}
+
+/// From the worker to the page. Items and answers travel beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// The worker runs and takes requests.
+    Awake,
+    /// A job tells something.
+    Item {
+        /// Number of the request.
+        id: RequestId,
+    },
+    /// A request is done.
+    Answer {
+        /// Number of the request.
+        id: RequestId,
+    },
+    /// A request has no answer.
+    Fault {
+        /// Number of the request.
+        id: RequestId,
+        /// The reason.
+        fault: Fault,
+    },
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Fault {
+    /// A file, a frame or a model cannot be used; the sentence names the file and the reason.
+    #[error("{0}")]
+    Refused(String),
+    /// The clip that was asked about is not open.
+    #[error("The clip was closed.")]
+    NoClip,
+    /// No model is loaded.
+    #[error("No model is loaded.")]
+    NoModel,
+    /// No device was chosen.
+    #[error("No device is ready yet.")]
+    NoDevice,
+    /// The page does not want the answer any more.
+    #[error("It was cancelled.")]
+    Cancelled,
+    /// The worker died first.
+    #[error("The worker stopped ({reason}).")]
+    Died {
+        /// What the browser says.
+        reason: String,
+        /// Whether it died of this request.
+        blame: Blame,
+    },
+}
+
+/// Whether a request is what the worker died of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Blame {
+    /// Another one is, or the device.
+    No,
+    /// It is.
+    Once,
+    /// It is, and another one about the same clip was before.
+    Again,
+}
+
+/// What happened to the worker below the level of [`FromWorker`]: sent by `start-worker.js`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "trouble", rename_all = "lowercase")]
+pub enum Trouble {
+    /// The graphics device is gone, or reported an error.
+    Device {
+        /// What the browser says.
+        reason: String,
+    },
+    /// The worker is dying of a bug or of a request.
+    Crash {
+        /// What the browser says.
+        reason: String,
+        /// The request that it was working on.
+        request: Option<RequestId>,
+    },
+    /// The worker could not be loaded.
+    Start {
+        /// What the browser says.
+        reason: String,
+    },
+}
+
+macro_rules! requests {
+    ($($request:ident -> $answer:ty),* $(,)?) => {
+        $(impl Request for $request {
+            type Answer = $answer;
+        }
+
+        impl From<$request> for Call {
+            fn from(request: $request) -> Self {
+                Self::$request(request)
+            }
+        })*
+    };
+}
+
+requests! {
+    StartDevice -> DeviceInfo,
+    LoadModel -> ModelInfo,
+    OpenFile -> ClipInfo,
+    CheckFile -> ClipId,
+    ReadFrames -> (),
+    Predict -> Predicted,
+}
+
+impl Job for StartDevice {
+    type Item = TestingDevice;
+}
+
+impl Job for OpenFile {
+    type Item = Opening;
+}
+
+impl Job for ReadFrames {
+    type Item = FrameRead;
+}

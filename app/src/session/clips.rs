@@ -1,0 +1,274 @@
+//! Files: opening and showing them, checking the others, loading models. One after the other, in the order of the queue.
+
+use leptos::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::Blob;
+
+use super::queue::{Task, Why};
+use super::start::{Inner, Session};
+use crate::files::Source;
+use crate::link::Asked;
+use crate::link::restart::Recovery;
+use crate::messages::{Blame, CheckFile, ClipId, ClipInfo, Fault, FileNumber, LoadModel, ModelInfo, OpenFile, Opening};
+use crate::viewer::Viewer;
+use crate::viewer::media::{FileLine, Readable};
+use crate::viewer::notices::Stage;
+
+impl Session {
+    /// Open files: the first readable one is shown, the others are checked. A model file is loaded.
+    pub(crate) fn open(&self, files: Vec<web_sys::File>) {
+        let (models, files): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|file| file.name().to_lowercase().ends_with(".safetensors"));
+        let files: Vec<_> = files.into_iter().map(|file| self.add_clip(Source::picked(file))).collect();
+        let show = files.first().map(|&file| Task::Show { file, why: Why::Opened });
+        let load = models.into_iter().map(|model| self.model_task(model));
+        let check = files.iter().skip(1).map(|&file| Task::Check(file));
+        self.ask(&show.into_iter().chain(load).chain(check).collect::<Vec<_>>());
+    }
+
+    /// Load a model file. The one in use stays when it is refused.
+    pub(crate) fn open_model(&self, file: web_sys::File) {
+        self.ask(&[self.model_task(file)]);
+    }
+
+    /// Show a file of the list.
+    pub(crate) fn show(&self, file: FileNumber) {
+        self.inner.update_value(|inner| inner.queue.forget_check(file));
+        self.ask(&[Task::Show { file, why: Why::Chosen }]);
+    }
+
+    /// The file that the user wants to see: the last one asked for, or else the one on the screen.
+    pub(crate) fn wanted(&self) -> Option<FileNumber> {
+        let media = self.viewer.media;
+        let shown = || media.line_of(media.with_clip(|clip| clip.id)?).map(|line| line.file);
+        self.inner.with_value(|inner| inner.queue.wanted()).or_else(shown)
+    }
+
+    pub(super) fn add_source(&self, source: Source) -> FileNumber {
+        let add = |inner: &mut Inner| {
+            inner.next_file += 1;
+            inner.sources.insert(inner.next_file, source);
+            inner.next_file
+        };
+        self.inner.try_update_value(add).unwrap_or_default()
+    }
+
+    pub(super) fn add_clip(&self, source: Source) -> FileNumber {
+        let name = source.name.clone();
+        let file = self.add_source(source);
+        self.viewer.media.files.update(|files| files.push(FileLine { file, name, readable: Readable::Unknown }));
+        file
+    }
+
+    fn model_task(&self, file: web_sys::File) -> Task {
+        Task::Model { file: self.add_source(Source::picked(file)), keep: false }
+    }
+
+    fn ask(&self, tasks: &[Task]) {
+        let in_the_way = self.inner.try_update_value(|inner| inner.queue.add(tasks).then_some(inner.request).flatten());
+        if let Some(request) = in_the_way.flatten() {
+            self.link.cancel(request);
+        }
+        self.proceed();
+    }
+
+    /// Do the next task when the worker is free, and those after it.
+    pub(super) fn proceed(&self) {
+        let task = self.link.is_awake().then(|| self.inner.try_update_value(|inner| inner.queue.take_next()).flatten());
+        self.settle();
+        if let Some(task) = task.flatten() {
+            let session = *self;
+            spawn_local(async move {
+                session.perform(task).await;
+                session.inner.update_value(|inner| {
+                    inner.request = None;
+                    inner.queue.done();
+                });
+                session.proceed();
+            });
+        }
+    }
+
+    async fn perform(&self, task: Task) {
+        let (file, fault) = match task {
+            Task::Start => return self.start_device().await,
+            Task::Model { file, keep } => {
+                let name = |name| LoadModel { name };
+                match self.answer(file, |session, source, blob| session.link.ask(name(source.name), Some(blob))).await {
+                    Ok(model) => return self.loaded(file, model, keep),
+                    Err(fault) => (file, fault),
+                }
+            }
+            Task::Show { file, .. } => match self.answer(file, Self::open_file).await {
+                Ok(clip) => return self.opened(file, clip),
+                Err(fault) => (file, fault),
+            },
+            Task::Check(file) => {
+                let name = |name| CheckFile { name };
+                match self.answer(file, |session, source, blob| session.link.ask(name(source.name), Some(blob))).await {
+                    Ok(clip) => return self.checked(file, clip),
+                    Err(fault) => (file, fault),
+                }
+            }
+        };
+        match fault {
+            // It died of something else: the next worker is asked anew.
+            Fault::Died { blame: Blame::No, .. } => self.put_back(task, true),
+            Fault::Died { reason, .. } => {
+                let what = if matches!(task, Task::Model { .. }) { "loading" } else { "reading" };
+                let name = self.name(file);
+                self.failed(task, format!("{name}: {what} it stopped the worker ({reason}); it is left out."));
+            }
+            Fault::Cancelled if matches!(task, Task::Check(_)) => self.put_back(task, false),
+            Fault::Cancelled => {}
+            fault => self.failed(task, fault.to_string()),
+        }
+    }
+
+    fn put_back(&self, task: Task, urgent: bool) {
+        self.inner.update_value(|inner| inner.queue.put_back(task, urgent));
+    }
+
+    /// The worker's answer about a file.
+    async fn answer<A: serde::de::DeserializeOwned>(
+        &self,
+        file: FileNumber,
+        ask: impl Fn(&Self, Source, &Blob) -> Asked<A>,
+    ) -> Result<A, Fault> {
+        let generation = self.link.generation();
+        let source = self.inner.with_value(|inner| inner.sources.get(&file).cloned());
+        let Some(source) = source else { return Err(Fault::Cancelled) };
+        let blob = source.blob().await.map_err(Fault::Refused)?;
+        if self.link.generation() != generation {
+            // The worker that it was read for is dead.
+            return Err(Fault::Died { reason: String::new(), blame: Blame::No });
+        }
+        let asked = ask(self, source, &blob);
+        self.inner.update_value(|inner| inner.request = Some(asked.id));
+        asked.await.map(|(answer, _)| answer)
+    }
+
+    fn open_file(&self, source: Source, blob: &Blob) -> Asked<ClipInfo> {
+        let (notices, name) = (self.viewer.notices, source.name.clone());
+        self.link.stream(OpenFile { name: source.name }, Some(blob), move |opening, _| match opening {
+            Opening::Reading(share) => notices.starting(format!("Reading {name}: {:.0} %", 100.0 * share)),
+            Opening::Decoding(frames) => notices.starting(format!("Decoding the video: {frames} frames")),
+        })
+    }
+
+    fn opened(&self, file: FileNumber, clip: ClipInfo) {
+        self.inner.update_value(|inner| inner.opened = Some(clip.id));
+        let name = self.found_out(file, clip.id);
+        if let Some(note) = &clip.note {
+            self.viewer.notices.info(note.clone());
+        }
+        // The clip on the screen keeps its results, whichever file it was read from.
+        if !self.viewer.media.shows(clip.id) {
+            self.link.recovery(Recovery::trust);
+            self.viewer.show_clip(ClipInfo { name, ..clip }, motion_is_welcome());
+        }
+    }
+
+    fn checked(&self, file: FileNumber, clip: ClipId) {
+        self.found_out(file, clip);
+    }
+
+    /// A file is this clip. When another one is, too, they are one line of the list, whose name is given.
+    fn found_out(&self, file: FileNumber, clip: ClipId) -> String {
+        let media = self.viewer.media;
+        let name = self.name(file);
+        match media.line_of(clip).filter(|line| line.file != file) {
+            None => {
+                media.mark(file, Readable::Yes(clip));
+                name
+            }
+            Some(line) => {
+                media.files.update(|files| files.retain(|other| other.file != file));
+                self.inner.update_value(|inner| drop(inner.sources.remove(&file)));
+                let text = format!("{name} is in the list already, as {}: the same content is one clip.", line.name);
+                self.viewer.notices.info(text);
+                line.name
+            }
+        }
+    }
+
+    fn loaded(&self, file: FileNumber, model: ModelInfo, keep: bool) {
+        let Viewer { findings, .. } = self.viewer;
+        self.inner.update_value(|inner| {
+            inner.loaded = true;
+            inner.models += 1;
+            inner.model = Some(file);
+        });
+        findings.finding.set(model.finding.clone());
+        findings.model.set(Some(model));
+        if !keep {
+            self.link.recovery(Recovery::trust);
+            self.viewer.forget_predictions();
+        }
+    }
+
+    fn name(&self, file: FileNumber) -> String {
+        let name = self.inner.with_value(|inner| inner.sources.get(&file).map(|source| source.name.clone()));
+        name.unwrap_or_default()
+    }
+
+    /// A file cannot be used, for this reason.
+    fn failed(&self, task: Task, reason: String) {
+        let sentence = reason.trim_end_matches('.');
+        match task {
+            Task::Start => {}
+            Task::Model { .. } => {
+                let rest = self.model_that_stays();
+                self.viewer.notices.problem(format!("{sentence}. {rest}"));
+            }
+            Task::Show { file, why: Why::Kept } => {
+                self.leave_out(file, format!("{sentence}. It could not be read again and was closed: open it again."));
+            }
+            Task::Show { file, .. } | Task::Check(file) => {
+                self.leave_out(file, reason);
+                if matches!(task, Task::Show { why: Why::Opened, .. }) {
+                    self.inner.update_value(|inner| inner.queue.show_another());
+                }
+            }
+        }
+    }
+
+    /// A file cannot be read, for this reason. When it is the clip on the screen it is closed.
+    pub(super) fn leave_out(&self, file: FileNumber, reason: String) {
+        let clip = self.viewer.media.clip_of(file);
+        self.viewer.media.mark(file, Readable::No(reason.clone()));
+        self.viewer.notices.problem(reason);
+        let lost = self.inner.with_value(|inner| inner.opened.is_none() || inner.opened != clip);
+        if lost && clip.is_some_and(|clip| self.viewer.media.shows(clip)) {
+            self.viewer.close_clip();
+        }
+    }
+
+    /// A model was left out: say which one is in use now. Where the worker has none, that was the page's own, and it is
+    /// not asked for again in vain.
+    fn model_that_stays(&self) -> String {
+        let loaded = self.inner.with_value(|inner| inner.loaded);
+        match self.viewer.findings.model.get_untracked().filter(|_| loaded) {
+            Some(model) => format!("The model {} stays in use.", model.name),
+            None => {
+                self.inner.update_value(|inner| inner.model = None);
+                self.viewer.findings.model.set(None);
+                "No model is loaded now: choose a model file to see predictions.".to_owned()
+            }
+        }
+    }
+
+    fn settle(&self) {
+        let idle = self.link.is_awake() && self.inner.with_value(|inner| inner.queue.is_settled());
+        let starting = self.viewer.notices.stage.with_untracked(|stage| matches!(stage, Stage::Starting(_)));
+        if idle && starting && self.viewer.findings.device.with_untracked(Option::is_some) {
+            self.viewer.notices.stage.set(Stage::Ready);
+        }
+    }
+}
+
+/// False when the user asked the system for less motion: nothing then plays of its own accord.
+fn motion_is_welcome() -> bool {
+    let query = window().match_media("(prefers-reduced-motion: reduce)").ok().flatten();
+    query.is_none_or(|query| !query.matches())
+}

@@ -1,0 +1,127 @@
+//! The model, what it found in each frame, and how long that took.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use sonoseg_imaging::dataset::finding::Finding;
+use sonoseg_imaging::geometry::{Detection, Mask, Spacing};
+
+use crate::messages::{ClipInfo, DeviceInfo, Layer, ModelInfo, Predicted};
+use crate::overlay::unpack;
+use crate::timeline::FrameState;
+use crate::timings::{Durations, Rate};
+
+/// What the model found in a frame.
+#[derive(Debug)]
+pub(crate) struct Found {
+    layers: Vec<Layer>,
+    /// The mask at the size of the shown picture, packed: a clip has many.
+    packed: Vec<u8>,
+    size: [usize; 2],
+    pub(crate) mask_pixels: usize,
+}
+
+impl Found {
+    /// From an answer of the worker about a frame of this clip.
+    pub(crate) fn new(clip: &ClipInfo, predicted: Predicted, mut buffers: Vec<Vec<u8>>) -> Self {
+        let buffer = predicted.layers.iter().find_map(|layer| match layer {
+            Layer::Mask { buffer, .. } => Some(*buffer),
+            Layer::Needle { .. } => None,
+        });
+        let packed = buffer.and_then(|at| buffers.get_mut(at)).map(std::mem::take).unwrap_or_default();
+        let mask_pixels = packed.iter().map(|byte| byte.count_ones() as usize).sum();
+        Self { layers: predicted.layers, packed, size: [clip.shown_height(), clip.shown_width()], mask_pixels }
+    }
+
+    /// The mask at the size of the shown picture.
+    pub(crate) fn mask(&self) -> Mask {
+        unpack(self.size[0], self.size[1], &self.packed)
+    }
+
+    /// The needle and its spacing, where one is seen.
+    pub(crate) fn needle(&self) -> Option<(Detection, Option<Spacing>)> {
+        self.layers.iter().find_map(|layer| match layer {
+            Layer::Needle { detection, spacing } => Some((*detection, *spacing)),
+            Layer::Mask { .. } => None,
+        })
+    }
+
+    /// Marked pixels among all pixels of the frame, from 0 to 1.
+    pub(crate) fn marked_share(&self) -> f64 {
+        self.mask_pixels as f64 / (self.size[0] * self.size[1]).max(1) as f64
+    }
+}
+
+/// Durations of the parts of the work.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Speeds {
+    pub(crate) decode: Durations,
+    pub(crate) prepare: Durations,
+    pub(crate) model: Durations,
+    pub(crate) fit: Durations,
+    pub(crate) draw: Durations,
+    pub(crate) shown: Rate,
+    pub(crate) predicted: Rate,
+}
+
+/// The store. Cheap to copy.
+#[derive(Clone, Copy)]
+pub(crate) struct Findings {
+    pub(crate) device: RwSignal<Option<DeviceInfo>>,
+    pub(crate) model: RwSignal<Option<ModelInfo>>,
+    /// What the results on the page are about; they outlive the model that gave them.
+    pub(crate) finding: RwSignal<Finding>,
+    pub(crate) states: RwSignal<Vec<FrameState>>,
+    pub(crate) found: StoredValue<Vec<Option<Arc<Found>>>>,
+    pub(crate) speeds: StoredValue<Speeds>,
+}
+
+impl Findings {
+    pub(crate) fn new() -> Self {
+        Self {
+            device: RwSignal::new(None),
+            model: RwSignal::new(None),
+            finding: RwSignal::new(Finding::default()),
+            states: RwSignal::new(Vec::new()),
+            found: StoredValue::new(Vec::new()),
+            speeds: StoredValue::new(Speeds::default()),
+        }
+    }
+
+    /// Forget everything about the frames, of which there are `count` now, and how long the work took.
+    pub(crate) fn forget(&self, count: usize) {
+        self.forget_speeds();
+        self.found.set_value((0..count).map(|_| None).collect());
+        self.states.set(vec![FrameState::Waiting; count]);
+    }
+
+    /// Forget how long the work took on another device, with another model or for another clip.
+    pub(crate) fn forget_speeds(&self) {
+        self.speeds.set_value(Speeds::default());
+    }
+
+    /// Remember what the model found in a frame.
+    pub(crate) fn keep(&self, frame: usize, found: Found) {
+        let needles = self.finding.with_untracked(Finding::is_needles);
+        let state = match found.needle() {
+            Some((detection, _)) if needles => FrameState::Seen(detection.confidence),
+            _ if !needles && found.mask_pixels > 0 => FrameState::Seen(1.0),
+            _ => FrameState::NotSeen,
+        };
+        self.found.update_value(|all| {
+            if let Some(slot) = all.get_mut(frame) {
+                *slot = Some(Arc::new(found));
+            }
+        });
+        self.set_state(frame, state);
+    }
+
+    /// Remember the state of a frame.
+    pub(crate) fn set_state(&self, frame: usize, state: FrameState) {
+        self.states.update(|states| {
+            if let Some(slot) = states.get_mut(frame) {
+                *slot = state;
+            }
+        });
+    }
+}

@@ -1,0 +1,119 @@
+//! Files, the clip on the screen, and the pixels of its frames.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use leptos::prelude::*;
+
+use crate::messages::{ClipId, ClipInfo, FileNumber};
+use crate::timeline;
+
+/// Memory for the pixels of frames that wait to be shown.
+const PIXEL_BUDGET: usize = 256 << 20;
+
+/// Whether a file of the list can be read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Readable {
+    Unknown,
+    /// It can, and is this clip.
+    Yes(ClipId),
+    No(String),
+}
+
+/// A line of the file list.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FileLine {
+    pub(crate) file: FileNumber,
+    pub(crate) name: String,
+    pub(crate) readable: Readable,
+}
+
+/// The pixels of a frame.
+#[derive(Debug)]
+pub(crate) struct Pixels {
+    pub(crate) channels: usize,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The store. Cheap to copy.
+#[derive(Clone, Copy)]
+pub(crate) struct Media {
+    pub(crate) files: RwSignal<Vec<FileLine>>,
+    pub(crate) clip: RwSignal<Option<Arc<ClipInfo>>>,
+    pub(crate) pixels: StoredValue<HashMap<usize, Arc<Pixels>>>,
+}
+
+impl Media {
+    pub(crate) fn new() -> Self {
+        Self { files: RwSignal::new(Vec::new()), clip: RwSignal::new(None), pixels: StoredValue::new(HashMap::new()) }
+    }
+
+    /// Something of the clip on the screen, without reacting.
+    pub(crate) fn with_clip<T>(&self, read: impl FnOnce(&ClipInfo) -> T) -> Option<T> {
+        self.clip.with_untracked(|clip| clip.as_deref().map(read))
+    }
+
+    /// True when this clip is on the screen.
+    pub(crate) fn shows(&self, id: ClipId) -> bool {
+        self.with_clip(|clip| clip.id == id) == Some(true)
+    }
+
+    /// The clip of a file that was read.
+    pub(crate) fn clip_of(&self, file: FileNumber) -> Option<ClipId> {
+        self.files.with_untracked(|files| {
+            files.iter().find(|line| line.file == file).and_then(|line| match line.readable {
+                Readable::Yes(id) => Some(id),
+                _ => None,
+            })
+        })
+    }
+
+    /// The line of a clip in the list.
+    pub(crate) fn line_of(&self, id: ClipId) -> Option<FileLine> {
+        self.files.with_untracked(|files| files.iter().find(|line| line.readable == Readable::Yes(id)).cloned())
+    }
+
+    /// Remember whether a file can be read.
+    pub(crate) fn mark(&self, file: FileNumber, readable: Readable) {
+        self.files.update(|files| {
+            if let Some(line) = files.iter_mut().find(|line| line.file == file) {
+                line.readable = readable;
+            }
+        });
+    }
+
+    /// Keep the pixels of a frame, forgetting others when memory is full.
+    pub(crate) fn keep_pixels(&self, frame: usize, shown: usize, pixels: Pixels) {
+        let count = self.frame_count();
+        self.pixels.update_value(|all| {
+            let most = (PIXEL_BUDGET / pixels.bytes.len().max(1)).max(4);
+            all.insert(frame, Arc::new(pixels));
+            while all.len() > most {
+                let kept = all.keys().copied().filter(|&kept| kept != frame);
+                let Some(oldest) = timeline::next_to_forget(kept, count, shown) else { break };
+                all.remove(&oldest);
+            }
+        });
+    }
+
+    /// True when the pixels of a frame are here.
+    pub(crate) fn has_pixels(&self, frame: usize) -> bool {
+        self.pixels.with_value(|pixels| pixels.contains_key(&frame))
+    }
+
+    /// Frames that may be fetched ahead of the shown one without pushing others out.
+    pub(crate) fn frames_ahead(&self) -> usize {
+        let bytes = self.with_clip(|clip| clip.shown_height() * clip.shown_width()).unwrap_or(1);
+        (PIXEL_BUDGET / bytes.max(1) / 4).max(2)
+    }
+
+    /// Number of frames of the clip.
+    pub(crate) fn frame_count(&self) -> usize {
+        self.with_clip(|clip| clip.frames).unwrap_or(0)
+    }
+
+    /// Size of the image `(width, height)` in pixels.
+    pub(crate) fn image_size(&self) -> Option<(f64, f64)> {
+        self.with_clip(|clip| (clip.width as f64, clip.height as f64))
+    }
+}

@@ -1,0 +1,162 @@
+//! What the page shows: four stores, and the rules that keep them consistent. No browser calls, no worker.
+
+pub(crate) mod findings;
+pub(crate) mod media;
+pub(crate) mod notices;
+pub(crate) mod view;
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+
+use crate::messages::ClipInfo;
+use crate::overlay::Overlay;
+use crate::timeline::FrameState;
+use crate::transform::Transform;
+use findings::{Findings, Found};
+use media::Media;
+use notices::{Notices, Stage};
+use view::View;
+
+/// The state of the page. Cheap to copy: every part is a handle.
+#[derive(Clone, Copy)]
+pub(crate) struct Viewer {
+    /// Files, the clip on the screen, its pixels.
+    pub(crate) media: Media,
+    /// The frame on the screen, and how it is shown.
+    pub(crate) view: View,
+    /// The model, and what it found.
+    pub(crate) findings: Findings,
+    /// What the user is told.
+    pub(crate) notices: Notices,
+}
+
+impl Viewer {
+    pub(crate) fn new() -> Self {
+        Self { media: Media::new(), view: View::new(), findings: Findings::new(), notices: Notices::new() }
+    }
+
+    /// Show another clip from its first frame, playing it when it moves and `autoplay` is wanted. Zoom is kept for clips
+    /// of the same size.
+    pub(crate) fn show_clip(&self, clip: ClipInfo, autoplay: bool) {
+        let size = |clip: &ClipInfo| (clip.height, clip.width);
+        let same_size = self.media.with_clip(|old| size(old) == size(&clip)) == Some(true);
+        let moves = clip.frames > 1;
+        self.change_clip(Some(clip));
+        self.view.playing.set(moves && autoplay);
+        if !same_size {
+            self.fit();
+        }
+    }
+
+    /// Take the clip from the screen, which cannot be read any more.
+    pub(crate) fn close_clip(&self) {
+        self.view.playing.set(false);
+        self.change_clip(None);
+    }
+
+    fn change_clip(&self, clip: Option<ClipInfo>) {
+        self.media.pixels.update_value(|pixels| pixels.clear());
+        self.media.clip.set(clip.map(Arc::new));
+        self.forget_predictions();
+        self.go_to(0);
+    }
+
+    /// Forget what the old model said.
+    pub(crate) fn forget_predictions(&self) {
+        self.findings.forget(self.media.frame_count());
+    }
+
+    /// The state of the frame on the screen; `None` without a clip. Reacts.
+    pub(crate) fn shown_state(&self) -> Option<FrameState> {
+        let frame = self.view.frame.get();
+        self.findings.states.with(|states| states.get(frame).copied())
+    }
+
+    /// What was found in the frame on the screen. Reacts to the frame and to new predictions.
+    pub(crate) fn shown(&self) -> Option<Arc<Found>> {
+        self.shown_state()?;
+        let frame = self.view.frame.get();
+        self.findings.found.with_value(|all| all.get(frame).cloned().flatten())
+    }
+
+    /// The overlays that can be chosen.
+    pub(crate) fn overlays(&self) -> Vec<Overlay> {
+        self.findings.finding.with(Overlay::choices)
+    }
+
+    /// The chosen overlay.
+    pub(crate) fn chosen_overlay(&self) -> Overlay {
+        self.view.overlay.get().among(&self.overlays())
+    }
+
+    /// The overlay that is on the screen at the moment.
+    pub(crate) fn shown_overlay(&self) -> Overlay {
+        if self.view.peek.get() { Overlay::Hidden } else { self.chosen_overlay() }
+    }
+
+    /// Show a frame.
+    pub(crate) fn go_to(&self, frame: usize) {
+        self.view.frame.set(frame.min(self.media.frame_count().saturating_sub(1)));
+        self.view.restart_clock();
+    }
+
+    /// Stop and move by some frames.
+    pub(crate) fn step(&self, by: isize) {
+        self.view.playing.set(false);
+        self.go_to(self.view.frame.get_untracked().saturating_add_signed(by));
+    }
+
+    /// Play or pause.
+    pub(crate) fn toggle_playing(&self) {
+        if self.media.frame_count() > 1 {
+            self.view.playing.update(|playing| *playing = !*playing);
+            self.view.restart_clock();
+        }
+    }
+
+    /// The next frame, when it is due.
+    pub(crate) fn advance(&self, now_ms: f64) {
+        let Self { media, view, findings, notices } = self;
+        // A clip starts when the model is there, so that its first frames are not passed without an overlay.
+        let starting = notices.stage.with_untracked(|stage| matches!(stage, Stage::Starting(_)));
+        let Some(clip) = media.clip.get_untracked().filter(|_| view.playing.get_untracked() && !starting) else {
+            return;
+        };
+        let (frame, speed) = (view.frame.get_untracked(), view.speed.get_untracked());
+        // Without a model there is nothing to wait for.
+        let wait = view.wait.get_untracked() && findings.model.with_untracked(Option::is_some);
+        let is_known = |frame: usize| findings.states.with_untracked(|s| s.get(frame) != Some(&FrameState::Waiting));
+        let ready = |frame: usize| media.has_pixels(frame) && (!wait || is_known(frame));
+        let mut next = frame;
+        view.clock.update_value(|clock| next = clock.advance(now_ms, frame, &clip.times_us, speed, wait, ready));
+        if next != frame {
+            view.frame.set(next);
+            findings.speeds.update_value(|speeds| speeds.shown.tick(now_ms));
+        }
+    }
+
+    /// Show the whole image.
+    pub(crate) fn fit(&self) {
+        if let Some(image) = self.media.image_size() {
+            self.view.fit(image);
+        }
+    }
+
+    /// Change zoom or place, never losing the image.
+    pub(crate) fn move_view(&self, change: impl FnOnce(&Transform) -> Transform) {
+        if let Some(image) = self.media.image_size() {
+            self.view.move_image(image, change);
+        }
+    }
+
+    /// The canvas has another size now.
+    pub(crate) fn resize_canvas(&self, size: (f64, f64)) {
+        self.view.canvas.set(size);
+        if self.view.transform.with_untracked(|transform| transform.fitted) {
+            self.fit();
+        } else {
+            self.move_view(|transform| *transform);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The model: loading it, and what it finds in a frame.
+
+use std::rc::Rc;
+
+use sonoseg_core::inference::{Prediction, Predictor};
+use sonoseg_imaging::dataset::finding::Finding;
+use sonoseg_imaging::geometry::{Image, Mask};
+use wasm_bindgen::JsValue;
+
+use super::{Services, files};
+use crate::clock::now;
+use crate::messages::{Fault, Layer, ModelInfo, Predict, Predicted, Timings};
+use crate::overlay::{pack, shrunk_mask};
+use crate::worker::Step;
+
+impl Services {
+    /// Load a model file. When it is refused, the model before it stays.
+    pub(super) async fn load_model(&self, name: &str, file: &JsValue, steps: &Step) -> Result<ModelInfo, Fault> {
+        let (_, bytes) = files::read(name, file, steps, |_| {}).await?;
+        let device = self.device.borrow().clone().ok_or(Fault::NoDevice)?;
+        let predictor = Predictor::load(name, &bytes, &device).map_err(|error| Fault::Refused(error.to_string()))?;
+        let summary = predictor.summary();
+        let info = ModelInfo {
+            name: name.to_owned(),
+            architecture: format!("{} {}", summary.architecture, summary.size),
+            parameters: summary.parameters,
+            trained_on: summary.trained_on,
+            finding: summary.finding,
+            input_size: summary.input_size,
+            window: summary.window,
+        };
+        self.predictor.replace(Some(Rc::new(predictor)));
+        Ok(info)
+    }
+
+    /// What the model finds in a frame, and the bytes of its mask.
+    pub(super) async fn predict(&self, Predict { clip, frame }: Predict) -> Result<(Predicted, Vec<u8>), Fault> {
+        let predictor = self.predictor.borrow().clone().ok_or(Fault::NoModel)?;
+        let info = self.clip.borrow().as_ref().map(|open| open.info.clone()).ok_or(Fault::NoClip)?;
+        let (window, last) = (predictor.window(), info.frames.saturating_sub(1));
+        // At the ends of a clip, the first and the last frame stand in for those beyond.
+        let frames: Vec<Rc<Image>> = (0..window)
+            .map(|at| self.frame(clip, (frame + at).saturating_sub(window / 2).min(last)))
+            .collect::<Result<_, _>>()?;
+        let views: Vec<&Image> = frames.iter().map(Rc::as_ref).collect();
+        let start = now();
+        let prepared = predictor.prepare(&views);
+        let prepared_at = now();
+        let probabilities = predictor.forward(&prepared).await;
+        let probabilities = probabilities.map_err(|error| Fault::Refused(format!("{}: {error}.", info.name)))?;
+        let answered = now();
+        let image = views[window / 2];
+        let prediction = predictor.finish(&probabilities, image);
+        let mask = prediction.mask().map_or_else(|| Mask::empty(0, 0), |mask| shrunk_mask(mask, info.shrink));
+        let predicted = Predicted {
+            layers: layers(&prediction, image, predictor.summary().finding),
+            timings: Timings {
+                prepare_ms: prepared_at - start,
+                model_ms: answered - prepared_at,
+                fit_ms: now() - answered,
+            },
+        };
+        Ok((predicted, pack(&mask, 1)))
+    }
+}
+
+/// What the page shows of a prediction: millimetres only where both ends lie in a region with a scale.
+fn layers(prediction: &Prediction, image: &Image, finding: Finding) -> Vec<Layer> {
+    let names = match finding {
+        Finding::Needles => vec![Finding::Needles.noun().to_owned()],
+        Finding::Classes(names) => names,
+    };
+    let needle = prediction.needle().map(|&detection| {
+        let (entry, tip) = (detection.needle.entry, detection.needle.tip);
+        Layer::Needle { detection, spacing: image.scale.at(&[(entry.x, entry.y), (tip.x, tip.y)]) }
+    });
+    std::iter::once(Layer::Mask { names, buffer: 0 }).chain(needle).collect()
+}

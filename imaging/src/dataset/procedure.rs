@@ -1,0 +1,231 @@
+//! A procedure: numbered frames, their masks and their end points. Files are known by their names; whoever can read them
+//! hands over their bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::finding::Finding;
+use super::labels::ReadRow;
+use super::meta::Meta;
+use super::sample::Target;
+use crate::DataError;
+use crate::formats::mask::read_class_mask;
+use crate::formats::open;
+use crate::geometry::{Image, Mask, Needle, Scale};
+
+/// One procedure.
+#[derive(Clone, Debug)]
+pub struct Procedure {
+    /// Name of its folder.
+    pub id: String,
+    /// What is known about all of its frames.
+    pub meta: Meta,
+    /// Frames in the order of their numbers.
+    frames: Vec<Frame>,
+    labels: BTreeMap<usize, Option<Needle>>,
+    /// What of the masks counts as foreground; every class, and needles before masks, when none.
+    class: Option<Class>,
+}
+
+/// What of the masks counts as foreground.
+#[derive(Clone, Copy, Debug)]
+enum Class {
+    /// Every class.
+    Any,
+    /// The class of this number.
+    Number(u8),
+}
+
+/// A frame's number and the names of its files.
+#[derive(Clone, Debug)]
+struct Frame {
+    number: usize,
+    file: String,
+    mask: Option<String>,
+}
+
+/// The PNG files of a folder: by the number that is their name, and those with another name or a number twice.
+#[derive(Clone, Debug, Default)]
+pub struct Numbered {
+    /// File names by number.
+    pub files: BTreeMap<usize, String>,
+    /// File names.
+    pub odd: Vec<String>,
+}
+
+impl Numbered {
+    /// Sort out the names of all files of a folder.
+    pub fn of(names: impl IntoIterator<Item = String>) -> Self {
+        let mut names: Vec<String> = names.into_iter().filter(|name| name.ends_with(".png")).collect();
+        names.sort();
+        let mut numbered = Self::default();
+        for name in names {
+            match name.trim_end_matches(".png").parse() {
+                Ok(number) if !numbered.files.contains_key(&number) => drop(numbered.files.insert(number, name)),
+                _ => numbered.odd.push(name),
+            }
+        }
+        numbered
+    }
+}
+
+/// What a procedure's folder holds.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// What `meta.json` says.
+    pub meta: Meta,
+    /// The files in `frames/`.
+    pub frames: Numbered,
+    /// The files in `masks/`.
+    pub masks: Numbered,
+    /// The rows of `labels.csv`.
+    pub labels: Vec<ReadRow>,
+}
+
+impl Procedure {
+    /// The procedure in the folder `id`. `place` gives the name of a file of it, for messages.
+    pub fn new(id: String, listed: Listed, place: impl Fn(&str) -> String) -> Result<Self, DataError> {
+        let Listed { meta, frames, mut masks, labels } = listed;
+        if let Some(odd) = frames.odd.first() {
+            let reason = "a frame's name is its number, like 000012.png, and every number occurs once";
+            return Err(DataError::unreadable(place(&format!("frames/{odd}")), reason));
+        }
+        let frame = |(number, file)| Frame { number, file, mask: masks.files.remove(&number) };
+        let frames = frames.files.into_iter().map(frame).collect();
+        let bad = |line: usize, e: String| DataError::unreadable(place("labels.csv"), format!("line {line}: {e}"));
+        let rows = labels.into_iter().map(|(line, row)| row.map_err(|e| bad(line, e)));
+        let labels = rows.collect::<Result<_, _>>()?;
+        let mut procedure = Self { id, frames, labels, class: None, meta };
+        if let Some(class) = procedure.meta.class.clone() {
+            procedure.class = Some(procedure.class(&class)?);
+        }
+        Ok(procedure)
+    }
+
+    /// The group that splits keep together.
+    pub fn group(&self) -> &str {
+        self.meta.group.as_deref().unwrap_or(&self.id)
+    }
+
+    /// The number of a class given by name or number, where the masks of the procedure may hold it.
+    pub(crate) fn class_number(&self, wanted: &str) -> Option<u8> {
+        self.meta.class_number(wanted).filter(|_| self.frames.iter().any(|frame| frame.mask.is_some()))
+    }
+
+    /// From now on the given class of the masks, by name or number, is the foreground. `elsewhere`: its number in
+    /// another procedure and the classes there, which may go on where those of this one end.
+    pub(crate) fn choose_class(
+        &mut self,
+        wanted: &str,
+        elsewhere: Option<&(u8, Vec<String>)>,
+    ) -> Result<(), DataError> {
+        if self.frames.iter().any(|frame| frame.mask.is_some()) {
+            let mine = &self.meta.classes;
+            let absent = elsewhere.filter(|(_, names)| !mine.is_empty() && names.starts_with(mine));
+            self.class = Some(self.class(wanted).or_else(|error| absent.map(|(n, _)| Class::Number(*n)).ok_or(error))?);
+        }
+        Ok(())
+    }
+
+    fn class(&self, wanted: &str) -> Result<Class, DataError> {
+        if wanted == Finding::ANY_CLASS {
+            return Ok(Class::Any);
+        }
+        self.meta.class_number(wanted).map(Class::Number).ok_or_else(|| {
+            let known = match self.meta.classes.get(1..) {
+                Some(names) if !names.is_empty() => format!("its classes are {}", names.join(", ")),
+                _ => "meta.json names no classes, so that only numbers from 1 on can be chosen".into(),
+            };
+            DataError::Inconsistent(format!("{}: there is no class {wanted}; {known}", self.id))
+        })
+    }
+
+    /// First frames of all windows of `length` frames in a row, by position. Single pictures make windows of 1 only.
+    pub(crate) fn windows(&self, length: usize) -> impl Iterator<Item = usize> {
+        let starts = if self.meta.stills && length > 1 { 0 } else { (self.frames.len() + 1).saturating_sub(length) };
+        let number = |at: usize| self.frames[at].number;
+        (0..starts).filter(move |&first| number(first + length - 1) - number(first) == length - 1)
+    }
+
+    /// Whether every frame of the window has a mask or end points.
+    pub(crate) fn is_labelled(&self, first: usize, length: usize) -> bool {
+        let frames = &self.frames[first..first + length];
+        frames.iter().all(|frame| self.needle(frame).is_some() || frame.mask.is_some())
+    }
+
+    /// Whether any frame has a mask or end points.
+    pub(crate) fn any_labelled(&self) -> bool {
+        (0..self.frames.len()).any(|index| self.is_labelled(index, 1))
+    }
+
+    /// End points are the better label of a needle, because the mask can be drawn from them after every change of the
+    /// picture. Where a class of the masks is chosen, only masks count.
+    fn needle(&self, frame: &Frame) -> Option<Target> {
+        let label = self.labels.get(&frame.number).filter(|_| self.class.is_none());
+        label.map(|needle| Target::Needle(*needle))
+    }
+
+    /// Numbers of the frames, or of those that are labelled, in rising order.
+    pub(crate) fn frame_numbers(&self, labelled: bool) -> Vec<usize> {
+        (0..self.frames.len()).filter(|&at| !labelled || self.is_labelled(at, 1)).map(|at| self.number(at)).collect()
+    }
+
+    /// Number of the frame at a position.
+    pub fn number(&self, index: usize) -> usize {
+        self.frames[index].number
+    }
+
+    /// The names of a frame's picture and of its mask, in the folder of the procedure.
+    pub fn files(&self, index: usize) -> (String, Option<String>) {
+        let frame = &self.frames[index];
+        (format!("frames/{}", frame.file), frame.mask.as_ref().map(|mask| format!("masks/{mask}")))
+    }
+
+    /// The names of all masks, in the folder of the procedure.
+    pub fn mask_files(&self) -> impl Iterator<Item = String> {
+        self.frames.iter().filter_map(|frame| Some(format!("masks/{}", frame.mask.as_ref()?)))
+    }
+
+    /// A frame by its position, with what is known about it. `read` gives the name of a file for messages, and its bytes.
+    pub fn load(
+        &self,
+        index: usize,
+        read: impl Fn(&str) -> Result<(String, Vec<u8>), DataError>,
+    ) -> Result<(Image, Target), DataError> {
+        let (picture, mask) = self.files(index);
+        let (name, bytes) = read(&picture)?;
+        let image = open(&name, bytes)?.frame(0)?;
+        let image = match self.meta.spacing {
+            Some(spacing) => image.with_scale(Scale::Everywhere(spacing)),
+            None => image,
+        };
+        let target = match (self.needle(&self.frames[index]), mask) {
+            (Some(needle), _) => needle,
+            (None, Some(mask)) => {
+                let (name, bytes) = read(&mask)?;
+                Target::Mask(self.mask(&name, &bytes, &image)?)
+            }
+            (None, None) => Target::Unknown,
+        };
+        Ok((image, target))
+    }
+
+    fn mask(&self, name: &str, bytes: &[u8], image: &Image) -> Result<Mask, DataError> {
+        let mut mask = read_class_mask(name, bytes)?;
+        if [mask.height, mask.width] != [image.height, image.width] {
+            let sizes = format!("{}x{}, and its frame {}x{}", mask.width, mask.height, image.width, image.height);
+            return Err(DataError::Inconsistent(format!("{name} is {sizes}: a mask has its frame's size")));
+        }
+        let chosen = |pixel: u8| match self.class {
+            None => pixel,
+            Some(Class::Any) => u8::from(pixel > 0),
+            Some(Class::Number(class)) => u8::from(pixel == class),
+        };
+        mask.classes.iter_mut().for_each(|pixel| *pixel = chosen(*pixel));
+        Ok(mask)
+    }
+
+    /// Classes that the procedure's masks name.
+    pub(crate) fn class_names(&self) -> BTreeSet<&str> {
+        self.meta.classes.iter().skip(1).map(String::as_str).collect()
+    }
+}

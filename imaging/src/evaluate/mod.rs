@@ -1,0 +1,8 @@
+//! How well answers are: from the scores of single frames to figures with a name, a value and an interval. Reports,
+//! comparisons, studies and the app show figures without knowing which there are.
+
+mod figure;
+mod figures;
+
+pub use figure::Figure;
+pub use figures::{Figures, Score};
