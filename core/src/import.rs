@@ -16,7 +16,7 @@ mod vit;
 
 use layout::Naming;
 
-pub use file::{ImportHeader, read_encoder, read_import};
+pub use file::{ImportHeader, read_import};
 pub use layout::Layout;
 pub use resnet::{ResnetBlock, ResnetSizes};
 pub use vit::DecoderSizes;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sonoseg_core::checkpoint::numbers::{Numbers, Tensors};
 use sonoseg_core::checkpoint::tensors::read_tensors;
 use sonoseg_core::checkpoint::write_state;
-use sonoseg_core::import::{ImportOptions, Imported, Layout, Sizes, import, read_encoder};
+use sonoseg_core::import::{ImportOptions, Imported, Layout, Sizes, import, read_import};
 use sonoseg_imaging::rng::Rng;
 
 use crate::shop::{fails, program, succeeds, text};
@@ -258,7 +258,7 @@ fn compare_encoder(bytes: &[u8]) -> usize {
     let options = ImportOptions { heads, ..Default::default() };
     let imported = import("case", &checkpoint, Layout::TimmVit, &options).unwrap();
     let file = imported.to_bytes("case", "", sonoseg_core::checkpoint::Storage::F32).unwrap();
-    let (header, state) = read_encoder("file", &file).unwrap();
+    let (header, state) = read_import("file", &file).unwrap();
     let Sizes::Vit(config) = header.config else { panic!("{:?}", header.config) };
     let network = write_state("file", state, config.init(&Device::flex())).unwrap();
 
@@ -296,7 +296,7 @@ fn the_verb_writes_the_weights_and_the_account() {
     for part in ["loaded            30", "ignored by rule   20", "missing            0", "CC BY-NC 4.0"] {
         assert!(printed.contains(part), "{part:?} is not in {printed}");
     }
-    let (header, state) = read_encoder("mae", &fs::read(&out).unwrap()).unwrap();
+    let (header, state) = read_import("mae", &fs::read(&out).unwrap()).unwrap();
     assert_eq!((header.layout, header.loaded.len(), state.len()), (Layout::MaeEncoder, 30, 30));
     assert_eq!((header.source.as_str(), header.sha256.len()), ("mae_tiny_full.pth", 64));
     let size = fs::metadata(&out).unwrap().len();

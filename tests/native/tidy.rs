@@ -237,7 +237,13 @@ fn networks_and_losses_write_their_shapes_down() {
 #[test]
 fn every_recipe_can_be_run() {
     let read = |source: &Source| match source.path.split('/').collect::<Vec<_>>()[..] {
-        ["recipes", _] => Recipe::parse(&source.path, &source.text, &[]).err().map(|error| error.to_string()),
+        ["recipes", _] => match Recipe::parse(&source.path, &source.text, &[]) {
+            Ok(recipe) => {
+                let again = Recipe::parse(&source.path, &recipe.to_toml(), &[]);
+                (again.ok() != Some(recipe)).then(|| format!("{}: does not come back as it is written", source.path))
+            }
+            Err(error) => Some(error.to_string()),
+        },
         ["recipes", "simulator", _] => {
             let config: Result<NeedleSimConfig, _> = toml::from_str(&source.text);
             config.err().map(|error| format!("{}: {error}", source.path))

@@ -64,7 +64,7 @@ fn learn<T: Task>(verb: &Train, mut setup: Setup, task: &T) -> Result<()> {
         Progress::from_bytes(&files::absolute(&saved), &bytes, model, &setup.recipe.train)?
     } else {
         let model = match &verb.init {
-            Some(path) => init::start_from::<T>(path, &setup.recipe, model)?,
+            Some(path) => init::start_from::<T>(path, &header.network, model)?,
             None => model,
         };
         Progress::begin(model, &setup.recipe.train)

@@ -83,15 +83,3 @@ pub fn read_import(name: &str, bytes: &[u8]) -> Result<(ImportHeader, State), Ch
     }
     Ok((header, state))
 }
-
-/// Read the encoder of a vision transformer from a file that an import wrote, without the decoder that may be there.
-/// The names are those of [`crate::models::vit::Vit`].
-pub fn read_encoder(name: &str, bytes: &[u8]) -> Result<(ImportHeader, State), CheckpointError> {
-    let (header, mut state) = read_import(name, bytes)?;
-    if let Sizes::Resnet(_) = header.config {
-        let reason = format!("holds {}, and a vision transformer is needed here", header.config);
-        return Err(CheckpointError::Foreign { name: name.to_owned(), reason });
-    }
-    state.retain(|tensor, _| tensor != "mask_token" && !tensor.starts_with("decoder_"));
-    Ok((header, state))
-}

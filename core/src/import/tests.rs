@@ -137,7 +137,7 @@ fn a_classifier_with_global_pooling_has_no_final_norm_and_gets_one() {
 }
 
 #[test]
-fn the_file_keeps_the_account_and_the_encoder_can_be_had_without_the_decoder() {
+fn the_file_keeps_the_account() {
     let (encoder, _) = encoder();
     let decoder = DecoderSizes { width: 32, depth: 1, heads: 1, mlp_ratio: 4 };
     let mut weights = vit::encoder_weights(&encoder);
@@ -148,7 +148,6 @@ fn the_file_keeps_the_account_and_the_encoder_can_be_had_without_the_decoder() {
     let (header, state) = read_import("m.safetensors", &bytes).unwrap();
     assert_eq!((header.loaded.len(), state), (50, imported.state.clone()));
     assert_eq!((header.source.as_str(), header.layout), ("mae.pth", Layout::MaeFull));
-    assert_eq!(read_encoder("m.safetensors", &bytes).unwrap().1.len(), 30);
     let half = imported.to_bytes("mae.pth", "00ff", Storage::F16).unwrap();
     assert!(half.len() < bytes.len() * 6 / 10);
     let mut large = imported;

@@ -92,3 +92,48 @@ impl ModelHeader {
         Ok((header, checkpoint::decode_tensors(name, bytes)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Storage;
+
+    const UNETR: &str = "name = \"t\"\ntrained_on = \"x\"\n[network]\npreset = \"tiny\"\n";
+    const UNET: &str = "name = \"u\"\n[network]\narchitecture = \"unet\"\n";
+
+    #[test]
+    fn headers_of_every_version_are_read_and_later_ones_refused() {
+        for (text, task) in [(UNETR, "segment"), (UNETR, "mae"), (UNET, "segment")] {
+            let header = ModelHeader::of(&Recipe::parse("t.toml", text, &[format!("task={task}")]).unwrap());
+            let read = |header: &Value| {
+                let bytes = checkpoint::encode(header, &State::new(), Storage::F32).unwrap();
+                let kind = checkpoint::architecture("m.safetensors", &bytes).unwrap();
+                (kind, ModelHeader::read("m.safetensors", &bytes).map(|(header, _)| header).map_err(|e| e.to_string()))
+            };
+            let kind = header.network.sizes().architecture().to_owned();
+            let mut json = serde_json::to_value(&header).unwrap();
+            assert_eq!(read(&json), (kind.clone(), Ok(header.clone())));
+            json["format"] = 3.into();
+            assert!(read(&json).1.unwrap_err().contains("written in format 3"));
+
+            json["format"] = 1.into();
+            json["architecture"] = json["network"].as_object_mut().unwrap().remove("architecture").unwrap();
+            // The first version of a recipe has the tables of both tasks.
+            for key in ["loss", "mae"] {
+                json["recipe"].as_object_mut().unwrap().entry(key).or_insert_with(|| Map::new().into());
+            }
+            json["preparation"] = json["recipe"]["preparation"].clone();
+            json["trained_on"] = json["recipe"]["trained_on"].clone();
+            if kind != "mae" {
+                json["frames"] = json["recipe"]["network"]["frames"].clone();
+                json["needle"] = json["recipe"]["needle"].clone();
+            }
+            assert_eq!(read(&json), (kind.clone(), Ok(header)));
+            json["frames"] = "video_all".into();
+            assert!(read(&json).1.unwrap_err().contains("other frames"));
+            json["frames"] = Value::Null;
+            json["architecture"] = if kind == "unet" { "unetr" } else { "unet" }.into();
+            assert!(read(&json).1.unwrap_err().contains("describes no network"));
+        }
+    }
+}

@@ -5,11 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 use sonoseg_core::blocks::positions::resize_table;
 use sonoseg_core::checkpoint::{self, CheckpointError, State};
-use sonoseg_core::import::{ImportHeader, Sizes, read_encoder, read_import};
+use sonoseg_core::import::{ImportHeader, Sizes, read_import};
 use sonoseg_core::inference::ModelHeader;
 use sonoseg_core::models::NetworkConfig;
 use sonoseg_core::models::mae::from_public_names;
-use sonoseg_core::recipe::Recipe;
 use sonoseg_core::tasks::Task;
 
 use crate::files;
@@ -18,23 +17,22 @@ use crate::terminal::say;
 /// The encoder's tensors in our networks.
 const ENCODER: &str = "encoder.";
 
-/// Fill `model` from a file: all of it where the file holds the same kind of network, else the encoder of a UNETR.
-pub(super) fn start_from<T: Task>(path: &Path, recipe: &Recipe, model: T::Model) -> Result<T::Model> {
+/// Fill `model`, a network of the sizes `network`, from a file: all of it where the file holds the same kind of network,
+/// else its encoder.
+pub(super) fn start_from<T: Task>(path: &Path, network: &NetworkConfig, model: T::Model) -> Result<T::Model> {
     let path = files::model_file(path)?;
     let name = files::absolute(&path);
     let bytes = files::read(&path)?;
     let architecture = checkpoint::architecture(&name, &bytes)?;
     let (heads, mut state) = if architecture == ImportHeader::KIND {
-        let (header, state) =
-            if recipe.task.pretrains() { read_import(&name, &bytes)? } else { read_encoder(&name, &bytes)? };
-        (heads_of(&header.config), from_public_names(state))
+        let (header, state) = read_import(&name, &bytes)?;
+        (Some(heads_of(&name, &header.config)?), from_public_names(state))
     } else {
         let (header, state) = ModelHeader::read(&name, &bytes)?;
         (header.network.sizes().encoder().map(|encoder| encoder.heads), state)
     };
-    let network = recipe.network.settings().config(recipe.preparation.size);
-    if let NetworkConfig::Unetr(network) = &network {
-        let encoder = &network.encoder;
+    let encoder = network.sizes().encoder();
+    if let Some(encoder) = encoder {
         if let Some(heads) = heads.filter(|&heads| heads != encoder.heads) {
             // The tensors of both have the same shapes, so nothing else would tell.
             let reason = format!("its encoder has {heads} attention heads, and the recipe asks for {}", encoder.heads);
@@ -45,8 +43,8 @@ pub(super) fn start_from<T: Task>(path: &Path, recipe: &Recipe, model: T::Model)
     let fresh = pollster::block_on(checkpoint::read_state(&model))?;
     let same = fresh.len() == state.len()
         && fresh.iter().all(|(key, tensor)| state.get(key).is_some_and(|other| other.0 == tensor.0));
-    // A U-Net has no part of its own to start from: what does not fit is named.
-    if same || matches!(network, NetworkConfig::Unet(_)) {
+    // Without an encoder, a network has no part of its own to start from: what does not fit is named.
+    if same || encoder.is_none() {
         let count = state.len();
         let model = checkpoint::write_state(&name, state, model)?;
         say(format!("init: all {count} tensors of {name}"));
@@ -58,11 +56,14 @@ pub(super) fn start_from<T: Task>(path: &Path, recipe: &Recipe, model: T::Model)
     Ok(model)
 }
 
-/// Attention heads of an imported encoder; a residual network has none.
-fn heads_of(sizes: &Sizes) -> Option<usize> {
+/// Attention heads of an imported encoder.
+fn heads_of(name: &str, sizes: &Sizes) -> Result<usize, CheckpointError> {
     match sizes {
-        Sizes::Vit(encoder) | Sizes::Mae { encoder, .. } => Some(encoder.heads),
-        Sizes::Resnet(_) => None,
+        Sizes::Vit(encoder) | Sizes::Mae { encoder, .. } => Ok(encoder.heads),
+        Sizes::Resnet(_) => {
+            let reason = format!("holds {sizes}, and a vision transformer is needed here");
+            Err(CheckpointError::Foreign { name: name.to_owned(), reason })
+        }
     }
 }
 
