@@ -8,7 +8,7 @@ use serde_json::Value;
 use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask, encode_png_rgb};
 use sonoseg_imaging::geometry::Mask;
 
-use crate::shop::{Workshop, fails, sonoseg, succeeds, text};
+use crate::workspace::{Workspace, fails, sonoseg, succeeds, text};
 
 /// A picture of 8 x 8 patches of random brightness: no two seeds look alike.
 fn patches(seed: u64, height: usize, width: usize) -> Vec<u8> {
@@ -62,8 +62,8 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[test]
 fn clips_lose_repeated_frames_and_their_labels_follow() {
-    let shop = Workshop::new();
-    let (source, out) = (shop.path("source"), shop.path("out"));
+    let workspace = Workspace::new();
+    let (source, out) = (workspace.path("source"), workspace.path("out"));
     // A recorder that shows every picture twice, as in Yang 2024.
     write(&source.join("a/pat1_first.y4m"), &video(&[1, 1, 2, 2, 3, 3]));
     write(&source.join("a/pat1_first.csv"), b"frame,x1,y1,x2,y2\n1,5,1,9,20\n2,,,,\n5,6.5,2,10,21\n");
@@ -98,8 +98,8 @@ fn clips_lose_repeated_frames_and_their_labels_follow() {
     assert!(!out.join("failures.csv").exists(), "nothing fails any more");
     let printed = fails(3, &["ingest", text(&source), "--out", text(&out), "--fps", "5"]);
     assert!(printed.contains("with other settings: remove it"), "{printed}");
-    let thin = shop.path("thin");
-    let table = shop.path("table.csv");
+    let thin = workspace.path("thin");
+    let table = workspace.path("table.csv");
     fs::write(&table, "file,frame,x1,y1,x2,y2\npat2.y4m,1,1,1,2,2\npat2.y4m,3,1,1,5,5\npat9.mp4,1,1,1,2,2\n").unwrap();
     let words = ["ingest", text(&source), "--out", text(&thin), "--fps", "5", "--labels", text(&table)];
     let printed = fails(3, &[&words[..], &["--first-frame", "1", "--unlisted", "no-needle"]].concat());
@@ -111,14 +111,14 @@ fn clips_lose_repeated_frames_and_their_labels_follow() {
 
 #[test]
 fn the_scale_of_a_dicom_clip_stays_and_the_data_set_is_sound() {
-    let shop = Workshop::new();
-    let simulated = shop.simulate("simulated", "7");
+    let workspace = Workspace::new();
+    let simulated = workspace.simulate("simulated", "7");
     for procedure in ["p0000", "p0001", "p0002"] {
         let clip = fs::read(simulated.join("procedures").join(procedure).join("clip.dcm")).unwrap();
-        write(&shop.path("clips").join(procedure).join("clip.dcm"), &clip);
+        write(&workspace.path("clips").join(procedure).join("clip.dcm"), &clip);
     }
-    let (out, report) = (shop.path("out"), shop.path("report.json"));
-    succeeds(&["ingest", text(&shop.path("clips")), "--out", text(&out), "--group-by", "parent"]);
+    let (out, report) = (workspace.path("out"), workspace.path("report.json"));
+    succeeds(&["ingest", text(&workspace.path("clips")), "--out", text(&out), "--group-by", "parent"]);
     assert_eq!(names(&out.join("procedures")), ["p0000-clip.dcm", "p0001-clip.dcm", "p0002-clip.dcm"]);
     let meta = json(&out.join("procedures/p0000-clip.dcm/meta.json"));
     let original = json(&simulated.join("procedures/p0000/meta.json"));
@@ -132,15 +132,15 @@ fn the_scale_of_a_dicom_clip_stays_and_the_data_set_is_sound() {
 
 #[test]
 fn pictures_with_masks_become_a_data_set_that_one_class_is_learned_from() {
-    let shop = Workshop::new();
-    let source = shop.path("source");
+    let workspace = Workspace::new();
+    let source = workspace.path("source");
     for number in 0..5 {
         write(&source.join(format!("images/{number:04}.png")), &grey(number, 40, 48));
         write(&source.join(format!("masks/{number:04}.png")), &mask(40, 48, &[1, 2]));
     }
     // The same picture again, in another size: it must not be on the other side of the split.
     write(&source.join("images/copy.png"), &grey(2, 80, 96));
-    let out = shop.path("out");
+    let out = workspace.path("out");
     let classes = ["--classes", "nerve,vessel", "--val-share", "0.4", "--seed", "3"];
     let printed = succeeds(&[&["ingest", text(&source), "--out", text(&out)], &classes[..]].concat());
     for told in
@@ -151,20 +151,20 @@ fn pictures_with_masks_become_a_data_set_that_one_class_is_learned_from() {
     assert_eq!(json(&out.join("procedures/copy/meta.json"))["group"], "0002");
     let classes_stored = json(&out.join("procedures/0001/meta.json"))["classes"].clone();
     assert_eq!(classes_stored, serde_json::json!(["background", "nerve", "vessel"]));
-    let again = shop.path("again");
+    let again = workspace.path("again");
     succeeds(&[&["ingest", text(&source), "--out", text(&again)], &classes[..]].concat());
     let split = |folder: &Path| fs::read_to_string(folder.join("splits.json")).unwrap();
     assert_eq!(split(&out), split(&again), "the seed decides");
     let printed = succeeds(&["check", text(&out)]);
     assert!(printed.contains("vessel 0.83 %"), "16 of 1920 pixels: {printed}");
-    shop.train(&out, "run", &["--set", "data.class=vessel", "--set", "train.epochs=1"]);
+    workspace.train(&out, "run", &["--set", "data.class=vessel", "--set", "train.epochs=1"]);
 }
 
 #[test]
 fn colours_nn_unet_and_names_are_understood() {
-    let shop = Workshop::new();
+    let workspace = Workspace::new();
     let ingest = |name: &str, more: &[&str]| {
-        let (source, out) = (shop.path(name), shop.path(&format!("{name}-out")));
+        let (source, out) = (workspace.path(name), workspace.path(&format!("{name}-out")));
         (succeeds(&[&["ingest", text(&source), "--out", text(&out)], more].concat()), out)
     };
     let stored = |path: std::path::PathBuf| {
@@ -175,8 +175,8 @@ fn colours_nn_unet_and_names_are_understood() {
     for (number, colour) in [(1, [255, 0, 0]), (2, [0, 255, 0])] {
         let pixel = |i: usize| if i % 40 > 3 && i / 40 > 3 { colour } else { [0, 0, 0] };
         let painted: Vec<u8> = (0..30 * 40).flat_map(pixel).collect();
-        write(&shop.path(&format!("paint/scan {number}.png")), &grey(number, 30, 40));
-        write(&shop.path(&format!("paint/scan {number}_mask.png")), &encode_png_rgb(30, 40, &painted).unwrap());
+        write(&workspace.path(&format!("paint/scan {number}.png")), &grey(number, 30, 40));
+        write(&workspace.path(&format!("paint/scan {number}_mask.png")), &encode_png_rgb(30, 40, &painted).unwrap());
     }
     let (printed, out) = ingest("paint", &[]);
     assert!(printed.contains("#00ff00 = 1 green, #ff0000 = 2 red"), "{printed}");
@@ -186,12 +186,12 @@ fn colours_nn_unet_and_names_are_understood() {
 
     // nnU-Net: channels, names of classes, pictures without labels.
     for (seed, case) in [(5, "case_01"), (6, "case_02")] {
-        write(&shop.path(&format!("nn/imagesTr/{case}_0000.png")), &grey(seed, 30, 40));
-        write(&shop.path(&format!("nn/labelsTr/{case}.png")), &encode_png_grey(30, 40, &vec![1; 1200]).unwrap());
+        write(&workspace.path(&format!("nn/imagesTr/{case}_0000.png")), &grey(seed, 30, 40));
+        write(&workspace.path(&format!("nn/labelsTr/{case}.png")), &encode_png_grey(30, 40, &vec![1; 1200]).unwrap());
     }
-    write(&shop.path("nn/imagesTr/case_01_0001.png"), &grey(8, 30, 40));
-    write(&shop.path("nn/imagesTs/case_03_0000.png"), &grey(9, 30, 40));
-    write(&shop.path("nn/dataset.json"), br#"{"labels": {"background": 0, "lumen": 1}}"#);
+    write(&workspace.path("nn/imagesTr/case_01_0001.png"), &grey(8, 30, 40));
+    write(&workspace.path("nn/imagesTs/case_03_0000.png"), &grey(9, 30, 40));
+    write(&workspace.path("nn/dataset.json"), br#"{"labels": {"background": 0, "lumen": 1}}"#);
     let (printed, out) = ingest("nn", &[]);
     assert!(printed.contains("1 = 1 lumen") && printed.contains("further channel"), "{printed}");
     assert_eq!(names(&out.join("procedures")), ["case_01", "case_02", "case_03"]);
@@ -204,8 +204,8 @@ fn colours_nn_unet_and_names_are_understood() {
         )
     };
     let ring: Vec<u8> = (0..1200).map(|i| 255 * ring(i)).collect();
-    write(&shop.path("ring/images/a.png"), &grey(1, 30, 40));
-    write(&shop.path("ring/masks/a.png"), &encode_png_grey(30, 40, &ring).unwrap());
+    write(&workspace.path("ring/images/a.png"), &grey(1, 30, 40));
+    write(&workspace.path("ring/masks/a.png"), &encode_png_grey(30, 40, &ring).unwrap());
     let (printed, out) = ingest("ring", &["--fill"]);
     assert!(printed.contains("255 = 1 foreground"), "{printed}");
     let filled = image::open(out.join("procedures/a/masks/000000.png")).unwrap().to_luma8();
@@ -213,12 +213,12 @@ fn colours_nn_unet_and_names_are_understood() {
 
     // A trimap and colours from a lossy file, as one object each, come into one data set.
     let trimap: Vec<u8> = (0..1200).map(|i| [1, 2, 3][i % 40 / 14]).collect();
-    write(&shop.path("mixed/cats/images/a.png"), &grey(1, 30, 40));
-    write(&shop.path("mixed/cats/trimaps/a.png"), &encode_png_grey(30, 40, &trimap).unwrap());
+    write(&workspace.path("mixed/cats/images/a.png"), &grey(1, 30, 40));
+    write(&workspace.path("mixed/cats/trimaps/a.png"), &encode_png_grey(30, 40, &trimap).unwrap());
     let painted: Vec<u8> =
         (0..1200).flat_map(|i| if i % 40 < 14 { [166, 255, 71] } else { [0, 0, i as u8 % 9] }).collect();
-    write(&shop.path("mixed/cars/images/b.png"), &grey(2, 30, 40));
-    write(&shop.path("mixed/cars/masks/b.png"), &encode_png_rgb(30, 40, &painted).unwrap());
+    write(&workspace.path("mixed/cars/images/b.png"), &grey(2, 30, 40));
+    write(&workspace.path("mixed/cars/masks/b.png"), &encode_png_rgb(30, 40, &painted).unwrap());
     let (printed, out) = ingest("mixed", &["--one-class", "--background", "2"]);
     assert!(
         printed.contains("2 pictures, 2 of them with masks") && printed.contains("255 = 1 foreground"),
@@ -233,15 +233,15 @@ fn colours_nn_unet_and_names_are_understood() {
 
 #[test]
 fn a_split_by_frame_is_refused() {
-    let shop = Workshop::new();
-    let source = shop.path("source");
+    let workspace = Workspace::new();
+    let source = workspace.path("source");
     // A bright spot that drifts: the frames of one clip, as pictures.
     for number in 0..8 {
         let spot = |i: usize| if (i % 64).abs_diff(20 + number) < 9 && (i / 64).abs_diff(24) < 9 { 220 } else { 30 };
         let pixels: Vec<u8> = (0..48 * 64).map(spot).collect();
         write(&source.join(format!("clip/{number:03}.png")), &encode_png_grey(48, 64, &pixels).unwrap());
     }
-    let out = shop.path("out");
+    let out = workspace.path("out");
     let printed = fails(3, &["ingest", text(&source), "--out", text(&out), "--group-by", "file"]);
     assert!(printed.contains("frames of one video") && printed.contains("split would be by frame"), "{printed}");
     assert!(!out.exists(), "nothing is written");
@@ -252,7 +252,7 @@ fn a_split_by_frame_is_refused() {
     let meta = json(&out.join("procedures/clip/meta.json"));
     assert_eq!(meta.get("stills"), None, "numbered in a row: {meta}");
     fails(2, &["ingest", text(&source), "--out", text(&out), "--group-by", "("]);
-    fails(3, &["ingest", text(&shop.path("nowhere")), "--out", text(&out)]);
+    fails(3, &["ingest", text(&workspace.path("nowhere")), "--out", text(&out)]);
 }
 
 /// Names of the problems that `check` finds, with its exit code.
@@ -266,8 +266,8 @@ fn problems(data: &Path) -> (Option<i32>, BTreeSet<String>) {
 
 #[test]
 fn every_problem_of_a_broken_data_set_is_named() {
-    let shop = Workshop::new();
-    let data = shop.path("data");
+    let workspace = Workspace::new();
+    let data = workspace.path("data");
     let put = |path: &str, bytes: &[u8]| write(&data.join("procedures").join(path), bytes);
     let classes = r#"{"classes": ["background", "nerve"], "spacing": {"x_mm": 0.1, "y_mm": 0.1}}"#;
     let sound = |id: &str, seed: u64| {
@@ -369,8 +369,8 @@ fn every_problem_of_a_broken_data_set_is_named() {
         assert!(printed.contains(place), "{place} is named: {printed}");
     }
     // Training stops at the first of them, with a sentence.
-    let recipe = shop.path("recipe.toml");
-    let never = shop.path("never");
+    let recipe = workspace.path("recipe.toml");
+    let never = workspace.path("never");
     fails(3, &["train", text(&recipe), "--data", text(&data), "--out", text(&never), "--device", "flex"]);
 
     write(&data.join("splits.json"), br#"{"train": []}"#);
@@ -379,7 +379,7 @@ fn every_problem_of_a_broken_data_set_is_named() {
     assert!(problems(&data).1.contains("split-empty"));
     fs::remove_file(data.join("splits.json")).unwrap();
     assert!(problems(&data).1.contains("no-split"));
-    let empty = shop.path("empty");
+    let empty = workspace.path("empty");
     fs::create_dir_all(empty.join("procedures")).unwrap();
     assert_eq!(problems(&empty).0, Some(3));
     assert!(problems(&empty).1.contains("empty"));

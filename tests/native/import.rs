@@ -14,7 +14,7 @@ use sonoseg_core::checkpoint::write_state;
 use sonoseg_core::import::{ImportOptions, Imported, Layout, Sizes, import, read_import};
 use sonoseg_imaging::rng::Rng;
 
-use crate::shop::{fails, program, succeeds, text};
+use crate::workspace::{fails, program, succeeds, text};
 
 /// Our copy of the reference files, or the folder that SONOSEG_REFERENCE names.
 fn reference() -> PathBuf {

@@ -8,7 +8,7 @@ use sonoseg_core::checkpoint::{State, decode};
 use sonoseg_core::models::unet::layer_set::LayerSet;
 use sonoseg_imaging::rng::splitmix64;
 
-use crate::shop::{Workshop, fails, succeeds, text};
+use crate::workspace::{Workspace, fails, succeeds, text};
 
 const RECIPE: &str = r#"
 name = "unet"
@@ -73,9 +73,9 @@ vary.layers = ["shallow-1", "deep-1", "all"]
 "#;
 
 /// Bright discs on noise, green and red in their masks by turns, as a data set; and the recipe.
-pub(crate) fn discs(shop: &Workshop) -> PathBuf {
-    fs::write(shop.path("unet.toml"), RECIPE).unwrap();
-    let (raw, data) = (shop.path("raw"), shop.path("discs"));
+pub(crate) fn discs(workspace: &Workspace) -> PathBuf {
+    fs::write(workspace.path("unet.toml"), RECIPE).unwrap();
+    let (raw, data) = (workspace.path("raw"), workspace.path("discs"));
     for folder in ["images", "masks"] {
         fs::create_dir_all(raw.join(folder)).unwrap();
     }
@@ -95,8 +95,8 @@ pub(crate) fn discs(shop: &Workshop) -> PathBuf {
 
 #[test]
 fn folds_have_equal_shares_of_the_kinds_that_folders_name() {
-    let shop = Workshop::new();
-    let raw = shop.path("raw");
+    let workspace = Workspace::new();
+    let raw = workspace.path("raw");
     for number in 0..8_u32 {
         let folder = raw.join(if number < 4 { "benign" } else { "malignant" });
         fs::create_dir_all(&folder).unwrap();
@@ -105,7 +105,7 @@ fn folds_have_equal_shares_of_the_kinds_that_folders_name() {
         });
         noise.save(folder.join(format!("{number}.png"))).unwrap();
     }
-    let data = shop.path("data");
+    let data = workspace.path("data");
     let words = ["ingest", text(&raw), "--out", text(&data), "--group-by", "file", "--stratum-by"];
     let said = fails(2, &[words.as_slice(), &["("]].concat());
     assert!(said.contains("--stratum-by"), "{said}");
@@ -118,8 +118,8 @@ fn folds_have_equal_shares_of_the_kinds_that_folders_name() {
     }
 }
 
-fn train(shop: &Workshop, data: &Path, out: &str, settings: &[&str]) -> (PathBuf, String) {
-    let (recipe, out) = (shop.path("unet.toml"), shop.path(out));
+fn train(workspace: &Workspace, data: &Path, out: &str, settings: &[&str]) -> (PathBuf, String) {
+    let (recipe, out) = (workspace.path("unet.toml"), workspace.path(out));
     let basic = ["train", text(&recipe), "--data", text(data), "--out", text(&out), "--device", "flex"];
     let said = succeeds(&[&basic, settings].concat());
     (out, said)
@@ -136,28 +136,28 @@ fn groups(run: &Path, side: &str) -> Vec<String> {
 
 #[test]
 fn a_unet_is_trained_measured_looked_into_and_fine_tuned_in_part() {
-    let shop = Workshop::new();
-    let data = discs(&shop);
-    let (run, _) = train(&shop, &data, "run", &[]);
+    let workspace = Workspace::new();
+    let data = discs(&workspace);
+    let (run, _) = train(&workspace, &data, "run", &[]);
     // Four discs a fold, two of each colour.
     let held = groups(&run, "val");
     let green = held.iter().filter(|name| name.ends_with(['0', '2', '4', '6'])).count();
     assert_eq!((held.len(), green), (4, 2), "{held:?}");
 
-    let model = shop.path("unet.safetensors");
+    let model = workspace.path("unet.safetensors");
     let last = run.join("last.safetensors");
     let said = succeeds(&["export", text(&last), "--out", text(&model)]);
     assert!(said.contains("unet"), "{said}");
-    let figures = shop.path("figures");
+    let figures = workspace.path("figures");
     let words = ["evaluate", text(&last), "--data", text(&data), "--split", "val", "--out", text(&figures)];
     let said = succeeds(&words);
     assert!(said.contains("4 frames") && said.contains("adjusted Rand: means over images"), "{said}");
-    let table = fs::read_to_string(shop.path("figures/per_frame.csv")).unwrap();
+    let table = fs::read_to_string(workspace.path("figures/per_frame.csv")).unwrap();
     assert!(table.lines().next().unwrap().contains("dice,pixel_error,adjusted_rand"), "{table}");
     succeeds(&["report", text(&run), "--device", "flex"]);
     let picture = data.join("procedures").join(&held[0]).join("frames/000000.png");
-    succeeds(&["predict", text(&model), text(&picture), "--out", text(&shop.path("out"))]);
-    let (layer, pictures) = ("enc2.conva", shop.path("pictures"));
+    succeeds(&["predict", text(&model), text(&picture), "--out", text(&workspace.path("out"))]);
+    let (layer, pictures) = ("enc2.conva", workspace.path("pictures"));
     let look = |layer: &str| {
         let words = ["inspect", text(&model), "--layer", layer, "--out", text(&pictures), "--steps", "3"];
         [&words, ["--size", "16", "--filters", "2", "--image", text(&picture)].as_slice()].concat().join("\n")
@@ -169,7 +169,7 @@ fn a_unet_is_trained_measured_looked_into_and_fine_tuned_in_part() {
     assert!(said.contains("there are enc1.conva"), "{said}");
 
     // The shallow blocks only, by one line.
-    let (tuned, said) = train(&shop, &data, "tuned", &["--init", text(&model), "--set", "train.layers=shallow-2"]);
+    let (tuned, said) = train(&workspace, &data, "tuned", &["--init", text(&model), "--set", "train.layers=shallow-2"]);
     assert!(said.contains("all 38 tensors"), "{said}");
     let (before, after) = (weights(&model), weights(&tuned.join("last.safetensors")));
     let set: LayerSet = "shallow-2".parse().unwrap();
@@ -179,14 +179,14 @@ fn a_unet_is_trained_measured_looked_into_and_fine_tuned_in_part() {
 
     // The other fold, and one that leaks.
     let settings = ["--set", "data.fold=1", "--set", "data.leaky_folds=true", "--set", "train.epochs=1"];
-    let (other, said) = train(&shop, &data, "other", &settings);
+    let (other, said) = train(&workspace, &data, "other", &settings);
     assert!(said.contains("leaky_folds") && said.contains("8 samples"), "{said}");
     let mut all = [held, groups(&other, "val")].concat();
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 8, "two folds hold everything");
 
-    let (recipe, never) = (shop.path("unet.toml"), shop.path("never"));
+    let (recipe, never) = (workspace.path("unet.toml"), workspace.path("never"));
     let words = ["train", text(&recipe), "--data", text(&data), "--out", text(&never), "--init", text(&model)];
     let said = fails(3, &[&words, ["--set", "network.width=8"].as_slice()].concat());
     assert!(said.contains("do not fit"), "{said}");
@@ -197,9 +197,9 @@ fn a_unet_is_trained_measured_looked_into_and_fine_tuned_in_part() {
 
 #[test]
 fn a_study_over_folds_has_means_with_errors_and_both_figures() {
-    let shop = Workshop::new();
-    let data = discs(&shop);
-    let (file, out) = (shop.path("study.toml"), shop.path("out"));
+    let workspace = Workspace::new();
+    let data = discs(&workspace);
+    let (file, out) = (workspace.path("study.toml"), workspace.path("out"));
     fs::write(&file, STUDY).unwrap();
     let words =
         ["study", text(&file), "--data", text(&data), "--out", text(&out), "--scale", "small", "--device", "flex"];

@@ -9,9 +9,9 @@ use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask};
 use sonoseg_imaging::geometry::Mask;
 use sonoseg_imaging::rng::splitmix64;
 
-use crate::shop::{Workshop, succeeds, text};
+use crate::workspace::{Workspace, succeeds, text};
 
-/// Height and width of the network's input in the workshop's recipe.
+/// Height and width of the network's input in the workspace's recipe.
 const SIZE: usize = 32;
 
 /// Half the thickness of a needle, in pixels of the network's input and of the pictures drawn here.
@@ -393,8 +393,8 @@ fn column(row: &BTreeMap<String, String>, name: &str) -> f64 {
 
 /// Learn, measure, and compare every figure but the intervals, which depend on random draws. Gives `metrics.json`.
 fn figures_match(labels: Labels) -> Value {
-    let shop = Workshop::new();
-    let (data, more) = (shop.path("data"), shop.path("more"));
+    let workspace = Workspace::new();
+    let (data, more) = (workspace.path("data"), workspace.path("more"));
     learned().iter().for_each(|procedure| procedure.write(&data, labels));
     let procedures = measured();
     procedures.iter().for_each(|procedure| procedure.write(&more, labels));
@@ -408,8 +408,8 @@ fn figures_match(labels: Labels) -> Value {
     if labels == Labels::Masks {
         words.extend(["--set", "data.class=vessel"]);
     }
-    let run = shop.train(&data, "run", &words);
-    let (model, out) = (run.join("last.safetensors"), shop.path("out"));
+    let run = workspace.train(&data, "run", &words);
+    let (model, out) = (run.join("last.safetensors"), workspace.path("out"));
     let device = ["--device", "flex"];
     succeeds(
         &[&["evaluate", text(&model), "--data", text(&more), "--out", text(&out), "--masks"], &device[..]].concat(),

@@ -14,7 +14,7 @@ use sonoseg_core::inference::Predictor;
 use sonoseg_imaging::formats;
 
 use crate::layers::discs;
-use crate::shop::{Workshop, command, said, text};
+use crate::workspace::{Workspace, command, said, text};
 
 /// A UNETR that learns in a second, and the same as the stored runs have it.
 const UNETR: [&str; 6] = [
@@ -117,8 +117,8 @@ fn does(words: &[&str]) -> String {
 }
 
 /// The data that the stored runs learned from.
-fn data(shop: &Workshop) -> PathBuf {
-    let out = shop.path("data");
+fn data(workspace: &Workspace) -> PathBuf {
+    let out = workspace.path("data");
     does(&[
         "simulate",
         "needle",
@@ -186,12 +186,12 @@ fn table(path: &Path) -> Value {
 
 #[test]
 fn the_simulator_makes_the_same_pictures() {
-    let shop = Workshop::new();
-    let small = shop.path("configured");
+    let workspace = Workspace::new();
+    let small = workspace.path("configured");
     let config = stored("recipes/simulator/needle-demo.toml");
     let words = ["simulate", "needle", "--procedures", "1", "--frames", "2", "--seed", "9", "--config", text(&config)];
     does(&[&words, ["--out", text(&small)].as_slice()].concat());
-    let procedures = [data(&shop), small].map(|data| data.join("procedures"));
+    let procedures = [data(&workspace), small].map(|data| data.join("procedures"));
     let mut folders: Vec<PathBuf> =
         procedures.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path()).collect();
     folders.sort();
@@ -215,8 +215,8 @@ fn the_simulator_makes_the_same_pictures() {
 
 /// 20 updates of a stored recipe in a small size.
 fn twenty_updates(name: &str, recipe: &str, settings: &[&str]) {
-    let shop = Workshop::new();
-    let (recipe, data, run) = (stored("recipes").join(recipe), data(&shop), shop.path("run"));
+    let workspace = Workspace::new();
+    let (recipe, data, run) = (stored("recipes").join(recipe), data(&workspace), workspace.path("run"));
     let words =
         ["train", text(&recipe), "--data", text(&data), "--out", text(&run), "--device", "flex", "--steps", "20"];
     let small = ["preparation.size=64", "train.batch=2", "seed=1"];
@@ -260,13 +260,13 @@ fn probabilities(model: &Path, picture: &Path) -> Value {
 
 #[test]
 fn old_models_open_and_predict_the_same() {
-    let shop = Workshop::new();
+    let workspace = Workspace::new();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../app/assets/demo.safetensors");
     let models = ["unetr", "unet", "class"].map(|name| (name, stored(&format!("models/{name}.safetensors"))));
     let picture = stored("picture.png");
     let mut found = BTreeMap::new();
     for (name, model) in [("shipped", shipped)].into_iter().chain(models) {
-        let out = shop.path(name);
+        let out = workspace.path(name);
         does(&["predict", text(&model), text(&picture), "--out", text(&out), "--device", "flex"]);
         let (mask, _) = pixels(&out.join("masks/picture.png.png"));
         let geometry = table(&out.join("geometry.csv"));
@@ -281,8 +281,8 @@ fn old_models_open_and_predict_the_same() {
 
 #[test]
 fn an_old_mae_is_what_a_network_starts_from() {
-    let shop = Workshop::new();
-    let (data, run, model) = (data(&shop), shop.path("run"), stored("models/mae.safetensors"));
+    let workspace = Workspace::new();
+    let (data, run, model) = (data(&workspace), workspace.path("run"), stored("models/mae.safetensors"));
     let recipe = stored("recipes/needle-sf-unetr.toml");
     let words =
         ["train", text(&recipe), "--data", text(&data), "--out", text(&run), "--device", "flex", "--steps", "2"];
@@ -291,13 +291,14 @@ fn an_old_mae_is_what_a_network_starts_from() {
     assert!(told.contains("the encoder (") && told.contains("begin anew"), "{told}");
     let found = json!({ "history": history(&run), "weights": weights(&run.join("last.safetensors")) });
     as_it_was("fine-tuned", &found, &expected()["fine-tuned"], 1e-4);
-    let output = output(&["predict", text(&model), text(&stored("picture.png")), "--out", text(&shop.path("out"))]);
+    let output =
+        output(&["predict", text(&model), text(&stored("picture.png")), "--out", text(&workspace.path("out"))]);
     assert!(output.status.code() == Some(3) && said(&output).contains("--init"), "{}", said(&output));
 }
 
-/// A copy of a stored run in a workshop, which learned from `data`.
-fn run_of(shop: &Workshop, name: &str, data: &Path) -> PathBuf {
-    let run = shop.path(name);
+/// A copy of a stored run in a workspace, which learned from `data`.
+fn run_of(workspace: &Workspace, name: &str, data: &Path) -> PathBuf {
+    let run = workspace.path(name);
     fs::create_dir(&run).unwrap();
     for entry in fs::read_dir(stored("runs").join(name)).unwrap() {
         let path = entry.unwrap().path();
@@ -314,9 +315,9 @@ fn run_of(shop: &Workshop, name: &str, data: &Path) -> PathBuf {
 
 #[test]
 fn old_runs_are_measured_and_reported_with_the_same_figures() {
-    let shop = Workshop::new();
-    let data = data(&shop);
-    let (run, out) = (run_of(&shop, "segment", &data), shop.path("measured"));
+    let workspace = Workspace::new();
+    let data = data(&workspace);
+    let (run, out) = (run_of(&workspace, "segment", &data), workspace.path("measured"));
     does(&["evaluate", text(&run), "--data", text(&data), "--out", text(&out), "--device", "flex"]);
     does(&["report", text(&run), "--device", "flex"]);
     let was = stored("runs/segment/evaluation");
@@ -330,7 +331,7 @@ fn old_runs_are_measured_and_reported_with_the_same_figures() {
     let iou = format!("{:.3}", metrics["model"]["all"]["overlap"]["iou"].as_f64().unwrap());
     assert!(page.contains(&iou) || expected()["machine"] != machine().as_str(), "{iou} is not in\n{page}");
 
-    let run = run_of(&shop, "mae", &data);
+    let run = run_of(&workspace, "mae", &data);
     does(&["report", text(&run), "--device", "flex"]);
     let page = fs::read_to_string(run.join("report.md")).unwrap();
     let best =
@@ -340,9 +341,9 @@ fn old_runs_are_measured_and_reported_with_the_same_figures() {
 
 /// Go on with a run that was stopped, to its end.
 fn goes_on(name: &str) {
-    let shop = Workshop::new();
-    let data = data(&shop);
-    let run = run_of(&shop, name, &data);
+    let workspace = Workspace::new();
+    let data = data(&workspace);
+    let run = run_of(&workspace, name, &data);
     let before = history(&run).as_array().unwrap().len();
     // The data are found by themselves, as the run says where they lie.
     does(&["train", "--resume", text(&run), "--device", "flex"]);
@@ -374,10 +375,10 @@ fn refused_well(output: &Output, recipe: &Path) -> bool {
 
 #[test]
 fn old_recipes_run_or_are_refused_with_the_line_to_change() {
-    let shop = Workshop::new();
-    let (needles, masks) = (data(&shop), discs(&shop));
+    let workspace = Workspace::new();
+    let (needles, masks) = (data(&workspace), discs(&workspace));
     let train = |recipe: &Path, name: &str, of_kind: &[&str], data: &Path| {
-        let run = shop.path(&format!("run-{name}"));
+        let run = workspace.path(&format!("run-{name}"));
         let words =
             ["train", text(recipe), "--data", text(data), "--out", text(&run), "--device", "flex", "--steps", "1"];
         let small = ["preparation.size=32", "train.batch=2", "train.accumulate=1"];
@@ -398,7 +399,7 @@ fn old_recipes_run_or_are_refused_with_the_line_to_change() {
         assert!(output.status.success() || refused_well(&output, recipe), "{}: {}", recipe.display(), said(&output));
     }
     // So it is when a key is not known any more.
-    let (wrong, file) = (shop.path("wrong.toml"), stored("recipes/needle-unet.toml"));
+    let (wrong, file) = (workspace.path("wrong.toml"), stored("recipes/needle-unet.toml"));
     fs::write(&wrong, fs::read_to_string(&file).unwrap().replace("epochs", "epoch")).unwrap();
     assert!(refused_well(&train(&wrong, "wrong", &["network.width=2"], &needles), &wrong));
 

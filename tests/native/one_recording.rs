@@ -5,11 +5,11 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::shop::{Workshop, fails, succeeds, text};
+use crate::workspace::{Workspace, fails, succeeds, text};
 
 /// A clip of twenty labelled frames.
-fn clip(shop: &Workshop) -> std::path::PathBuf {
-    let out = shop.path("clip");
+fn clip(workspace: &Workspace) -> std::path::PathBuf {
+    let out = workspace.path("clip");
     let settings = ["--procedures", "1", "--frames", "20", "--seed", "3"];
     succeeds(&[&["simulate", "needle", "--out", text(&out)], settings.as_slice()].concat());
     out
@@ -28,16 +28,16 @@ fn measured(folder: &std::path::Path) -> BTreeSet<usize> {
 
 #[test]
 fn one_clip_trains_and_holds_out_a_stretch_of_its_time() {
-    let shop = Workshop::new();
-    let data = clip(&shop);
-    let run = shop.train(&data, "run", &[]);
+    let workspace = Workspace::new();
+    let data = clip(&workspace);
+    let run = workspace.train(&data, "run", &[]);
     let split = json(&run.join("splits.json"));
     assert_eq!(split["val"], Value::Array(vec![]));
     let stretch = &split["stretches"][0];
     let at = |key: &str| stretch[key].as_u64().unwrap() as usize;
     assert_eq!((at("last") + 1 - at("first"), at("gap")), (4, 1));
 
-    let (val, train) = (shop.path("val"), shop.path("train"));
+    let (val, train) = (workspace.path("val"), workspace.path("train"));
     for (part, out) in [("val", &val), ("train", &train)] {
         let said = succeeds(&["evaluate", text(&run), "--data", text(&data), "--split", part, "--out", text(out)]);
         assert!(said.contains("same recording"), "{said}");
@@ -59,16 +59,16 @@ fn one_clip_trains_and_holds_out_a_stretch_of_its_time() {
     let said = succeeds(&["train", "--resume", text(&run), "--epochs", "3"]);
     assert!(said.contains("4 in 1 interval held out") && json(&run.join("splits.json")) == split, "{said}");
     // Every third frame is a sample, and some of them are held out.
-    let sparse = shop.train(&data, "sparse", &["--set", "data.stride=3", "--set", "train.epochs=1"]);
+    let sparse = workspace.train(&data, "sparse", &["--set", "data.stride=3", "--set", "train.epochs=1"]);
     let environment = json(&sparse.join("environment.json"));
     assert_eq!((&environment["train_samples"], &environment["val_samples"]), (&Value::from(4), &Value::from(1)));
 }
 
 #[test]
 fn one_clip_trains_with_nothing_held_out() {
-    let shop = Workshop::new();
-    let data = clip(&shop);
-    let run = shop.train(&data, "run", &["--set", "data.val_share=0", "--set", "train.patience=1"]);
+    let workspace = Workspace::new();
+    let data = clip(&workspace);
+    let run = workspace.train(&data, "run", &["--set", "data.val_share=0", "--set", "train.patience=1"]);
     assert!(!run.join("best.safetensors").exists() && !run.join("best-loss.safetensors").exists());
     let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     assert!(!metrics.contains("NaN") && !metrics.contains("val_"), "{metrics}");
@@ -90,9 +90,9 @@ fn one_clip_trains_with_nothing_held_out() {
 
 #[test]
 fn empty_sides_are_said_and_never_panic() {
-    let shop = Workshop::new();
-    let data = clip(&shop);
-    let (recipe, run) = (shop.path("recipe.toml"), shop.path("run"));
+    let workspace = Workspace::new();
+    let data = clip(&workspace);
+    let (recipe, run) = (workspace.path("recipe.toml"), workspace.path("run"));
     let train = ["train", text(&recipe), "--data", text(&data), "--out", text(&run), "--device", "flex"];
     let id = fs::read_dir(data.join("procedures")).unwrap().next().unwrap().unwrap().file_name();
     let group = id.to_string_lossy();
@@ -124,7 +124,7 @@ fn empty_sides_are_said_and_never_panic() {
 
     // Pre-training without labels holds out of one clip, too, and its picture needs none.
     fs::remove_file(data.join("splits.json")).unwrap();
-    let out = shop.path("mae");
+    let out = workspace.path("mae");
     let mae = ["train", text(&recipe), "--data", text(&data), "--out", text(&out), "--device", "flex"];
     let settings = ["--set", "task=mae", "--set", "mae.decoder_width=16", "--set", "mae.decoder_heads=2"];
     succeeds(&[&mae[..], &settings, &["--set", "data.val_share=0", "--set", "train.epochs=1"]].concat());

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask};
 use sonoseg_imaging::geometry::Mask;
 
-use crate::shop::{Workshop, fails, succeeds, text};
+use crate::workspace::{Workspace, fails, succeeds, text};
 
 fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
@@ -127,14 +127,14 @@ fn fields(mut rest: &[u8]) -> Vec<(u64, Field<'_>)> {
 
 #[test]
 fn the_report_says_what_was_measured_and_the_curves_what_was_learned() {
-    let shop = Workshop::new();
-    let data = shop.simulate("data <1>", "11");
-    let run = shop.train(&data, "run", &[]);
+    let workspace = Workspace::new();
+    let data = workspace.simulate("data <1>", "11");
+    let run = workspace.train(&data, "run", &[]);
     let printed = succeeds(&["report", text(&run), "--device", "flex"]);
     assert!(printed.contains("report.html") && printed.contains("next: sonoseg predict"), "{printed}");
 
     // The same figures as `evaluate` gives, on the procedure that the run held out.
-    let direct = shop.path("direct");
+    let direct = workspace.path("direct");
     succeeds(&["evaluate", text(&run), "--data", text(&data), "--out", text(&direct), "--device", "flex"]);
     let metrics = read(run.join("evaluation/metrics.json"));
     assert_eq!(metrics, read(direct.join("metrics.json")));
@@ -203,11 +203,11 @@ fn the_report_says_what_was_measured_and_the_curves_what_was_learned() {
 
 #[test]
 fn runs_are_compared_where_they_differ() {
-    let shop = Workshop::new();
-    let data = shop.simulate("data", "12");
-    let short = shop.train(&data, "short", &["--set", "train.epochs=1"]);
-    let long = shop.train(&data, "long", &["--set", "train.epochs=3"]);
-    let out = shop.path("side by side");
+    let workspace = Workspace::new();
+    let data = workspace.simulate("data", "12");
+    let short = workspace.train(&data, "short", &["--set", "train.epochs=1"]);
+    let long = workspace.train(&data, "long", &["--set", "train.epochs=3"]);
+    let out = workspace.path("side by side");
     let printed = succeeds(&["compare", text(&short), text(&long), "--out", text(&out)]);
     assert!(printed.contains("train.epochs") && printed.contains("Not for clinical use"), "{printed}");
     assert!(!printed.contains("not measured on the same"), "{printed}");
@@ -256,11 +256,11 @@ fn nerves(data: &Path) {
 
 #[test]
 fn a_report_speaks_of_needles_only_where_a_run_looks_for_them() {
-    let shop = Workshop::new();
-    let data = shop.path("data");
+    let workspace = Workspace::new();
+    let data = workspace.path("data");
     nerves(&data);
-    let of_nerves = shop.train(&data, "nerves", &["--set", "data.class=nerve"]);
-    let pretrained = shop.train(&data, "pretrained", &["--set", "task=mae"]);
+    let of_nerves = workspace.train(&data, "nerves", &["--set", "data.class=nerve"]);
+    let pretrained = workspace.train(&data, "pretrained", &["--set", "task=mae"]);
     for (run, word) in [(&of_nerves, "marks every pixel"), (&pretrained, "others to start from")] {
         let printed = succeeds(&["report", text(run), "--device", "flex"]);
         let pages = ["report.md", "report.html"].map(|name| read(run.join(name)));
@@ -276,17 +276,17 @@ fn a_report_speaks_of_needles_only_where_a_run_looks_for_them() {
 
 #[test]
 fn what_is_no_run_or_has_no_weights_is_answered_with_a_sentence() {
-    let shop = Workshop::new();
-    let data = shop.simulate("data", "13");
+    let workspace = Workspace::new();
+    let data = workspace.simulate("data", "13");
     let printed = fails(3, &["report", text(&data)]);
     assert!(printed.contains("is no run folder"), "{printed}");
     fails(3, &["compare", text(&data)]);
     fails(2, &["compare"]);
 
-    let run = shop.train(&data, "run", &["--set", "train.epochs=1"]);
+    let run = workspace.train(&data, "run", &["--set", "train.epochs=1"]);
     let split: Value = serde_json::from_str(&read(run.join("splits.json"))).unwrap();
     let held = split["val"][0].as_str().unwrap();
-    let hidden = shop.path("hidden");
+    let hidden = workspace.path("hidden");
     fs::rename(data.join("procedures").join(held), &hidden).unwrap();
     let printed = fails(3, &["report", text(&run)]);
     assert!(printed.contains(held) && printed.contains("--split all"), "{printed}");

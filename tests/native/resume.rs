@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sonoseg_core::checkpoint::decode_tensors;
 
-use crate::shop::{Workshop, command, fails, said, succeeds, text};
+use crate::workspace::{Workspace, command, fails, said, succeeds, text};
 
 /// Four epochs of two updates, each of two batches of two samples, with every random change on.
 const FOUR: [&str; 6] = ["--epochs", "4", "--set", "train.patience=3", "--set", "augment.noise=0.02"];
@@ -62,12 +62,12 @@ fn history(run: &Path) -> Vec<serde_json::Value> {
 }
 
 fn killed_and_resumed_is_the_same(task: &[&str], save_every: &str) {
-    let shop = Workshop::new();
-    let data = shop.simulate("data", "5");
+    let workspace = Workspace::new();
+    let data = workspace.simulate("data", "5");
     let settings = [&FOUR, task, &["--save-every", save_every]].concat();
-    let straight = shop.train(&data, "straight", &settings);
+    let straight = workspace.train(&data, "straight", &settings);
 
-    let (recipe, killed) = (shop.path("recipe.toml"), shop.path("killed"));
+    let (recipe, killed) = (workspace.path("recipe.toml"), workspace.path("killed"));
     let basic = ["train", text(&recipe), "--data", text(&data), "--out", text(&killed), "--device", "flex"];
     let child = start(&[&basic, settings.as_slice()].concat());
     await_step(&killed, 2, 0);
@@ -96,9 +96,9 @@ fn masked_auto_encoding_killed_in_the_third_epoch_ends_bit_equal() {
 
 #[test]
 fn a_kill_at_any_moment_leaves_a_run_that_goes_on() {
-    let shop = Workshop::new();
-    let data = shop.simulate("data", "6");
-    let (recipe, run) = (shop.path("recipe.toml"), shop.path("run"));
+    let workspace = Workspace::new();
+    let data = workspace.simulate("data", "6");
+    let (recipe, run) = (workspace.path("recipe.toml"), workspace.path("run"));
     let begin = ["train", text(&recipe), "--data", text(&data), "--out", text(&run), "--device", "flex"];
     let always = ["--save-every", "0s", "--epochs", "400"];
     let mut child = start(&[&begin, always.as_slice()].concat());
@@ -127,9 +127,9 @@ fn history_length(run: &Path) -> usize {
 
 #[test]
 fn a_full_disk_and_a_folder_in_the_way_leave_the_last_good_weights() {
-    let shop = Workshop::new();
-    let data = shop.simulate("data", "7");
-    let run = shop.train(&data, "run", &["--epochs", "1"]);
+    let workspace = Workspace::new();
+    let data = workspace.simulate("data", "7");
+    let run = workspace.train(&data, "run", &["--epochs", "1"]);
     let before = fs::read(run.join("resume.safetensors")).unwrap();
     let resume = ["train", "--resume", text(&run), "--device", "flex", "--epochs", "2"];
 
@@ -154,9 +154,9 @@ fn a_full_disk_and_a_folder_in_the_way_leave_the_last_good_weights() {
 
 #[test]
 fn ctrl_c_saves_and_names_the_command_that_goes_on() {
-    let shop = Workshop::new();
-    let data = shop.simulate("data", "8");
-    let (recipe, run) = (shop.path("recipe.toml"), shop.path("run"));
+    let workspace = Workspace::new();
+    let data = workspace.simulate("data", "8");
+    let (recipe, run) = (workspace.path("recipe.toml"), workspace.path("run"));
     let words = ["train", text(&recipe), "--data", text(&data), "--out", text(&run), "--device", "flex"];
     let child = command(&[&words, ["--epochs", "400"].as_slice()].concat())
         .stdout(Stdio::piped())
@@ -177,14 +177,14 @@ fn ctrl_c_saves_and_names_the_command_that_goes_on() {
 
 #[test]
 fn limits_of_time_steps_and_memory_hold() {
-    let shop = Workshop::new();
-    let data = shop.simulate("data", "9");
-    let run = shop.train(&data, "time", &["--epochs", "400", "--max-time", "300ms"]);
+    let workspace = Workspace::new();
+    let data = workspace.simulate("data", "9");
+    let run = workspace.train(&data, "time", &["--epochs", "400", "--max-time", "300ms"]);
     assert!(run.join("best.safetensors").exists(), "a run that time ended is measured");
-    let run = shop.train(&data, "steps", &["--epochs", "400", "--steps", "3"]);
+    let run = workspace.train(&data, "steps", &["--epochs", "400", "--steps", "3"]);
     assert_eq!(history(&run).iter().filter(|line| line.get("step").is_some()).count(), 3);
 
-    let (recipe, out) = (shop.path("recipe.toml"), shop.path("memory"));
+    let (recipe, out) = (workspace.path("recipe.toml"), workspace.path("memory"));
     let words = ["train", text(&recipe), "--data", text(&data), "--out", text(&out), "--device", "flex"];
     let told = fails(4, &[&words, ["--memory", "1KB"].as_slice()].concat());
     assert!(told.contains("one sample at a time"), "{told}");
@@ -193,10 +193,10 @@ fn limits_of_time_steps_and_memory_hold() {
 
 #[test]
 fn a_run_that_diverges_says_so_and_keeps_its_weights() {
-    let shop = Workshop::new();
-    let data = shop.simulate("data", "10");
-    let run = shop.path("run");
-    let recipe = shop.path("recipe.toml");
+    let workspace = Workspace::new();
+    let data = workspace.simulate("data", "10");
+    let run = workspace.path("run");
+    let recipe = workspace.path("recipe.toml");
     let words = ["train", text(&recipe), "--data", text(&data), "--out", text(&run), "--device", "flex"];
     // Moments that never take anything in, divided by what they took in: 0 over 0.
     let told = fails(5, &[&words, ["--set", "train.optimiser.betas=[1.0, 1.0]"].as_slice()].concat());

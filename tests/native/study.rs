@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::shop::{Workshop, command, fails, succeeds, text};
+use crate::workspace::{Workspace, command, fails, succeeds, text};
 
 const STUDY: &str = r#"
 name = "two-steps"
@@ -49,11 +49,11 @@ fn table(out: &Path) -> Vec<Vec<String>> {
 
 #[test]
 fn a_study_is_planned_done_once_and_goes_on_after_a_kill() {
-    let shop = Workshop::new();
-    let data = shop.simulate("data", "20");
-    let file = shop.path("study.toml");
+    let workspace = Workspace::new();
+    let data = workspace.simulate("data", "20");
+    let file = workspace.path("study.toml");
     fs::write(&file, STUDY).unwrap();
-    let out = shop.path("out");
+    let out = workspace.path("out");
     let words =
         ["study", text(&file), "--data", text(&data), "--out", text(&out), "--scale", "small", "--device", "flex"];
 
@@ -103,7 +103,7 @@ fn a_study_is_planned_done_once_and_goes_on_after_a_kill() {
     }
 
     // The same study elsewhere, never interrupted, gives the same numbers.
-    let again = shop.path("again");
+    let again = workspace.path("again");
     let words = words.map(|word| if word == text(&out) { text(&again) } else { word });
     succeeds(&words);
     assert_eq!(table(&again), table(&out));

@@ -151,6 +151,11 @@ impl Reading {
         Self::of_frames(statistic.median, interval, statistic.undefined)
     }
 
+    /// A share of cases: so many of so many.
+    fn share(some: u64, others: u64, rate: f64, interval: Interval) -> Self {
+        Self { counts: Some([some, some + others]), ..Self::pooled(rate, interval) }
+    }
+
     fn plain(value: f64) -> Self {
         Self { value, ..Self::default() }
     }
@@ -269,14 +274,12 @@ const NEEDLES: &[Line] = &[
         Shown::Group, |f| Reading::pooled(f.needle.success_3mm, f.needle.intervals.success_3mm)),
     line("miss_rate", "Share of visible needles that were missed", "missed", "", 3, Lower, Shown::Both, |f| {
         let tally = &f.needle.tally;
-        let counts = Some([tally.missed, tally.missed + tally.found]);
-        Reading { counts, ..Reading::pooled(tally.miss_rate(), f.needle.intervals.miss_rate) }
+        Reading::share(tally.missed, tally.found, tally.miss_rate(), f.needle.intervals.miss_rate)
     }),
     line("false_positive_rate", "Share of needle-free frames with a false needle", "false needles", "", 3, Lower,
         Shown::Both, |f| {
-        let tally = &f.needle.tally;
-        let counts = Some([tally.false_positive, tally.false_positive + tally.empty]);
-        Reading { counts, ..Reading::pooled(tally.false_positive_rate(), f.needle.intervals.false_positive_rate) }
+        let (tally, interval) = (&f.needle.tally, f.needle.intervals.false_positive_rate);
+        Reading::share(tally.false_positive, tally.empty, tally.false_positive_rate(), interval)
     }),
     line("false_positive_pixels", "Pixels marked on needle-free frames", "false px", "px", 0, Lower, Shown::Neither,
         |f| Reading::plain(f.overlap.false_positive_pixels as f64)),

@@ -139,10 +139,10 @@ impl History {
         self.metrics().into_iter().filter(|metric| metric.name != LOSS && defined(metric)).collect()
     }
 
-    /// The epoch of the best weights. A run of an older version does not say: there it is the first with the highest
-    /// score, or with the lowest held-out loss where there is none.
+    /// The epoch of the best weights. A run that an older version began does not say of all: there it is the first with
+    /// the highest score, or with the lowest held-out loss where there is none.
     pub(crate) fn best(&self) -> Option<&Epoch> {
-        if self.epochs.iter().any(|epoch| epoch.best.is_some()) {
+        if self.epochs.iter().all(|epoch| epoch.best.is_some()) {
             return self.epochs.iter().rfind(|epoch| epoch.best == Some(true));
         }
         let metric = self.scores().into_iter().next().unwrap_or_else(|| known(LOSS));
@@ -206,6 +206,21 @@ mod tests {
         assert_eq!(names(history.metrics()), ["loss", "iou", "precision", "recall"]);
         assert_eq!(names(history.scores()), ["iou", "recall"]);
         assert!(History::parse(b"").best().is_none() && History::parse(b"").lowest_val_loss().is_nan());
+    }
+
+    #[test]
+    fn the_best_epoch_is_the_one_that_the_run_kept_also_when_an_older_version_began_it() {
+        let best = |lines: [&str; 3]| {
+            let line = |(epoch, rest): (usize, &str)| format!("{{\"epoch\":{epoch},\"train_loss\":1.0,{rest}}}\n");
+            let text: String = lines.into_iter().enumerate().map(line).collect();
+            History::parse(text.as_bytes()).best().map(|epoch| epoch.epoch)
+        };
+        let said = ["\"val_iou\":0.9,\"best\":true", "\"val_iou\":0.5,\"best\":true", "\"val_iou\":0.7,\"best\":false"];
+        assert_eq!(best(said), Some(1));
+        let begun_before = ["\"val_iou\":0.9", "\"val_iou\":0.5,\"best\":false", "\"val_iou\":0.7,\"best\":false"];
+        assert_eq!(best(begun_before), Some(0));
+        let nothing_held_out = ["\"seconds\":1.0", "\"seconds\":2.0", "\"seconds\":3.0"];
+        assert_eq!(best(nothing_held_out), None);
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn rows<'a>(folds: &Folds, done: &'a [Done<'a>]) -> Vec<Row<'a>> {
     rows
 }
 
-fn table(published: Option<&BTreeMap<String, Vec<[f64; 2]>>>, metrics: &[Metric], rows: &[Row<'_>]) -> Table {
+fn table(published: Option<&BTreeMap<String, Vec<f64>>>, metrics: &[Metric], rows: &[Row<'_>]) -> Table {
     let mut table = Table::new(&["layers that learn", "folds"], 1);
     let labels = || metrics.iter().map(|metric| metric.label.clone().into_owned());
     table.columns.extend(labels().flat_map(|label| [label, "SD".into(), "SEM".into()]));
@@ -126,7 +126,7 @@ fn table(published: Option<&BTreeMap<String, Vec<[f64; 2]>>>, metrics: &[Metric]
         if let Some(published) = published.and_then(|rows| rows.get(row.name)) {
             let spread =
                 |spread: f64| if spread.is_nan() { String::new() } else { format!(" ± {}", number(spread, 2)) };
-            cells.extend(published.iter().map(|&[value, around]| number(value, 2) + &spread(around)));
+            cells.extend(published.chunks_exact(2).map(|pair| number(pair[0], 2) + &spread(pair[1])));
         }
         table.rows.push(cells);
     }

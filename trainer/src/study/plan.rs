@@ -39,7 +39,7 @@ pub(crate) struct Study {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Shown {
-    /// Figures of the table, by name. The first has its interval and orders the runs.
+    /// Figures of the table, by name; none = those of masks. The first has its interval and orders the runs.
     pub(crate) figures: Vec<String>,
     /// Heading of the table of orderings; none = the study claims none.
     pub(crate) orderings: Option<String>,
@@ -51,13 +51,12 @@ pub(crate) struct Shown {
 
 impl Default for Shown {
     fn default() -> Self {
-        let figures = ["iou", "recall", "precision"].map(str::to_owned).to_vec();
         let curves = [(TaskName::Mae, "Pre-training"), (TaskName::Segment, "Fine-tuning")].map(|(task, heading)| {
             Curves { task, heading: heading.into(), file: format!("{}.svg", heading.to_lowercase()) }
         });
         let answers = Some(Picture { heading: "Answers".into(), file: "answers.png".into() });
         Self {
-            figures,
+            figures: Vec::new(),
             orderings: Some("Which of the published orderings hold here".into()),
             curves: curves.into(),
             answers,
@@ -101,9 +100,9 @@ pub(crate) struct Folds {
     /// Rows whose answers are shown, in this order, behind those of the network that they start from.
     #[serde(default)]
     pub(crate) answers: Vec<String>,
-    /// What the paper measured, by scale and row: every figure of the report with its spread, `nan` where it gives none.
+    /// What the paper measured, by scale and row: every figure of the report and its spread in turn, `nan` where it gives none.
     #[serde(default)]
-    pub(crate) published: BTreeMap<String, BTreeMap<String, Vec<[f64; 2]>>>,
+    pub(crate) published: BTreeMap<String, BTreeMap<String, Vec<f64>>>,
 }
 
 fn blocks() -> Picture {
@@ -241,7 +240,31 @@ impl Study {
                 format!("two runs are called {}: put {{..}} of everything that varies into the name", run.name);
             return Err(RecipeError::Invalid { name, reason }.into());
         }
+        if study.report.figures.is_empty() {
+            let figures = match &study.folds {
+                Some(_) => ["mean_dice_one", "mean_pixel_error", "mean_adjusted_rand"],
+                None => ["iou", "recall", "precision"],
+            };
+            study.report.figures = figures.map(str::to_owned).to_vec();
+        }
+        if let Some(reason) = study.misplaced() {
+            return Err(RecipeError::Invalid { name, reason }.into());
+        }
         Ok(study)
+    }
+
+    /// Published numbers that would stand under the wrong figure, if any.
+    fn misplaced(&self) -> Option<String> {
+        let (figures, count) = (&self.report.figures, self.report.figures.len());
+        let many = self.runs.iter().find(|run| run.published.len() > count);
+        let rows = self.folds.iter().flat_map(|folds| folds.published.values().flatten());
+        let odd = rows.into_iter().find(|(_, numbers)| numbers.len() != 2 * count);
+        let told = |name: &str, held: usize, wanted: String| {
+            format!("`published` of {name} has {held} numbers, and report.figures {figures:?} take {wanted}")
+        };
+        many.map(|run| told(&run.name, run.published.len(), format!("{count} at most"))).or_else(|| {
+            odd.map(|(row, numbers)| told(row, numbers.len(), format!("{}: each with its spread", 2 * count)))
+        })
     }
 
     /// The runs of a scale in an order in which they can be executed.
@@ -349,6 +372,28 @@ mod tests {
         let settings: Vec<String> =
             words.windows(2).filter(|pair| pair[0] == "--set").map(|pair| pair[1].clone()).collect();
         Recipe::parse(&words[1], &files::read_text(Path::new(&words[1])).unwrap(), &settings).unwrap()
+    }
+
+    #[test]
+    fn published_numbers_stand_under_their_figures_or_are_refused() {
+        let text = |report: &str, numbers: &str| {
+            format!(
+                "name = \"s\"\nabout = \"\"\n{report}\n[scales.tiny]\n[folds]\nover = \"f\"\nlayers = \"l\"\n\
+                 published.tiny.all = {numbers}\n[[runs]]\nname = \"r\"\nlabel = \"r\"\nrecipe = \"r.toml\"\n"
+            )
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let open = |report: &str, numbers: &str| {
+            let path = folder.path().join("s.toml");
+            std::fs::write(&path, text(report, numbers)).unwrap();
+            Study::open(&path)
+        };
+        let six = "[0.8, 0.1, 1.0, 0.1, 0.7, nan]";
+        let figures = open("", six).unwrap().report.figures;
+        assert_eq!(figures, ["mean_dice_one", "mean_pixel_error", "mean_adjusted_rand"], "as studies had it");
+        let message = open("[report]\nfigures = [\"iou\"]", six).unwrap_err().to_string();
+        assert!(message.contains("`published` of all has 6 numbers") && message.contains("take 2"), "{message}");
+        assert!(open("[report]\nfigures = [\"iou\"]", "[0.8, nan]").is_ok());
     }
 
     #[test]

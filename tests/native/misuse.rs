@@ -8,7 +8,7 @@ use image::{GrayImage, Luma};
 use serde_json::Value;
 use sonoseg_imaging::rng::splitmix64;
 
-use crate::shop::{Workshop, fails, succeeds, text};
+use crate::workspace::{Workspace, fails, succeeds, text};
 
 /// A picture of random patches with a bright square at its own place, and the mask of that square in `value`.
 fn picture(seed: u64, value: u8) -> [GrayImage; 2] {
@@ -42,17 +42,17 @@ fn names(folder: &Path) -> BTreeSet<String> {
 
 #[test]
 fn results_of_files_with_one_name_stay_apart() {
-    let shop = Workshop::new();
-    let data = shop.simulate("data", "21");
-    let run = shop.train(&data, "run", &["--epochs", "1"]);
-    let model = shop.path("model.safetensors");
+    let workspace = Workspace::new();
+    let data = workspace.simulate("data", "21");
+    let run = workspace.train(&data, "run", &["--epochs", "1"]);
+    let model = workspace.path("model.safetensors");
     succeeds(&["export", text(&run.join("last.safetensors")), "--out", text(&model)]);
     for (folder, seed) in [("one", 1), ("two", 2)] {
-        fs::create_dir(shop.path(folder)).unwrap();
-        picture(seed, 1)[0].save(shop.path(folder).join("scan.png")).unwrap();
+        fs::create_dir(workspace.path(folder)).unwrap();
+        picture(seed, 1)[0].save(workspace.path(folder).join("scan.png")).unwrap();
     }
-    let out = shop.path("one/results/");
-    let (one, two) = (shop.path("one"), shop.path("two"));
+    let out = workspace.path("one/results/");
+    let (one, two) = (workspace.path("one"), workspace.path("two"));
     // The second time the results lie in what is read.
     for _ in 0..2 {
         succeeds(&["predict", text(&model), text(&one), text(&two.join("scan.png")), "--out", text(&out)]);
@@ -64,11 +64,11 @@ fn results_of_files_with_one_name_stay_apart() {
         }
     }
 
-    let empty = shop.path("empty");
+    let empty = workspace.path("empty");
     fs::create_dir(&empty).unwrap();
     assert!(fails(3, &["predict", text(&model), text(&empty), "--out", text(&out)]).contains("holds no files"));
     // What could not be read once and can be now is no failure any more.
-    let (broken, again) = (two.join("broken.png"), shop.path("again"));
+    let (broken, again) = (two.join("broken.png"), workspace.path("again"));
     fs::write(&broken, b"\x89PNG\r\n\x1a\nnothing").unwrap();
     fails(3, &["predict", text(&model), text(&two), "--out", text(&again)]);
     assert!(again.join("failures.csv").exists());
@@ -79,10 +79,10 @@ fn results_of_files_with_one_name_stay_apart() {
 
 #[test]
 fn a_run_goes_on_with_its_own_data_and_settings_and_new_limits_are_noted() {
-    let shop = Workshop::new();
-    let (data, other) = (shop.simulate("data", "22"), shop.simulate("other", "23"));
-    let run = shop.train(&data, "run", &["--epochs", "1"]);
-    let recipe = shop.path("recipe.toml");
+    let workspace = Workspace::new();
+    let (data, other) = (workspace.simulate("data", "22"), workspace.simulate("other", "23"));
+    let run = workspace.train(&data, "run", &["--epochs", "1"]);
+    let recipe = workspace.path("recipe.toml");
     let begin = |data: &Path, init: &[&str]| {
         let words = ["train", text(&recipe), "--data", text(data), "--out", text(&run), "--epochs", "1", "--continue"];
         [&words, init].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
@@ -108,7 +108,7 @@ fn a_run_goes_on_with_its_own_data_and_settings_and_new_limits_are_noted() {
 
     // A finished run without the file to go on from, and a folder of something else, are nobody's to overwrite.
     fs::remove_file(run.join("resume.safetensors")).unwrap();
-    let mine = shop.path("mine");
+    let mine = workspace.path("mine");
     fs::create_dir(&mine).unwrap();
     fs::write(mine.join("recipe.toml"), "# with care").unwrap();
     for folder in [&run, &mine] {
@@ -122,8 +122,8 @@ fn a_run_goes_on_with_its_own_data_and_settings_and_new_limits_are_noted() {
 
 #[test]
 fn classes_that_come_later_leave_the_earlier_ones_as_they_are() {
-    let shop = Workshop::new();
-    let (first, second, out) = (shop.path("first"), shop.path("second"), shop.path("data"));
+    let workspace = Workspace::new();
+    let (first, second, out) = (workspace.path("first"), workspace.path("second"), workspace.path("data"));
     pictures(&first, 0..3, 50);
     pictures(&second, 4..7, 200);
     let ingest = |source: &Path| succeeds(&["ingest", text(source), "--out", text(&out), "--group-by", "file"]);
@@ -135,14 +135,14 @@ fn classes_that_come_later_leave_the_earlier_ones_as_they_are() {
     succeeds(&["check", text(&out)]);
     fs::remove_file(out.join("splits.json")).unwrap();
     // The procedures of the first source do not know the class, and hold nothing of it.
-    let run = shop.train(&out, "run", &["--epochs", "1", "--set", "data.class=2"]);
+    let run = workspace.train(&out, "run", &["--epochs", "1", "--set", "data.class=2"]);
     assert!(run.join("finished.json").exists());
 }
 
 #[test]
 fn what_a_killed_ingest_has_left_does_not_come_into_the_data() {
-    let shop = Workshop::new();
-    let (source, out) = (shop.path("source"), shop.path("data"));
+    let workspace = Workspace::new();
+    let (source, out) = (workspace.path("source"), workspace.path("data"));
     pictures(&source, 0..3, 1);
     let left = out.join(".ingest/procedures/n0/frames");
     fs::create_dir_all(&left).unwrap();
@@ -154,13 +154,14 @@ fn what_a_killed_ingest_has_left_does_not_come_into_the_data() {
 
 #[test]
 fn dicom_files_of_one_examination_are_one_group_and_nobody_is_named() {
-    let shop = Workshop::new();
-    let (data, out) = (shop.simulate("data", "24"), shop.path("out"));
-    fs::create_dir(shop.path("raw")).unwrap();
+    let workspace = Workspace::new();
+    let (data, out) = (workspace.simulate("data", "24"), workspace.path("out"));
+    fs::create_dir(workspace.path("raw")).unwrap();
     for (name, procedure) in [("clip_1", "p0000"), ("clip_2", "p0000"), ("clip_3", "p0001")] {
-        fs::copy(data.join(format!("procedures/{procedure}/clip.dcm")), shop.path(&format!("raw/{name}.dcm"))).unwrap();
+        fs::copy(data.join(format!("procedures/{procedure}/clip.dcm")), workspace.path(&format!("raw/{name}.dcm")))
+            .unwrap();
     }
-    let said = succeeds(&["ingest", text(&shop.path("raw")), "--out", text(&out)]);
+    let said = succeeds(&["ingest", text(&workspace.path("raw")), "--out", text(&out)]);
     assert!(
         said.contains("3 procedures in 2 groups") && said.contains("what the files say of their patient"),
         "{said}"
@@ -172,8 +173,8 @@ fn dicom_files_of_one_examination_are_one_group_and_nobody_is_named() {
 
 #[test]
 fn pictures_without_masks_are_not_what_a_run_is_measured_on() {
-    let shop = Workshop::new();
-    let (source, out) = (shop.path("source"), shop.path("data"));
+    let workspace = Workspace::new();
+    let (source, out) = (workspace.path("source"), workspace.path("data"));
     pictures(&source, 0..4, 1);
     for seed in 1..4 {
         fs::remove_file(source.join(format!("masks/n{seed}.png"))).unwrap();
@@ -186,7 +187,7 @@ fn pictures_without_masks_are_not_what_a_run_is_measured_on() {
     assert_eq!(split["train"].as_array().unwrap().len(), 4);
     let nobody = r#"{"train": ["n0", "n1", "n2", "n3", "n5"], "val": []}"#;
     fs::write(out.join("splits.json"), nobody).unwrap();
-    let (recipe, run) = (shop.path("recipe.toml"), shop.path("run"));
+    let (recipe, run) = (workspace.path("recipe.toml"), workspace.path("run"));
     let words = ["train", text(&recipe), "--data", text(&out), "--out", text(&run), "--device", "flex"];
     let told = succeeds(&words);
     assert!(told.contains("Nothing is held out") && !run.join("best.safetensors").exists(), "{told}");

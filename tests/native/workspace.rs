@@ -1,4 +1,4 @@
-//! A workshop for tests of the command line: the real program, a small recipe, simulated data.
+//! A workspace for tests of the command line: the real program, a small recipe, simulated data.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -67,11 +67,11 @@ accumulate = 2
 updates_per_epoch = 2
 "#;
 
-pub(crate) struct Workshop {
+pub(crate) struct Workspace {
     folder: TempDir,
 }
 
-impl Workshop {
+impl Workspace {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("recipe.toml"), RECIPE).unwrap();
