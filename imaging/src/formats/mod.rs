@@ -106,8 +106,11 @@ pub enum FileKind {
     Other,
 }
 
-/// Tell the kind of a file from its name and its first 512 bytes. It fails for a file that should be read and cannot:
-/// damaged, or of a kind that is refused.
+/// Bytes at the start of a file that tell its kind: the header of a volume, also behind the long name that gzip stored.
+pub const TELLING_BYTES: u64 = 4096;
+
+/// Tell the kind of a file from its name and its first [`TELLING_BYTES`]. It fails for a file that should be read and
+/// cannot: damaged, or of a kind that is refused.
 pub fn kind(name: &str, first_bytes: &[u8]) -> Result<FileKind, DataError> {
     match sniff::kind(name, first_bytes).map_err(|refusal| refusal.of(name))? {
         Kind::Raster(_) => Ok(FileKind::Picture),
@@ -294,6 +297,8 @@ fn image_from<T: Copy + PartialEq>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flate2::Compression;
+    use std::io::Read as _;
 
     #[test]
     fn a_volume_opens_as_its_standing_slices() {
@@ -308,6 +313,16 @@ mod tests {
         assert_eq!(clip.frame(1).unwrap().pixels[2], 1.0);
         assert!(matches!(first.scale, Scale::Everywhere(spacing) if (spacing.x_mm - 0.5).abs() < 1e-6));
         assert!(clip.frame(2).is_err());
+    }
+
+    #[test]
+    fn a_volume_is_told_by_its_first_bytes_behind_a_long_name_and_without_compression() {
+        let name = "a long folder/".repeat(40);
+        let file = nifti::tests::file(false);
+        let packed = flate2::GzBuilder::new().filename(name).read(&file[..], Compression::none());
+        let mut first = Vec::new();
+        packed.take(TELLING_BYTES).read_to_end(&mut first).unwrap();
+        assert_eq!(kind("scan.nii.gz", &first).unwrap(), FileKind::Volume);
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl Sources {
 fn kind(path: &Path) -> Result<FileKind, DataError> {
     let name = files::absolute(path);
     let mut first = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut first));
+    let read = File::open(path).and_then(|file| file.take(formats::TELLING_BYTES).read_to_end(&mut first));
     read.map_err(|e| DataError::unreadable(name.clone(), e))?;
     formats::kind(&name, &first)
 }
