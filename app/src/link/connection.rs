@@ -99,12 +99,10 @@ impl Link {
         self.send(job.into(), file, Rc::new(on_item))
     }
 
-    /// The answer is not wanted any more. Whoever waits for it gets [`Fault::Cancelled`] at once.
+    /// The answer is not wanted any more: the worker stops at its next step. It still answers, with [`Fault::Cancelled`]
+    /// or with what it had done before it heard of this, so that the page always knows what the worker holds.
     pub(crate) fn cancel(&self, id: RequestId) {
-        if let Some(listener) = self.inner.try_update_value(|inner| inner.pending.take(id)).flatten() {
-            let _ = listener.answer.send(Err(Fault::Cancelled));
-            self.post(&ToWorker::Cancel { id }, None);
-        }
+        self.post(&ToWorker::Cancel { id }, None);
     }
 
     /// The worker of the moment takes requests.

@@ -82,7 +82,7 @@ pub struct Predict {
 /// What the model found in one frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Predicted {
-    /// All that it found, in the order in which it is drawn.
+    /// All that it found.
     pub layers: Vec<Layer>,
     /// How long it took.
     pub timings: Timings,
@@ -91,10 +91,8 @@ pub struct Predicted {
 /// One kind of finding in a frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Layer {
-    /// A class for each shown pixel.
+    /// A class for each shown pixel, of those that [`ModelInfo::finding`] names.
     Mask {
-        /// Names of the classes, numbered from 1.
-        names: Vec<String>,
         /// The buffer that holds it, packed by [`crate::overlay::pack`].
         buffer: usize,
     },

@@ -113,20 +113,15 @@ impl Session {
         };
         match fault {
             // It died of something else: the next worker is asked anew.
-            Fault::Died { blame: Blame::No, .. } => self.put_back(task, true),
+            Fault::Died { blame: Blame::No, .. } => self.inner.update_value(|inner| inner.queue.put_back(task)),
             Fault::Died { reason, .. } => {
                 let what = if matches!(task, Task::Model { .. }) { "loading" } else { "reading" };
                 let name = self.name(file);
                 self.failed(task, format!("{name}: {what} it stopped the worker ({reason}); it is left out."));
             }
-            Fault::Cancelled if matches!(task, Task::Check(_)) => self.put_back(task, false),
-            Fault::Cancelled => {}
+            Fault::Cancelled => self.inner.update_value(|inner| inner.queue.check_later(file)),
             fault => self.failed(task, fault.to_string()),
         }
-    }
-
-    fn put_back(&self, task: Task, urgent: bool) {
-        self.inner.update_value(|inner| inner.queue.put_back(task, urgent));
     }
 
     /// The worker's answer about a file.
@@ -217,8 +212,8 @@ impl Session {
         let sentence = reason.trim_end_matches('.');
         match task {
             Task::Start => {}
-            Task::Model { .. } => {
-                let rest = self.model_that_stays();
+            Task::Model { keep, .. } => {
+                let rest = self.model_that_stays(keep);
                 self.viewer.notices.problem(format!("{sentence}. {rest}"));
             }
             Task::Show { file, why: Why::Kept } => {
@@ -244,17 +239,17 @@ impl Session {
         }
     }
 
-    /// A model was left out: say which one is in use now. Where the worker has none, that was the page's own, and it is
-    /// not asked for again in vain.
-    fn model_that_stays(&self) -> String {
-        let loaded = self.inner.with_value(|inner| inner.loaded);
-        match self.viewer.findings.model.get_untracked().filter(|_| loaded) {
+    /// A model was left out: say which one is in use now. The page's `own`, which a new worker was given, is not asked for
+    /// again in vain.
+    fn model_that_stays(&self, own: bool) -> String {
+        let model = self.viewer.findings.model;
+        if own {
+            self.inner.update_value(|inner| inner.model = None);
+            model.set(None);
+        }
+        match model.get_untracked() {
             Some(model) => format!("The model {} stays in use.", model.name),
-            None => {
-                self.inner.update_value(|inner| inner.model = None);
-                self.viewer.findings.model.set(None);
-                "No model is loaded now: choose a model file to see predictions.".to_owned()
-            }
+            None => "No model is loaded now: choose a model file to see predictions.".to_owned(),
         }
     }
 

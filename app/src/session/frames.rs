@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
-use super::start::Session;
+use super::start::{Inner, Session};
 use crate::clock::now;
 use crate::messages::{Blame, ClipId, ClipInfo, Fault, FrameRead, Predict, Predicted, ReadFrames};
 use crate::timeline::{self, FrameState};
@@ -34,9 +34,12 @@ impl Session {
     /// Ask for pixels. The latest wish wins: frames that are on their way give way to the one on the screen.
     fn fetch(&self, clip: &ClipInfo, shown: usize) {
         let media = self.viewer.media;
-        if let Some((run, request)) = self.inner.with_value(|inner| inner.fetching.clone()) {
+        if let Some((run, _)) = self.inner.with_value(|inner| inner.fetching.clone()) {
             if !media.has_pixels(shown) && !run.contains(&shown) {
-                self.link.cancel(request);
+                let request = |inner: &mut Inner| inner.fetching.as_mut().and_then(|(_, request)| request.take());
+                if let Some(request) = self.inner.try_update_value(request).flatten() {
+                    self.link.cancel(request);
+                }
             }
             return;
         }
@@ -50,7 +53,7 @@ impl Session {
         let asked = self.link.stream(ReadFrames { clip, first, count }, None, move |read, buffers| {
             session.frame_read(clip, read, buffers);
         });
-        self.inner.update_value(|inner| inner.fetching = Some((first..first + count, asked.id)));
+        self.inner.update_value(|inner| inner.fetching = Some((first..first + count, Some(asked.id))));
         spawn_local(async move {
             let answer = asked.await;
             session.inner.update_value(|inner| inner.fetching = None);

@@ -37,6 +37,11 @@ impl Task {
         }
     }
 
+    /// To show or to check this file.
+    fn is_about(self, file: FileNumber) -> bool {
+        matches!(self, Self::Show { file: its, .. } | Self::Check(its) if its == file)
+    }
+
     fn is_show(self) -> bool {
         matches!(self, Self::Show { .. })
     }
@@ -71,12 +76,18 @@ pub struct Queue {
 
 impl Queue {
     /// Put tasks in front of the first check: what the user waits for comes before what is only good to know. A file that
-    /// was to be shown gives way to another one. True when what is being done is in the way and is to be cancelled.
+    /// was to be shown gives way to another one, and is checked later. True when what is being done is in the way and is to
+    /// be cancelled; the file that is being opened is not in its own way.
     pub fn add(&mut self, tasks: &[Task]) -> bool {
+        let opening = self.current.and_then(Task::wanted).filter(|&file| self.wanted() == Some(file));
+        let tasks: Vec<Task> =
+            tasks.iter().copied().filter(|task| opening.is_none() || task.wanted() != opening).collect();
         let shows = tasks.iter().any(|task| task.is_show());
-        self.tasks.retain(|task| !(shows && task.wanted().is_some()));
+        let displaced: Vec<Task> = self.tasks.iter().copied().filter(|task| shows && task.wanted().is_some()).collect();
+        self.tasks.retain(|task| !displaced.contains(task));
         let at = self.tasks.iter().position(|task| task.is_check()).unwrap_or(self.tasks.len());
         tasks.iter().rev().for_each(|&task| self.tasks.insert(at, task));
+        displaced.into_iter().filter_map(Task::wanted).for_each(|file| self.check_later(file));
         self.current.is_some_and(|task| {
             let waits = tasks.iter().any(|task| !task.is_check());
             (shows && task.wanted().is_some()) || (waits && task.is_check())
@@ -97,12 +108,17 @@ impl Queue {
         self.current = None;
     }
 
-    /// The task was not done: the worker died of something else, or it was cancelled for what is more urgent.
-    pub fn put_back(&mut self, task: Task, urgent: bool) {
-        match task {
-            _ if task.is_of_restart() => {}
-            _ if urgent => self.tasks.push_front(task),
-            _ => self.tasks.push_back(task),
+    /// The task was not done: the worker died of something else.
+    pub fn put_back(&mut self, task: Task) {
+        if !task.is_of_restart() {
+            self.tasks.push_front(task);
+        }
+    }
+
+    /// A file gave way to what is more urgent: say after all else whether it can be read.
+    pub fn check_later(&mut self, file: FileNumber) {
+        if !self.tasks.iter().any(|task| task.is_about(file)) {
+            self.tasks.push_back(Task::Check(file));
         }
     }
 
@@ -179,10 +195,13 @@ mod tests {
         queue.add(&[show(1, Why::Opened), Task::Check(2)]);
         assert!(!queue.add(&[show(3, Why::Opened), Task::Check(4)]));
         assert_eq!(queue.wanted(), Some(3));
-        assert_eq!(order(queue.clone()), [show(3, Why::Opened), Task::Check(4), Task::Check(2)]);
+        assert_eq!(order(queue.clone()), [show(3, Why::Opened), Task::Check(4), Task::Check(2), Task::Check(1)]);
         assert_eq!(queue.take_next(), Some(show(3, Why::Opened)));
         assert_eq!(queue.take_next(), None, "one after the other");
+        assert!(!queue.add(&[show(3, Why::Chosen)]), "the file that is being opened is not begun anew");
         assert!(queue.add(&[show(5, Why::Chosen)]), "opening the other file is cancelled");
+        assert!(queue.add(&[show(3, Why::Chosen)]), "the file whose opening was cancelled is");
+        assert!(queue.add(&[show(5, Why::Chosen)]));
         queue.done();
         assert_eq!(queue.take_next(), Some(show(5, Why::Chosen)));
         assert!(!queue.add(&[Task::Model { file: 6, keep: false }]), "a model waits for the picture");
@@ -196,9 +215,10 @@ mod tests {
         assert_eq!(queue.take_next(), Some(Task::Check(1)));
         assert!(queue.is_settled());
         assert!(queue.add(&[show(3, Why::Chosen)]));
-        queue.put_back(Task::Check(1), false);
+        queue.check_later(1);
+        queue.check_later(3);
         assert_eq!(order(queue.clone()), [show(3, Why::Chosen), Task::Check(2), Task::Check(1)]);
-        queue.put_back(Task::Start, true);
+        queue.put_back(Task::Start);
         assert_eq!(order(queue).len(), 3, "a new worker starts anew");
     }
 

@@ -29,8 +29,8 @@ pub(super) struct Inner {
     pub(super) loaded: bool,
     /// The clip that the running worker has open. The one on the screen outlives the worker.
     pub(super) opened: Option<ClipId>,
-    /// Frames whose pixels are on their way, and the request for them.
-    pub(super) fetching: Option<(Range<usize>, RequestId)>,
+    /// Frames whose pixels are on their way, and the request for them while it is not cancelled.
+    pub(super) fetching: Option<(Range<usize>, Option<RequestId>)>,
     pub(super) predicting: bool,
     /// Why the worker was started again; told once the new one runs.
     recovering: Option<String>,

@@ -52,10 +52,9 @@ impl Services {
         let image = views[window / 2];
         let prediction = predictor.finish(&probabilities, image);
         let mask = prediction.mask().map_or_else(|| Mask::empty(0, 0), |mask| shrunk_mask(mask, info.shrink));
-        let names = class_names(predictor.summary().finding);
-        let packed = pack(&mask, names.len() as u8);
+        let packed = pack(&mask, classes(&predictor.header().recipe.finding()));
         let predicted = Predicted {
-            layers: layers(&prediction, image, names),
+            layers: layers(&prediction, image),
             timings: Timings {
                 prepare_ms: prepared_at - start,
                 model_ms: answered - prepared_at,
@@ -66,19 +65,19 @@ impl Services {
     }
 }
 
-/// Names of the classes of the mask, numbered from 1.
-fn class_names(finding: Finding) -> Vec<String> {
+/// Number of the classes of the mask, the background aside.
+fn classes(finding: &Finding) -> u8 {
     match finding {
-        Finding::Needles => vec![Finding::Needles.noun().to_owned()],
-        Finding::Classes(names) => names,
+        Finding::Needles => 1,
+        Finding::Classes(names) => names.len() as u8,
     }
 }
 
 /// What the page shows of a prediction: millimetres only where both ends lie in a region with a scale.
-fn layers(prediction: &Prediction, image: &Image, names: Vec<String>) -> Vec<Layer> {
+fn layers(prediction: &Prediction, image: &Image) -> Vec<Layer> {
     let needle = prediction.needle().map(|&detection| {
         let (entry, tip) = (detection.needle.entry, detection.needle.tip);
         Layer::Needle { detection, spacing: image.scale.at(&[(entry.x, entry.y), (tip.x, tip.y)]) }
     });
-    std::iter::once(Layer::Mask { names, buffer: 0 }).chain(needle).collect()
+    std::iter::once(Layer::Mask { buffer: 0 }).chain(needle).collect()
 }
