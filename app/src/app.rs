@@ -117,7 +117,7 @@ fn caution(model: Option<&ModelInfo>) -> String {
     let learned = model.map(|model| model.trained_on.as_str()).filter(|data| !data.is_empty());
     learned.map_or_else(
         || "Predictions can be wrong.".to_owned(),
-        |data| format!("Predictions can be wrong: this model was trained on {data}."),
+        |data| format!("Predictions can be wrong: this model was trained on {}.", data.trim_end_matches('.')),
     )
 }
 

@@ -71,11 +71,18 @@ fn clips_lose_repeated_frames_and_their_labels_follow() {
     write(&source.join("b/broken.mp4"), b"no video");
     write(&source.join("b/notes.txt"), b"what we did");
     let printed = fails(3, &["ingest", text(&source), "--out", text(&out)]);
-    for told in ["3 videos", "3 of 6 repeated (50 %", "pat1: 1 procedure", "notes.txt: no picture", "broken.mp4"] {
+    for told in [
+        "3 videos",
+        "3 of 6 repeated (50 %",
+        "pat1: 1 procedure",
+        "notes.txt: no picture",
+        "broken.mp4",
+        "too little of the only labelled group",
+    ] {
         assert!(printed.contains(told), "{told} is told: {printed}");
     }
     assert_eq!(names(&out.join("procedures")), ["pat1_first", "pat2"]);
-    assert_eq!(names(&out), ["failures.csv", "ingest.json", "procedures", "splits.json"], "nothing is left behind");
+    assert_eq!(names(&out), ["failures.csv", "ingest.json", "procedures"], "nothing is left behind");
     let made = out.join("procedures/pat1_first");
     assert_eq!(names(&made.join("frames")), ["000000.png", "000001.png", "000002.png"]);
     let frame = image::open(made.join("frames/000002.png")).unwrap();
@@ -248,7 +255,9 @@ fn a_split_by_frame_is_refused() {
     let printed = succeeds(&["ingest", text(&source), "--out", text(&out), "--dry-run"]);
     assert!(printed.contains("dry run") && !out.exists(), "{printed}");
     let printed = succeeds(&["ingest", text(&source), "--out", text(&out)]);
-    assert!(printed.contains("1 procedure in 1 group") && printed.contains("no splits.json"), "{printed}");
+    assert!(printed.contains("1 procedure in 1 group"), "{printed}");
+    assert!(printed.contains("1 group to learn from, 1 interval of the only group held out"), "{printed}");
+    assert_eq!(json(&out.join("splits.json"))["stretches"][0]["procedure"], "clip", "every run holds out the same");
     let meta = json(&out.join("procedures/clip/meta.json"));
     assert_eq!(meta.get("stills"), None, "numbered in a row: {meta}");
     fails(2, &["ingest", text(&source), "--out", text(&out), "--group-by", "("]);

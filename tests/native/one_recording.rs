@@ -74,8 +74,11 @@ fn one_clip_trains_with_nothing_held_out() {
     assert!(!metrics.contains("NaN") && !metrics.contains("val_"), "{metrics}");
     let epochs = metrics.lines().filter(|line| line.contains("train_loss")).count();
     assert_eq!(epochs, 2, "patience waits for a held-out loss");
-    let said = succeeds(&["evaluate", text(&run), "--data", text(&data)]);
+    let out = workspace.path("measured");
+    let said = succeeds(&["evaluate", text(&run), "--data", text(&data), "--out", text(&out)]);
     assert!(said.contains("those that it learned from"), "{said}");
+    let caveat = json(&out.join("metrics.json"))["caveat"].as_str().map(str::to_owned);
+    assert!(caveat.is_some_and(|caveat| caveat.contains("learned from")), "studies are told, too");
     succeeds(&["report", text(&run), "--data", text(&data)]);
     let report = fs::read_to_string(run.join("report.md")).unwrap();
     assert!(
@@ -86,6 +89,42 @@ fn one_clip_trains_with_nothing_held_out() {
     );
     let model = fs::read(run.join("last.safetensors")).unwrap();
     assert!(String::from_utf8_lossy(&model).contains("Nothing is held out"), "the model file says so");
+}
+
+#[test]
+fn a_stored_stretch_is_kept_checked_and_left_out_on_demand() {
+    let workspace = Workspace::new();
+    let data = clip(&workspace);
+    let id = fs::read_dir(data.join("procedures")).unwrap().next().unwrap().unwrap().file_name();
+    let id = id.to_string_lossy();
+    let store = |last: usize, gap: usize| {
+        let stretch = format!("{{\"procedure\": {id:?}, \"first\": 8, \"last\": {last}, \"gap\": {gap}}}");
+        let split = format!("{{\"train\": [{id:?}], \"val\": [], \"stretches\": [{stretch}]}}");
+        fs::write(data.join("splits.json"), split).unwrap();
+    };
+    store(11, 1);
+    let (recipe, run) = (workspace.path("recipe.toml"), workspace.path("run"));
+    let train = ["train", text(&recipe), "--data", text(&data), "--out", text(&run), "--device", "flex"];
+    let settings = ["--set", "train.epochs=1", "--set", "data.val_share=0.5"];
+    let said = succeeds(&[&train[..], &settings].concat());
+    assert!(said.contains("is not used: splits.json of the data holds out 1 interval"), "{said}");
+    fs::remove_dir_all(&run).unwrap();
+    let said = succeeds(&[&train[..], &["--set", "train.epochs=1", "--set", "data.val_share=0"]].concat());
+    assert!(said.contains("splits.json of the data is not used") && said.contains("Nothing is held out"), "{said}");
+    fs::remove_dir_all(&run).unwrap();
+
+    let frames = data.join("procedures").join(&*id).join("frames");
+    let printed = succeeds(&["check", text(&data)]);
+    assert!(!printed.contains("leak-frame"), "{printed}");
+    fs::copy(frames.join("000009.png"), frames.join("000017.png")).unwrap();
+    let printed = fails(3, &["check", text(&data)]);
+    assert!(printed.contains("000017.png") && printed.contains("on the other side of the split"), "{printed}");
+
+    store(usize::MAX, 8);
+    assert!(fails(3, &train).contains("leave nothing to learn from"));
+    store(7, 1);
+    assert!(fails(3, &train).contains("turn them round"));
+    assert!(fails(3, &["check", text(&data)]).contains("turn the two numbers round"));
 }
 
 #[test]

@@ -261,7 +261,10 @@ fn a_report_speaks_of_needles_only_where_a_run_looks_for_them() {
     nerves(&data);
     let of_nerves = workspace.train(&data, "nerves", &["--set", "data.class=nerve"]);
     let pretrained = workspace.train(&data, "pretrained", &["--set", "task=mae"]);
-    for (run, word) in [(&of_nerves, "marks every pixel"), (&pretrained, "others to start from")] {
+    let threshold = "threshold of the masks";
+    for (run, word) in
+        [(&of_nerves, "marks every pixel"), (&of_nerves, threshold), (&pretrained, "others to start from")]
+    {
         let printed = succeeds(&["report", text(run), "--device", "flex"]);
         let pages = ["report.md", "report.html"].map(|name| read(run.join(name)));
         assert!(pages.iter().all(|page| page.contains(word)), "{word} is not in\n{}", pages[0]);

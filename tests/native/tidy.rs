@@ -42,12 +42,7 @@ const BORDERS: &[(&str, &[&str], &[&str], &str)] = &[
         "core names no backend: it takes a `&Device`",
     ),
     ("core/src", &["Device::default()", "cubecl", "burn_wgpu", "burn_flex"], &[], "core names no backend"),
-    (
-        "core/src",
-        &["rand::", "rand_chacha", "thread_rng"],
-        &["imaging/src/rng.rs"],
-        "all randomness comes from crate::rng",
-    ),
+    ("core/src", &["rand::", "rand_chacha", "thread_rng"], &[], "all randomness comes from sonoseg_imaging::rng"),
     (
         "core/src",
         &[".into_scalar(", ".into_data(", ".to_data(", ".into_record("],

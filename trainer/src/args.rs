@@ -134,7 +134,7 @@ pub(crate) struct Ingest {
     /// `prefix` or a regular expression on the path. Without it, the classes of the masks.
     #[arg(long)]
     pub(crate) stratum_by: Option<String>,
-    /// Share of the groups to hold out in `splits.json`, which is written once.
+    /// Share of the groups, or of the frames of the only one, to hold out in `splits.json`, which is written once.
     #[arg(long, default_value_t = 0.2, value_parser = share)]
     pub(crate) val_share: f64,
     /// Seed of the split.

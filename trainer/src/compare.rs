@@ -152,9 +152,9 @@ fn rows(entries: &[Entry]) -> Result<Vec<u8>> {
 fn remarks(runs: &[RunFolder]) -> Vec<String> {
     let mut remarks =
         vec!["Figures of the held-out procedures, pooled over their frames. Not for clinical use.".into()];
-    if runs.iter().any(|run| run.split.val != runs[0].split.val || run.data(None).ok() != runs[0].data(None).ok()) {
-        let remark =
-            "The runs were not measured on the same procedures of the same data: a difference may come from that.";
+    let measured = |run: &RunFolder| (run.split.val.clone(), run.split.stretches.clone(), run.data(None).ok());
+    if runs.iter().any(|run| measured(run) != measured(&runs[0])) {
+        let remark = "The runs were not measured on the same frames of the same data: a difference may come from that.";
         remarks.push(remark.into());
     }
     remarks
@@ -169,14 +169,8 @@ fn curves(runs: &[RunFolder]) -> Result<Option<String>> {
             let points = by_epoch(&run.history, &metric.name);
             Series { name: name.clone(), hue, stroke: Stroke::Line, points }
         });
-        let values = if metric.name == LOSS {
-            Values::Fitted
-        } else if metric.unit.is_empty() {
-            Values::Share
-        } else {
-            Values::FromZero
-        };
-        Panel { title: format!("Held-out {}, pooled", metric.label), values, series: series.collect() }
+        let title = format!("Held-out {}, pooled", metric.label);
+        Panel { title, values: Values::of(metric), series: series.collect() }
     };
     let panels: Vec<Panel> = std::iter::once(known(LOSS)).chain(scores(runs)).map(|metric| panel(&metric)).collect();
     plot::draw("Curves of the runs: held-out loss and scores over epochs", &panels)

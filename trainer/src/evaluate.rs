@@ -9,7 +9,6 @@ use std::path::Path;
 use anyhow::Result;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::split::{Side, Split};
-use sonoseg_imaging::evaluate::Figures;
 
 use crate::args::{Evaluate, Part};
 use crate::device;
@@ -33,7 +32,7 @@ pub(crate) fn run(verb: &Evaluate) -> Result<()> {
         warn(caveat);
     }
     if let Some(out) = &verb.out {
-        evaluation.write(out)?;
+        evaluation.write(out, chosen.caveat)?;
         say(format!("details: {} and {}", out.join("metrics.json").display(), out.join("per_frame.csv").display()));
     }
     Ok(())
@@ -87,7 +86,7 @@ pub(crate) fn chosen(model: &Path, data: &Folder, part: Part) -> Result<Chosen> 
 pub(crate) fn print_table(evaluation: &Evaluation) {
     let Evaluation { size, frames, unlabelled } = evaluation;
     let (model, baseline) = (evaluation.figures(Method::Model), evaluation.figures(Method::Baseline));
-    let needles = model.get(ALL).is_none_or(Figures::has_needles);
+    let needles = evaluation.has_needles();
     let what = if needles { "brightest line (ridge filter, Hough, RANSAC)" } else { "every pixel" };
     say(format!("{} frames, pixels of the {size}x{size} input; baseline = {what}", frames.len()));
     if *unlabelled > 0 {

@@ -55,7 +55,7 @@ fn measure(verb: &Report, run: &RunFolder) -> Result<Measured> {
     let data = Folder::for_recipe(&data_path, &predictor.header().recipe)?;
     let chosen = evaluate::chosen(&run.path, &data, Part::Val)?;
     let evaluation = Evaluation::measure(&predictor, &data, &chosen, None)?;
-    evaluation.write(&run.path.join("evaluation"))?;
+    evaluation.write(&run.path.join("evaluation"), chosen.caveat)?;
     let worst = Worst::draw(&evaluation, &predictor, &data)?;
     Ok(Measured { evaluation, worst, weights, parameters: predictor.summary().parameters, data_path, chosen })
 }

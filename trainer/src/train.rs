@@ -98,7 +98,7 @@ fn learn<T: Task>(verb: &Train, mut setup: Setup, task: &T) -> Result<()> {
             say(format!("stopped after update {}; go on with: sonoseg train --resume {run}", done.position.updates));
             return Err(Interrupted.into());
         }
-        Ending::Done { .. } if !task.reads().labels => {
+        Ending::Done { .. } if setup.recipe.task.pretrains() => {
             say(format!("next: sonoseg train RECIPE --data DATA --out RUN --init {run}"));
         }
         Ending::Done { .. } => say(format!("next: sonoseg report {run} --data {}", setup.data_path.display())),

@@ -37,7 +37,7 @@ pub struct ModelSummary {
 #[error("the device did not give the prediction: {0}")]
 pub struct PredictError(pub String);
 
-/// A network with everything that turns images into needles.
+/// A network with everything from frames to answers.
 #[derive(Debug)]
 pub struct Predictor {
     network: Network,
@@ -57,18 +57,16 @@ impl Predictor {
     /// Read a model file.
     pub fn load(name: &str, bytes: &[u8], device: &Device) -> Result<Self, CheckpointError> {
         let foreign = |reason: String| CheckpointError::Foreign { name: name.to_owned(), reason };
-        let architecture = checkpoint::architecture(name, bytes)?;
-        if ["mae", checkpoint::IMPORT].contains(&architecture.as_str()) {
-            return Err(foreign(
-                "pre-trained weights, which mark nothing yet: fine-tune them with `sonoseg train --init`".into(),
-            ));
-        }
-        if !["unetr", "unet"].contains(&architecture.as_str()) {
-            return Err(foreign(format!(
-                "holds a network `{architecture}`, and sonoseg predicts with `unetr` and `unet`"
-            )));
+        let pretrained = || {
+            foreign("pre-trained weights, which mark nothing yet: fine-tune them with `sonoseg train --init`".into())
+        };
+        if checkpoint::architecture(name, bytes)? == checkpoint::IMPORT {
+            return Err(pretrained());
         }
         let (header, state) = ModelHeader::read(name, bytes)?;
+        if header.recipe.task.pretrains() || header.network.sizes().masks() == 0 {
+            return Err(pretrained());
+        }
         let (sizes, frames) = (header.network.sizes(), header.recipe.network.settings().frames());
         if let Some(problem) = sizes.problem() {
             return Err(foreign(format!("its header describes an impossible network: {problem}")));

@@ -38,9 +38,6 @@ fn name_or_number<'a, D: serde::Deserializer<'a>>(text: D) -> Result<Option<Stri
 }
 
 impl DataRecipe {
-    /// The class that stands for all classes of the masks together.
-    pub const ANY_CLASS: &str = Finding::ANY_CLASS;
-
     /// What the network is to find.
     pub fn finding(&self) -> Finding {
         self.class.as_ref().map_or(Finding::Needles, |class| Finding::Classes(vec![class.clone()]))

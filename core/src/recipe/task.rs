@@ -1,4 +1,4 @@
-//! The task of a recipe: its kind, and the settings that this kind has. The one place that tells tasks apart.
+//! The task of a recipe: its kind, and the settings that this kind has. The one `match` that makes tasks.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use crate::models::mae::MaeConfig;
 use crate::models::{NetworkConfig, NetworkSizes};
 use crate::tasks::mae::{MaeRecipe, MaskedAutoEncoding};
 use crate::tasks::segment::Segment;
+use crate::tasks::{Reads, Task};
 
 /// What a run learns, with the tables that only this task has. In the text of a recipe, `task` tells which one it is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -64,11 +65,6 @@ impl TaskRecipe {
         }
     }
 
-    /// Whether the samples need labels.
-    pub fn reads_labels(&self) -> bool {
-        matches!(self, Self::Segment { .. })
-    }
-
     /// Whether the weights predict nothing yet and are for other runs to start from.
     pub fn pretrains(&self) -> bool {
         self.name().pretrains()
@@ -104,6 +100,18 @@ impl Recipe {
                 visitor.visit(task, NetworkConfig::Mae(network))
             }
         }
+    }
+
+    /// What its task needs of a sample. Panics where [`Recipe::visit`] does.
+    pub fn reads(&self) -> Reads {
+        struct Needs;
+        impl TaskVisitor for Needs {
+            type Output = Reads;
+            fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> Reads {
+                task.reads()
+            }
+        }
+        self.visit(Needs)
     }
 
     fn auto_encoder(&self, mae: &MaeRecipe) -> Result<MaeConfig, String> {

@@ -298,8 +298,8 @@ pub async fn picture<T: Task>(
     task.picture(&progress.model.valid(), &batch, &mut step).await.map_err(TrainError::Device)
 }
 
-/// Compute the gradients of some views as an update does, `around` being called before and after, and give the run back as it
-/// was: what an update needs of memory is measured so.
+/// Compute the gradients of some views as an update of all layers does, `around` being called before and after, and give the
+/// run back as it was: what an update needs of memory is measured so.
 pub async fn trial<T: Task>(
     task: &T,
     progress: Progress<T::Model>,

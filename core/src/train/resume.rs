@@ -1,5 +1,5 @@
 //! A run as bytes: model, optimiser and position in one model file, so that it can go on bit by bit as if it had never
-//! stopped. The file is the run's own; what people and the app read is the model file of `predict.rs`.
+//! stopped. The file is the run's own; what people and the app read is the model file of `inference/header.rs`.
 
 use burn::module::Module;
 use serde::{Deserialize, Serialize};

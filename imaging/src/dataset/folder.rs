@@ -21,7 +21,7 @@ impl Numbered {
         names.sort();
         let mut numbered = Self::default();
         for name in names {
-            match name.trim_end_matches(".png").parse() {
+            match name.strip_suffix(".png").unwrap_or(&name).parse() {
                 Ok(number) if !numbered.files.contains_key(&number) => drop(numbered.files.insert(number, name)),
                 _ => numbered.odd.push(name),
             }
@@ -41,4 +41,18 @@ pub struct Listed {
     pub masks: Numbered,
     /// The rows of `labels.csv`.
     pub labels: Vec<ReadRow>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_one_file_and_a_name_that_is_none_is_odd() {
+        let names = ["000003.png", "3.png", "000012.png.png", "notes.txt", "x.png", "000000.png"];
+        let numbered = Numbered::of(names.map(str::to_owned));
+        let files: Vec<_> = numbered.files.iter().map(|(&number, name)| (number, name.as_str())).collect();
+        assert_eq!(files, [(0, "000000.png"), (3, "000003.png")]);
+        assert_eq!(numbered.odd, ["000012.png.png", "3.png", "x.png"]);
+    }
 }

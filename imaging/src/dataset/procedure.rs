@@ -73,13 +73,15 @@ impl Procedure {
         self.meta.class_number(wanted).filter(|_| self.frames.iter().any(|frame| frame.mask.is_some()))
     }
 
-    /// From now on the given classes of the masks, by name or number, are the foreground. `elsewhere`: the number of each in
-    /// another procedure and the classes there, which may go on where those of this one end.
+    /// From now on the given classes of the masks, by name or number, are the foreground, and end points are no label any
+    /// more. `elsewhere`: the number of each in another procedure and the classes there, which may go on where those of this
+    /// one end.
     pub(crate) fn choose_classes(
         &mut self,
         wanted: &[String],
         elsewhere: &[Option<(u8, Vec<String>)>],
     ) -> Result<(), DataError> {
+        self.labels.clear();
         if self.frames.iter().any(|frame| frame.mask.is_some()) {
             self.foreground = Some(self.foreground(wanted, elsewhere)?);
         }

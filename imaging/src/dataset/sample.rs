@@ -56,7 +56,7 @@ pub struct Sample {
     pub targets: Vec<Target>,
 }
 
-/// Where samples come from: a folder, browser files, the simulator.
+/// Where samples come from: a folder, or memory.
 pub trait Source: Sync {
     /// Number of samples.
     fn len(&self) -> usize;

@@ -102,7 +102,8 @@ impl Split {
             let (length, segment) = (held / count, samples.len() / count);
             let apart = length.div_ceil(4);
             // Windows that reach into a gap are not used either, and one at least is to be learned.
-            if segment <= length + 2 * (apart + window - 1) {
+            let step = samples.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap_or(1);
+            if segment <= length + 2 * (apart + (window - 1).div_ceil(step)) {
                 continue;
             }
             for part in 0..count {
@@ -125,17 +126,24 @@ impl Split {
         !(self.val.is_empty() && self.stretches.is_empty())
     }
 
+    /// Number of frames in all stretches that are held out.
+    pub fn held_frames(&self) -> usize {
+        self.stretches.iter().map(|one| (one.last - one.first).saturating_add(1)).fold(0, usize::saturating_add)
+    }
+
     /// The side of the frames `first` to `last` of a procedure of a group; none for those that are not used.
     pub fn side(&self, group: &str, procedure: &str, [first, last]: [usize; 2]) -> Option<Side> {
         let stretches = || self.stretches.iter().filter(|stretch| stretch.procedure == procedure);
-        let near = |stretch: &Stretch| first <= stretch.last + stretch.gap && last + stretch.gap >= stretch.first;
+        let near = |stretch: &Stretch| {
+            first <= stretch.last.saturating_add(stretch.gap) && last.saturating_add(stretch.gap) >= stretch.first
+        };
         if self.val.contains(group) || stretches().any(|stretch| stretch.first <= first && last <= stretch.last) {
             return Some(Side::Val);
         }
         (self.train.contains(group) && !stretches().any(near)).then_some(Side::Train)
     }
 
-    /// The side of a group, from some frames of which stretches may be held out.
+    /// The side of a group, of which stretches of frames may be held out all the same: [`Split::side`] tells.
     pub fn group_side(&self, group: &str) -> Option<Side> {
         if self.train.contains(group) {
             return Some(Side::Train);
@@ -245,7 +253,15 @@ mod tests {
     #[test]
     fn one_recording_is_held_out_by_stretches_of_time_with_gaps() {
         let groups = BTreeSet::from(["anna".to_owned()]);
-        let cases = [(20, 1, 1, 1), (20, 3, 1, 1), (300, 1, 1, 3), (300, 3, 2, 3), (60, 1, 10, 1), (4, 1, 1, 1)];
+        let cases = [
+            (20, 1, 1, 1),
+            (20, 3, 1, 1),
+            (300, 1, 1, 3),
+            (300, 3, 2, 3),
+            (60, 1, 10, 1),
+            (60, 3, 10, 1),
+            (4, 1, 1, 1),
+        ];
         for (count, window, stride, stretches) in cases {
             let starts: Vec<usize> = (10..10 + count + 1 - window).step_by(stride).collect();
             let recordings = [("clip".to_owned(), starts.clone())];
@@ -268,6 +284,10 @@ mod tests {
         }
         let short = [("clip".to_owned(), vec![3, 4])];
         assert_eq!(Split::within(&groups, &short, 0.2, 1, 5), Split::all(&groups));
+        let mut to_the_end = Split::all(&groups);
+        to_the_end.stretches.push(Stretch { procedure: "clip".into(), first: 20, last: usize::MAX, gap: 5 });
+        let sides = [[10, 14], [14, 15], [19, 21], [20, 99]].map(|frames| to_the_end.side("anna", "clip", frames));
+        assert_eq!(sides, [Some(Side::Train), None, None, Some(Side::Val)]);
         let mut turned = Split::all(&groups);
         turned.stretches.push(Stretch { procedure: "clip".into(), first: 4, last: 3, gap: 0 });
         assert!(turned.check().unwrap_err().to_string().contains("from 4 to 3"));

@@ -71,9 +71,10 @@ impl Windows {
         }
         let labelled: BTreeSet<String> =
             self.procedures.iter().filter(|one| one.any_labelled()).map(|one| one.group().to_owned()).collect();
-        let measuring = if labels_count && !labelled.is_empty() { &labelled } else { &groups };
+        let by_label = labels_count && !labelled.is_empty();
+        let measuring = if by_label { &labelled } else { &groups };
         if measuring.len() < 2 {
-            let samples = if labels_count { self.labelled_samples(None, stride) } else { self.samples(None, stride) };
+            let samples = if by_label { self.labelled_samples(None, stride) } else { self.samples(None, stride) };
             let mut starts = vec![Vec::new(); self.procedures.len()];
             for sample in samples {
                 let (p, first) = self.windows[sample];
@@ -90,8 +91,8 @@ impl Windows {
         Ok(split)
     }
 
-    /// The fold that is asked for, by kinds that `kinds` gives of every group; else the split stored with the data, of which
-    /// the name and the text are given; else one that is drawn.
+    /// The fold that is asked for, by kinds that `kinds` gives of every group; all to learn from where nothing is to be held
+    /// out; else the split stored with the data, of which the name and the text are given; else one that is drawn.
     pub fn split(
         &self,
         wanted: &SplitConfig,
@@ -102,7 +103,7 @@ impl Windows {
             return Split::fold(&kinds()?, [wanted.fold, wanted.folds], wanted.seed);
         }
         let groups = self.groups();
-        let split: Split = match stored {
+        let split: Split = match stored.filter(|_| wanted.val_share > 0.0) {
             Some((name, text)) => serde_json::from_str(text).map_err(|e| DataError::unreadable(name, e))?,
             None => self.drawn(wanted)?,
         };
@@ -239,6 +240,9 @@ mod tests {
         assert_eq!(mask_of(&found(&["1"]).unwrap()), [0, 1, 0, 0, 0, 1]);
         assert_eq!(mask_of(&found(&["any"]).unwrap()), [0, 1, 1, 1, 0, 1]);
         assert_eq!(mask_of(&found(&["vessel", "nerve"]).unwrap()), [0, 2, 1, 1, 0, 2]);
+        let vessel = found(&["vessel"]).unwrap();
+        let labelled: Vec<String> = vessel.labelled_samples(None, 1).iter().map(|&index| vessel.id(index)).collect();
+        assert_eq!(labelled, ["a/000003"], "end points of a needle are no label of a vessel");
         let message = found(&["bone"]).unwrap_err().to_string();
         assert!(message.contains("nerve, vessel"), "{message}");
         assert!(found(&["3"]).unwrap_err().to_string().contains("there is no class 3"));
@@ -252,6 +256,12 @@ mod tests {
         let wanted = SplitConfig { val_share: 0.2, stride: 1, folds: 0, fold: 0, seed: 1, labels_count: true };
         let split = |text| data.split(&wanted, Some(("splits.json", text)), || Ok(BTreeMap::new()));
         assert_eq!(split(r#"{"train": ["anna"], "val": []}"#).unwrap(), Split::all(&data.groups()));
+        let stored =
+            r#"{"train": ["anna"], "val": [], "stretches": [{"procedure": "b", "first": 0, "last": 0, "gap": 1}]}"#;
+        assert!(split(stored).unwrap().holds_out());
+        let nothing = SplitConfig { val_share: 0.0, ..wanted };
+        let split_of_all = data.split(&nothing, Some(("splits.json", stored)), || Ok(BTreeMap::new()));
+        assert_eq!(split_of_all.unwrap(), Split::all(&data.groups()), "nothing is held out when that is asked for");
         let message = split(r#"{"train": ["anna"], "val": ["otto"]}"#).unwrap_err().to_string();
         assert!(message.contains("names otto"), "{message}");
         let stretch =

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Figure;
 use crate::geometry::Needle;
 use crate::metrics::bootstrap::{Interval, interval};
+use crate::metrics::logged;
 use crate::metrics::measure::Better::{Higher, Lower};
 use crate::metrics::measure::{Better, Measure, Measures, Metric};
 use crate::metrics::needle::{NeedleError, NeedleScores, NeedleSummary, Statistic};
@@ -182,16 +183,16 @@ struct Line {
 }
 
 impl Line {
+    /// What the figure is, called by this.
+    fn metric(&self, label: &'static str) -> Metric {
+        let Self { name, unit, digits, better, .. } = *self;
+        Metric { name: name.into(), label: label.into(), unit: unit.into(), digits, better }
+    }
+
     fn of(&self, figures: &Figures) -> Figure {
         let Reading { value, interval, undefined, counts } = (self.read)(figures);
         Figure {
-            metric: Metric {
-                name: self.name.into(),
-                label: self.label.into(),
-                unit: self.unit.into(),
-                digits: self.digits,
-                better: self.better,
-            },
+            metric: self.metric(self.label),
             short: self.short.into(),
             value,
             interval,
@@ -285,6 +286,12 @@ const NEEDLES: &[Line] = &[
         |f| Reading::plain(f.overlap.false_positive_pixels as f64)),
 ];
 
+/// What the figure of this name is, called by its short name. None where no evaluation gives such a figure.
+pub fn metric(name: &str) -> Option<Metric> {
+    let mut lines = [PIXELS, MASKS, NEEDLES].into_iter().flatten();
+    lines.find(|line| line.name == name).map(|line| line.metric(line.short)).or_else(|| logged(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,8 +306,8 @@ mod tests {
 
     #[test]
     fn figures_of_sets_and_groups_and_of_what_nobody_here_knows() {
-        let metric = Metric::new("roundness", "roundness", Higher);
-        let of = |numerator| Measures(vec![Measure { metric: metric.clone(), numerator, denominator: 2.0 }]);
+        let round = Metric::new("roundness", "roundness", Higher);
+        let of = |numerator| Measures(vec![Measure { metric: round.clone(), numerator, denominator: 2.0 }]);
         let [a, b, c] = [score(42.0, of(1.0)), score(44.0, of(2.0)), score(46.0, Measures::default())];
         let figures = Figures::new(&[("p1", &a), ("p1", &c), ("p2", &b)]);
         let get = |name: &str| figures.get(name).unwrap();
@@ -313,6 +320,10 @@ mod tests {
         let class = Score { error: None, needle: None, ..a };
         let figures = Figures::new(&[("p1", &class)]);
         assert!(!figures.has_needles() && figures.get("tip_px").is_none() && figures.get("mean_dice_one").is_some());
+        let tip = metric("tip_px").unwrap();
+        assert_eq!((&*tip.label, &*tip.unit, tip.better), ("tip px", "px", Lower));
+        assert_eq!(metric("cl_recall"), logged("cl_recall"));
+        assert!(metric("iuo").is_none());
         let words: String = figures.figures.iter().map(|figure| figure.metric.label.to_lowercase()).collect();
         assert!(!words.contains("needle") && !words.contains("tip"), "{words}");
     }

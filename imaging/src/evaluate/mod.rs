@@ -6,5 +6,5 @@ mod figures;
 mod frame;
 
 pub use figure::Figure;
-pub use figures::{Figures, Score};
+pub use figures::{Figures, Score, metric};
 pub use frame::{Answer, Frame, Reference, Truth, truth};

@@ -123,12 +123,10 @@ pub fn kind(name: &str, first_bytes: &[u8]) -> Result<FileKind, DataError> {
 
 /// Open a file from its bytes. The first bytes decide what it is; the name's ending only helps to word the refusal.
 pub fn read(name: &str, bytes: Vec<u8>) -> Result<Content, DataError> {
-    if matches!(sniff::kind(name, &bytes), Ok(Kind::Nifti)) {
-        return nifti::read(&bytes).map(Content::Volume).map_err(|refusal| refusal.of(name));
-    }
     let frames = match sniff::kind(name, &bytes) {
         Ok(Kind::Raster(format)) => raster::Raster::open(format, bytes).map(Frames::Raster),
         Ok(Kind::Dicom) => dicom::Dicom::open(bytes).map(|dicom| Frames::Dicom(Box::new(dicom))),
+        Ok(Kind::Nifti) => return nifti::read(&bytes).map(Content::Volume).map_err(|refusal| refusal.of(name)),
         Ok(other) => Err(other.refusal()),
         Err(refusal) => Err(refusal),
     };
@@ -393,6 +391,11 @@ mod tests {
         let options = dicom_write::DicomClipOptions { fps: 15.0, region, quality: 80, seed: 1 };
         let frames = [Image::from_grey8(5, 9, &[50; 45]), Image::from_grey8(5, 9, &[90; 45])];
         files.push(dicom_write::write_dicom_clip(&frames, &options).unwrap());
+        files.extend([
+            nifti::tests::file(false),
+            nifti::tests::file(true),
+            nifti::tests::packed(&nifti::tests::file(false)),
+        ]);
         files
     }
 

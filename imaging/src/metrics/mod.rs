@@ -23,10 +23,14 @@ const KNOWN: &[Metric] = &[LOSS, IOU, PRECISION, RECALL, cl_dice::PRECISION, cl_
 type Shape = fn(&[bool], &[bool], [usize; 2]) -> Vec<Measure>;
 const SHAPE: &[Shape] = &[cl_dice::measures];
 
+/// The metric of this name among those that training logs.
+pub fn logged(name: &str) -> Option<Metric> {
+    KNOWN.iter().find(|metric| metric.name == name).cloned()
+}
+
 /// The metric of this name. One that is not known is called by its name, and more of it is better.
 pub fn known(name: &str) -> Metric {
-    let found = KNOWN.iter().find(|metric| metric.name == name).cloned();
-    found.unwrap_or_else(|| {
+    logged(name).unwrap_or_else(|| {
         let name = name.to_owned();
         Metric { label: name.clone().into(), name: name.into(), ..Metric::new("", "", Better::Higher) }
     })

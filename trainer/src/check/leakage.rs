@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rayon::prelude::*;
-use sonoseg_imaging::dataset::split::{Side, Split};
+use sonoseg_imaging::dataset::split::{Side, Split, Stretch};
 
 use super::problem::Problems;
 use super::scan::{FrameFacts, Scanned};
@@ -43,6 +43,10 @@ pub(super) fn split(root: &Path, scanned: &[Scanned], problems: &mut Problems) -
         let what = format!("names neither train nor val for the group {group}");
         problems.warning("split-incomplete", FILE, what, "it is not used: add it to one side");
     }
+    for Stretch { procedure, first, last, .. } in split.stretches.iter().filter(|one| one.first > one.last) {
+        let what = format!("holds out a stretch of {procedure} from {first} to {last}");
+        problems.error("bad-split", FILE, what, "turn the two numbers round");
+    }
     for stretch in split.stretches.iter().filter(|one| scanned.iter().all(|other| other.id != one.procedure)) {
         let what = format!("holds out a stretch of {}, which is not there", stretch.procedure);
         problems.error("split-unknown", FILE, what, "name the procedure's folder");
@@ -57,13 +61,16 @@ pub(super) fn split(root: &Path, scanned: &[Scanned], problems: &mut Problems) -
     Some(split)
 }
 
-/// Frames of one group that are the same as, or look like, those of another.
+/// Frames on both sides of the split that are the same, and frames of one group that are the same as, or look like, those of
+/// another.
 pub(super) fn frames(scanned: &[Scanned], split: Option<&Split>, problems: &mut Problems) {
-    let side = |procedure: &Scanned| split.and_then(|split| split.group_side(procedure.group()));
+    let side = |procedure: &Scanned, frame: usize| {
+        split.and_then(|split| split.side(procedure.group(), &procedure.id, [frame, frame]))
+    };
     let identical = identical(scanned, &side, problems);
     let sampled = |wanted: Side| -> Vec<(usize, &FrameFacts)> {
-        let procedures = scanned.iter().enumerate().filter(|(_, procedure)| side(procedure) == Some(wanted));
-        procedures.flat_map(|(p, procedure)| procedure.frames.iter().map(move |frame| (p, frame))).collect()
+        let frames = scanned.iter().enumerate().flat_map(|(p, procedure)| procedure.frames.iter().map(move |f| (p, f)));
+        frames.filter(|(p, frame)| side(&scanned[*p], frame.number) == Some(wanted)).collect()
     };
     let (train, val) = (sampled(Side::Train), sampled(Side::Val));
     let like = |&(p, frame): &(usize, &FrameFacts)| -> Option<(usize, usize, usize, usize)> {
@@ -88,29 +95,40 @@ fn place(procedure: &Scanned, frame: usize) -> String {
     format!("{}/frames/{frame:06}.png", procedure.id)
 }
 
-/// Frames that occur in two groups: an error between train and val, else a warning. The pairs of procedures come back.
+/// Frames that occur on both sides of the split, which is an error, or in two groups, which is a warning. The pairs of
+/// procedures come back.
 fn identical(
     scanned: &[Scanned],
-    side: &impl Fn(&Scanned) -> Option<Side>,
+    side: &impl Fn(&Scanned, usize) -> Option<Side>,
     problems: &mut Problems,
 ) -> BTreeSet<(usize, usize)> {
-    let mut first: BTreeMap<[u8; 32], (usize, usize)> = BTreeMap::new();
+    // Of every picture the first frame in a group and on a side.
+    type Place = (usize, usize, Option<Side>);
+    let mut first: BTreeMap<[u8; 32], Vec<Place>> = BTreeMap::new();
     let mut pairs = BTreeSet::new();
     for (p, procedure) in scanned.iter().enumerate() {
         for frame in procedure.frames.iter().filter(|frame| !frame.flat) {
-            let (q, other) = *first.entry(frame.hash).or_insert((p, frame.number));
-            if scanned[q].group() == procedure.group() {
-                continue;
-            }
-            pairs.insert((q, p));
-            let what = format!("is the same picture as {}", place(&scanned[q], other));
-            let advice = "give both procedures the same group in meta.json, or remove one of them";
-            let here = place(procedure, frame.number);
-            match (side(&scanned[q]), side(procedure)) {
-                (Some(one), Some(two)) if one != two => {
+            let (here, mine) = (place(procedure, frame.number), side(procedure, frame.number));
+            let others = first.entry(frame.hash).or_default();
+            let same_group = |q: usize| scanned[q].group() == procedure.group();
+            let across = others.iter().find(|(.., its)| its.is_some() && mine.is_some() && *its != mine);
+            let elsewhere = others.iter().find(|(q, ..)| !same_group(*q));
+            if let Some(&(q, other, _)) = across.or(elsewhere) {
+                pairs.insert((q, p));
+                let what = format!("is the same picture as {}", place(&scanned[q], other));
+                let advice = if same_group(q) {
+                    "put both on one side in splits.json, or remove one of them"
+                } else {
+                    "give both procedures the same group in meta.json, or remove one of them"
+                };
+                if across.is_some() {
                     problems.error("leak-frame", here, format!("{what}, on the other side of the split"), advice);
+                } else {
+                    problems.warning("same-frame", here, format!("{what}, of another group"), advice);
                 }
-                _ => problems.warning("same-frame", here, format!("{what}, of another group"), advice),
+            }
+            if !others.iter().any(|(q, _, its)| same_group(*q) && *its == mine) {
+                others.push((p, frame.number, mine));
             }
         }
     }

@@ -66,6 +66,11 @@ impl Evaluation {
         Ok(Self { size, frames, unlabelled })
     }
 
+    /// Whether the truth is needles; masks of a class have no tip.
+    pub(crate) fn has_needles(&self) -> bool {
+        self.frames.iter().any(|frame| frame.model.error.is_some())
+    }
+
     /// Figures of a method on all frames, and on those of each difficulty.
     pub(crate) fn figures(&self, method: Method) -> BTreeMap<&str, Figures> {
         let mut sets: BTreeMap<&str, Vec<&Frame>> = BTreeMap::new();
@@ -83,10 +88,11 @@ impl Evaluation {
         sets.into_iter().map(|(name, frames)| (name, scores(frames))).collect()
     }
 
-    /// Write `per_frame.csv`, and `metrics.json` last: a study takes it for the sign that a run is measured.
-    pub(crate) fn write(&self, out: &Path) -> Result<()> {
+    /// Write `per_frame.csv`, and `metrics.json` last: a study takes it for the sign that a run is measured. The `caveat` is
+    /// what the reader has to know.
+    pub(crate) fn write(&self, out: &Path, caveat: Option<&str>) -> Result<()> {
         let (model, baseline) = (self.figures(Method::Model), self.figures(Method::Baseline));
-        let metrics = json!({ "model": model, "baseline": baseline, "pixels": self.size });
+        let metrics = json!({ "model": model, "baseline": baseline, "pixels": self.size, "caveat": caveat });
         files::write(&out.join("per_frame.csv"), &self.per_frame()?)?;
         files::write(&out.join("metrics.json"), serde_json::to_string_pretty(&metrics)?.as_bytes())
     }

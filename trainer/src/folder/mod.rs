@@ -99,7 +99,7 @@ pub(crate) fn split_config(recipe: &Recipe) -> SplitConfig {
         folds: data.folds,
         fold: data.fold,
         seed: recipe.seed,
-        labels_count: recipe.task.reads_labels(),
+        labels_count: recipe.reads().labels,
     }
 }
 
@@ -110,9 +110,9 @@ impl Folder {
         Ok(Self { root: root.to_owned(), windows: Windows::new(files::absolute(root), procedures, window)? })
     }
 
-    /// The data as a run sees them: windows as long as its network reads, and what it is to find.
+    /// The data as a run sees them: windows as long as its task reads, and what it is to find.
     pub(crate) fn for_recipe(root: &Path, recipe: &Recipe) -> Result<Self> {
-        let data = Self::open(root, recipe.network.settings().frames().window())?;
+        let data = Self::open(root, recipe.reads().frames)?;
         Ok(Self { windows: data.windows.with_finding(&recipe.finding())?, ..data })
     }
 

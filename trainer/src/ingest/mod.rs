@@ -145,10 +145,6 @@ fn split(verb: &Ingest) -> Result<()> {
         }
         return Ok(());
     }
-    if groups.len() < 2 {
-        say("no splits.json: all procedures are one group; training holds out stretches of its time");
-        return Ok(());
-    }
     let split = folder.drawn(&SplitConfig {
         val_share: verb.val_share,
         stride: 1,
@@ -157,12 +153,17 @@ fn split(verb: &Ingest) -> Result<()> {
         seed: verb.seed,
         labels_count: true,
     })?;
+    let measuring = if groups.len() > 1 { "the only labelled group" } else { "the only group" };
+    if !split.holds_out() {
+        say(format!("no splits.json: there is too little of {measuring} to hold out some of it"));
+        return Ok(());
+    }
     files::write(&path, serde_json::to_string_pretty(&split)?.as_bytes())?;
     let held_out = match split.stretches.len() {
         0 => split.val.len().to_string(),
-        stretches => format!("{} of the only labelled one", count(stretches, "interval")),
+        stretches => format!("{} of {measuring}", count(stretches, "interval")),
     };
-    say(format!("splits.json: {} groups to learn from, {held_out} held out", split.train.len()));
+    say(format!("splits.json: {} to learn from, {held_out} held out", count(split.train.len(), "group")));
     Ok(())
 }
 

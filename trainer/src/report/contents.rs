@@ -1,11 +1,12 @@
 //! What stands in the report of a run, in which order.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Value;
+use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::dataset::split::{Side, Split, Stretch};
-use sonoseg_imaging::evaluate::Figures;
 use sonoseg_imaging::metrics::bootstrap::RESAMPLES;
 
 use super::curves;
@@ -59,7 +60,7 @@ pub(super) fn document(run: &RunFolder, measured: Option<&Measured>) -> Result<D
         blocks.push(Block::Picture { file: "reconstructions.png".into(), alt, png: files::read(&drawn)? });
     }
     if let Some(Measured { worst, evaluation, .. }) = measured.filter(|measured| !measured.worst.pictures.is_empty()) {
-        worst_frames(worst, evaluation.frames.iter().any(|frame| frame.model.error.is_some()), &mut blocks);
+        worst_frames(worst, evaluation.has_needles(), &mut blocks);
     }
     made_with(run, &mut blocks);
     blocks.push(Block::Heading("Next".into()));
@@ -111,7 +112,8 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
         blocks.push(Block::Text(caveat.into()));
     }
     let file = weights.file_name().unwrap_or_default().to_string_lossy();
-    let needles = model.get(ALL).is_none_or(Figures::has_needles);
+    let procedures = evaluation.frames.iter().map(|frame| &frame.group).collect::<BTreeSet<_>>().len();
+    let needles = evaluation.has_needles();
     let how = if needles {
         "Lengths in px are pixels of the network's input; mm stand only where the scale of the frames is known. The baseline \
          is a search for the brightest line (ridge filter, Hough, RANSAC)."
@@ -121,7 +123,7 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
     blocks.push(Block::Text(format!(
         "{} of {} in {}, {file} ({parameters} parameters), at the {size} x {size} pixels of the network's input. {how}",
         count(evaluation.frames.len(), "frame"),
-        count(chosen.groups.len(), "procedure"),
+        count(procedures, "procedure"),
         files::absolute(data_path),
         size = evaluation.size,
     )));
@@ -129,7 +131,7 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
         blocks.push(Block::Text(format!("Left out: {} without a label.", count(evaluation.unlabelled, "frame"))));
     }
     let what = if chosen.caveat.is_none() { "held out" } else { "measured" };
-    match chosen.groups.len() {
+    match procedures {
         0 | 1 => blocks.push(Block::Note(format!(
             "Only one procedure was {what}: there are no intervals, and the figures say little about other procedures."
         ))),
@@ -190,11 +192,17 @@ fn made_with(run: &RunFolder, blocks: &mut Vec<Block>) {
     blocks.push(Block::Heading("How it was made".into()));
     let known = !run.origins.is_empty();
     let mut recipe = Table::new(if known { &["key", "value", "from"] } else { &["key", "value"] }, 3);
-    // Where no needles are looked for, nobody wants to know how they would be.
-    let needles = run.finding().is_some_and(|finding| finding.is_needles());
-    for (key, value) in leaves(&run.recipe).into_iter().filter(|(key, _)| needles || !key.starts_with("needle.")) {
+    let finding = run.finding();
+    for (key, value) in leaves(&run.recipe) {
+        // Where no needles are looked for, nobody wants to know how they would be; masks have the threshold, too.
+        let name = match &finding {
+            Some(Finding::Needles) => key.clone(),
+            _ if !key.starts_with("needle.") => key.clone(),
+            Some(Finding::Classes(_)) if key == "needle.threshold" => "threshold of the masks".into(),
+            _ => continue,
+        };
         let origin = run.origins.get(&key).map_or("", |&origin| Origin::name(origin)).to_owned();
-        let cells = [key, value.to_string()].into_iter();
+        let cells = [name, value.to_string()].into_iter();
         recipe.rows.push(if known { cells.chain([origin]).collect() } else { cells.collect() });
     }
     blocks.push(Block::Folded("Recipe, with every default".into(), recipe));

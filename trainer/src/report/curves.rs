@@ -79,13 +79,13 @@ pub(super) fn curves(history: &History) -> Result<Option<String>> {
         let mut lines: Vec<Series> =
             (2..).zip(&shares).map(|(hue, metric)| line(&metric.label, hue, &metric.name)).collect();
         lines.push(ring(2, &first.name));
-        panels.push(Panel { title: "Held out, pooled".into(), values: Values::Share, series: lines });
+        panels.push(Panel { title: "Held out, pooled".into(), values: Values::of(first), series: lines });
     } else {
         losses.push(ring(1, LOSS));
     }
     for metric in scores.iter().filter(|metric| !metric.unit.is_empty()) {
         let title = format!("Held out: {}, {}", metric.label, metric.unit);
-        panels.push(Panel { title, values: Values::FromZero, series: vec![line(&metric.label, 2, &metric.name)] });
+        panels.push(Panel { title, values: Values::of(metric), series: vec![line(&metric.label, 2, &metric.name)] });
     }
     panels.insert(0, Panel { title: "Loss".into(), values: Values::Fitted, series: losses });
     let rate = series("each update", 5, Stroke::Line, by_step(|step| step.rate));

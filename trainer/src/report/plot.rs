@@ -4,8 +4,10 @@ use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use sonoseg_imaging::metrics::measure::Metric;
 
 use super::axis::{Axis, drawable, tick_label};
+use super::history::LOSS;
 
 /// A colour on light and on dark ground.
 type Hue = (RGBColor, &'static str);
@@ -55,6 +57,17 @@ pub(crate) enum Values {
     FromZero,
     /// 0 to 1.
     Share,
+}
+
+impl Values {
+    /// Those of a metric.
+    pub(crate) fn of(metric: &Metric) -> Self {
+        match &*metric.unit {
+            _ if metric.name == LOSS => Self::Fitted,
+            "" => Self::Share,
+            _ => Self::FromZero,
+        }
+    }
 }
 
 /// One plot over epochs.

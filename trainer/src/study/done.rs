@@ -1,17 +1,18 @@
 //! Runs of a study that are done: what was measured of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
 use sonoseg_imaging::DataError;
-use sonoseg_imaging::metrics::known;
+use sonoseg_imaging::evaluate::metric;
 use sonoseg_imaging::metrics::measure::Metric;
 use sonoseg_imaging::metrics::overlap::Counts;
 
-use super::plan::{MEASURED, Planned};
+use super::plan::{MEASURED, Planned, Shown};
 use crate::files;
+use crate::report::document::Block;
 use crate::report::history::History;
 use crate::table::Table;
 
@@ -76,15 +77,15 @@ pub(super) fn figure(all: &Value, name: &str) -> (f64, [f64; 2]) {
     (number(value), ["low", "high"].map(|end| number(&interval[end])))
 }
 
-/// What a figure is, as the evaluations say, with its short name as the label.
-pub(super) fn metric(name: &str, done: &[Done<'_>]) -> Metric {
-    let mut figures = done.iter().filter_map(|run| run.metrics["model"]["all"]["figures"].as_array()).flatten();
-    let found = figures.find(|figure| figure["name"] == name);
-    let metric = found.and_then(|figure| {
-        let label = figure["short"].as_str()?.to_owned().into();
-        Some(Metric { label, ..serde_json::from_value(figure.clone()).ok()? })
-    });
-    metric.unwrap_or_else(|| known(name))
+/// What the figures of a report are. [`Study::open`](super::plan::Study::open) has refused names that are none.
+pub(super) fn metrics(shown: &Shown) -> Vec<Metric> {
+    shown.figures.iter().filter_map(|name| metric(name)).collect()
+}
+
+/// What the reader of the figures has to know.
+pub(super) fn caveats(done: &[Done<'_>]) -> Vec<Block> {
+    let told: BTreeSet<&str> = done.iter().filter_map(|run| run.metrics["caveat"].as_str()).collect();
+    told.into_iter().map(|caveat| Block::Note(caveat.to_owned())).collect()
 }
 
 /// A table for programs.

@@ -12,7 +12,7 @@ use sonoseg_imaging::metrics::folds::FoldSummary;
 use sonoseg_imaging::metrics::measure::Metric;
 use sonoseg_imaging::metrics::overlap::mean_defined;
 
-use super::done::{BASELINE, Done, csv, figure, metric};
+use super::done::{BASELINE, Done, caveats, csv, figure, metrics};
 use super::plan::{Folds, Picture, Place, Planned, Shown};
 use crate::files;
 use crate::folder::Folder;
@@ -54,8 +54,9 @@ pub(super) fn blocks(
     place: &Place<'_>,
 ) -> Result<Vec<Block>> {
     let rows = rows(folds, done);
-    let metrics: Vec<Metric> = shown.figures.iter().map(|name| metric(name, done)).collect();
+    let metrics = metrics(shown);
     let mut blocks = vec![Block::Heading("Over the folds".into())];
+    blocks.extend(caveats(done));
     blocks.push(Block::Text(
         "Figures of a fold, then their mean over the folds; SD is the deviation between folds, SEM that of their mean. \
          Published: the paper's own data, with a spread of which it does not say which one it is."
@@ -76,9 +77,8 @@ pub(super) fn blocks(
         blocks.push(Block::Text(verdict(&rows, first)));
         blocks.push(Block::Table(differences(&rows, first)));
     }
-    if let Some(Picture { heading, file }) = &shown.answers
-        && let Some((png, text)) = answers(folds, &rows, planned, place)?
-    {
+    let Picture { heading, file } = &shown.answers;
+    if let Some((png, text)) = answers(folds, &rows, planned, place)? {
         files::write(&place.out.join(file), &png)?;
         blocks.push(Block::Heading(heading.clone()));
         blocks.push(Block::Text(text));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Deserialize;
 use sonoseg_core::recipe::{Recipe, RecipeError, TaskName};
+use sonoseg_imaging::evaluate::metric;
 
 use crate::failure::Usage;
 use crate::files;
@@ -41,12 +42,12 @@ pub(crate) struct Study {
 pub(crate) struct Shown {
     /// Figures of the table, by name; none = those of masks. The first has its interval and orders the runs.
     pub(crate) figures: Vec<String>,
-    /// Heading of the table of orderings; none = the study claims none.
-    pub(crate) orderings: Option<String>,
+    /// Heading of the table of orderings, which is there where the paper gives figures of several runs.
+    pub(crate) orderings: String,
     /// Learning curves.
     pub(crate) curves: Vec<Curves>,
     /// Answers of all networks on the same frames.
-    pub(crate) answers: Option<Picture>,
+    pub(crate) answers: Picture,
 }
 
 impl Default for Shown {
@@ -54,12 +55,11 @@ impl Default for Shown {
         let curves = [(TaskName::Mae, "Pre-training"), (TaskName::Segment, "Fine-tuning")].map(|(task, heading)| {
             Curves { task, heading: heading.into(), file: format!("{}.svg", heading.to_lowercase()) }
         });
-        let answers = Some(Picture { heading: "Answers".into(), file: "answers.png".into() });
         Self {
             figures: Vec::new(),
-            orderings: Some("Which of the published orderings hold here".into()),
+            orderings: "Which of the published orderings hold here".into(),
             curves: curves.into(),
-            answers,
+            answers: Picture { heading: "Answers".into(), file: "answers.png".into() },
         }
     }
 }
@@ -247,6 +247,12 @@ impl Study {
             };
             study.report.figures = figures.map(str::to_owned).to_vec();
         }
+        if let Some(unknown) = study.report.figures.iter().find(|name| metric(name).is_none()) {
+            let reason = format!(
+                "report.figures: no evaluation gives {unknown}: the names are those of `figures` in a metrics.json"
+            );
+            return Err(RecipeError::Invalid { name, reason }.into());
+        }
         if let Some(reason) = study.misplaced() {
             return Err(RecipeError::Invalid { name, reason }.into());
         }
@@ -394,6 +400,8 @@ mod tests {
         let message = open("[report]\nfigures = [\"iou\"]", six).unwrap_err().to_string();
         assert!(message.contains("`published` of all has 6 numbers") && message.contains("take 2"), "{message}");
         assert!(open("[report]\nfigures = [\"iou\"]", "[0.8, nan]").is_ok());
+        let message = open("[report]\nfigures = [\"iuo\"]", "[0.8, nan]").unwrap_err().to_string();
+        assert!(message.contains("no evaluation gives iuo"), "{message}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use sonoseg_imaging::metrics::measure::{Better, Metric};
 use sonoseg_imaging::metrics::overlap::Counts;
 use sonoseg_imaging::metrics::{known, overlap_measures};
 
-use super::done::{BASELINE, Done, Frames, csv, figure, measured, metric};
+use super::done::{BASELINE, Done, Frames, caveats, csv, figure, measured, metrics};
 use super::folds;
 use super::plan::{Curves, Picture, Place, Planned, Shown, Study, shell};
 use crate::files;
@@ -55,9 +55,10 @@ pub(super) fn write(study: &Study, planned: &[Planned], place: &Place<'_>) -> Re
 /// Every run as a row: the table, the learning curves, and strips of held-out frames.
 fn rows(shown: &Shown, done: &[Done<'_>], planned: &[Planned], place: &Place<'_>) -> Result<Vec<Block>> {
     let mut blocks = Vec::new();
-    let common = common(done);
-    let table = table(&shown.figures, done, &common);
+    let (common, metrics) = (common(done), metrics(shown));
+    let table = table(&metrics, done, &common);
     blocks.push(Block::Heading("Held-out procedures".into()));
+    blocks.extend(caveats(done));
     blocks.push(Block::Text(format!(
         "Pooled over all held-out frames, shares in percent; 95 % intervals by bootstrap over procedures. `same \
          frames`: the {} frames that every network answers for (one that reads three frames has no answer for the first and \
@@ -66,13 +67,14 @@ fn rows(shown: &Shown, done: &[Done<'_>], planned: &[Planned], place: &Place<'_>
     )));
     files::write(&place.out.join("table.csv"), &csv(&table)?)?;
     blocks.push(Block::Table(table));
-    if let (Some(heading), Some(rank)) = (&shown.orderings, shown.figures.first()) {
-        blocks.push(Block::Heading(heading.clone()));
-        blocks.push(Block::Table(orderings(rank, done, &common)));
+    let orderings = metrics.first().map(|rank| orderings(rank, done, &common));
+    if let Some(orderings) = orderings.filter(|table| !table.rows.is_empty()) {
+        blocks.push(Block::Heading(shown.orderings.clone()));
+        blocks.push(Block::Table(orderings));
     }
     for Curves { task, heading, file } in &shown.curves {
         let runs: Vec<&Planned> = planned.iter().filter(|run| run.task == *task).collect();
-        if let Some(svg) = curves(&runs, &shown.figures)? {
+        if let Some(svg) = curves(&runs, metrics.first())? {
             files::write(&place.out.join(file), svg.as_bytes())?;
             blocks.push(Block::Heading(heading.clone()));
             blocks.push(Block::Plot { file: file.clone(), alt: heading.clone(), svg });
@@ -89,9 +91,8 @@ fn rows(shown: &Shown, done: &[Done<'_>], planned: &[Planned], place: &Place<'_>
             blocks.push(Block::Picture { file, alt: run.run.label.clone(), png });
         }
     }
-    if let Some(Picture { heading, file }) = &shown.answers
-        && let Some(png) = strips(done, &common, place)?
-    {
+    let Picture { heading, file } = &shown.answers;
+    if let Some(png) = strips(done, &common, place)? {
         files::write(&place.out.join(file), &png)?;
         blocks.push(Block::Heading(heading.clone()));
         let rows: Vec<&str> = done.iter().map(|run| run.planned.run.label.as_str()).collect();
@@ -101,8 +102,12 @@ fn rows(shown: &Shown, done: &[Done<'_>], planned: &[Planned], place: &Place<'_>
     Ok(blocks)
 }
 
-/// A metric of pixels, pooled over those of the frames that are `wanted`; NaN for other metrics.
-fn pooled(name: &str, frames: &Frames, wanted: &BTreeSet<String>) -> f64 {
+/// A figure of the `wanted` frames: as it was measured where these are all, else a metric of pixels pooled over them; NaN
+/// for other metrics, which cannot be told of a part.
+fn of_frames(name: &str, all: &Value, frames: &Frames, wanted: &BTreeSet<String>) -> f64 {
+    if frames.len() == wanted.len() {
+        return figure(all, name).0;
+    }
     let mut sum = Counts::default();
     frames.iter().filter(|(id, _)| wanted.contains(*id)).for_each(|(_, counts)| sum += *counts);
     overlap_measures(&sum).value(name).unwrap_or(f64::NAN)
@@ -115,8 +120,7 @@ fn common(done: &[Done<'_>]) -> BTreeSet<String> {
     each.fold(first, |common, frames| &common & &frames)
 }
 
-fn table(names: &[String], done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
-    let metrics: Vec<Metric> = names.iter().map(|name| metric(name, done)).collect();
+fn table(metrics: &[Metric], done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
     let Some(first) = metrics.first() else { return Table::new(&["network"], 1) };
     let published = done.iter().map(|run| run.planned.run.published.len()).max().unwrap_or(0).min(metrics.len());
     let mut columns = vec!["network".to_owned()];
@@ -134,7 +138,7 @@ fn table(names: &[String], done: &[Done<'_>], common: &BTreeSet<String>) -> Tabl
             row.push(written(metric, value));
             row.extend((index == 0).then(|| interval.map(|end| written(metric, end)).join(" to ")));
         }
-        row.push(written(first, pooled(&first.name, frames, common)));
+        row.push(written(first, of_frames(&first.name, all, frames, common)));
         row
     };
     // The baseline says the same in every run that looks at the same frames.
@@ -159,8 +163,7 @@ fn written(metric: &Metric, value: f64) -> String {
 }
 
 /// Every pair that the paper orders, and how it came out here on the same frames.
-fn orderings(rank: &str, done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
-    let metric = metric(rank, done);
+fn orderings(metric: &Metric, done: &[Done<'_>], common: &BTreeSet<String>) -> Table {
     let columns = ["the paper says", "here", &format!("{} here", metric.label)];
     let mut table = Table::new(&columns, 2);
     let mut ranked: Vec<(&Done<'_>, f64)> =
@@ -171,7 +174,8 @@ fn orderings(rank: &str, done: &[Done<'_>], common: &BTreeSet<String>) -> Table 
     });
     for pair in ranked.windows(2) {
         let [(better, _), (worse, _)] = pair else { continue };
-        let [a, b] = [better, worse].map(|run| pooled(rank, &run.frames, common));
+        let [a, b] =
+            [better, worse].map(|run| of_frames(&metric.name, &run.metrics["model"]["all"], &run.frames, common));
         let held = match a.partial_cmp(&b) {
             None => "undefined",
             Some(std::cmp::Ordering::Equal) => "no difference",
@@ -181,27 +185,26 @@ fn orderings(rank: &str, done: &[Done<'_>], common: &BTreeSet<String>) -> Table 
         table.rows.push(vec![
             format!("{} above {}", better.planned.run.name, worse.planned.run.name),
             held.into(),
-            format!("{} and {}", written(&metric, a), written(&metric, b)),
+            format!("{} and {}", written(metric, a), written(metric, b)),
         ]);
     }
     table
 }
 
 /// Held-out loss, and the study's first figure where it is measured while learning, of some runs over each other.
-fn curves(runs: &[&Planned], figures: &[String]) -> Result<Option<String>> {
+fn curves(runs: &[&Planned], figure: Option<&Metric>) -> Result<Option<String>> {
     let histories: Vec<(&str, History)> =
         runs.iter().filter_map(|run| Some((&*run.run.name, History::read(&run.folder).ok()?))).collect();
-    let panel = |name: &str, values: Values| {
+    let panel = |metric: &Metric| {
         let series = histories.iter().enumerate().map(|(hue, (run, history))| Series {
             name: (*run).to_owned(),
             hue,
             stroke: Stroke::Line,
-            points: by_epoch(history, name),
+            points: by_epoch(history, &metric.name),
         });
-        Panel { title: format!("held-out {}", known(name).label), values, series: series.collect() }
+        Panel { title: format!("held-out {}", metric.label), values: Values::of(metric), series: series.collect() }
     };
-    let mut panels = vec![panel(LOSS, Values::Fitted)];
-    panels.extend(figures.first().map(|name| panel(name, Values::FromZero)));
+    let panels: Vec<Panel> = [&known(LOSS)].into_iter().chain(figure).map(panel).collect();
     plot::draw("Learning curves", &panels)
 }
 

@@ -1,7 +1,7 @@
 //! Too little memory: halve the samples that are on the device at once, and accumulate twice as many portions.
 //!
 //! On the CPU nothing tells when memory runs out before the system ends the program, so what an update needs is measured
-//! on one sample first (Linux; elsewhere only `--memory` and what the system says about itself are known).
+//! on one sample first, or on two where they are compared with each other (Linux only; nothing is known elsewhere).
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
@@ -25,7 +25,7 @@ pub(super) fn fit<T: Task>(
     setup: &mut Setup,
     device: &Device,
 ) -> Result<Progress<T::Model>> {
-    if setup.train.is_empty() {
+    if setup.train.is_empty() || peak().is_none() {
         return Ok(progress);
     }
     let config = &setup.recipe.train;

@@ -228,17 +228,21 @@ impl Setup {
             Some(split) => split,
             None => data.split(&recipe)?,
         };
-        let (held, all) = (split.val.len(), data.groups().len());
-        let other = |drawn: Split| (drawn.val.len(), drawn.holds_out()) != (held, split.holds_out());
-        if !resumed && recipe.data.folds == 0 && data.drawn(&split_config(&recipe)).is_ok_and(other) {
-            let share = recipe.data.val_share;
-            say(format!(
-                "data.val_share = {share} is not used: splits.json of the data holds out {held} of {all} groups"
-            ));
+        let share = recipe.data.val_share;
+        let stored = !resumed && recipe.data.folds == 0 && data_path.join("splits.json").exists();
+        let other = |drawn: Split| (drawn.val.len(), drawn.held_frames()) != (split.val.len(), split.held_frames());
+        if stored && share == 0.0 {
+            say("data.val_share = 0: splits.json of the data is not used, and nothing is held out");
+        } else if stored && data.drawn(&split_config(&recipe)).is_ok_and(other) {
+            let held = match split.stretches.len() {
+                0 => format!("{} of {} groups", split.val.len(), data.groups().len()),
+                stretches => count(stretches, "interval"),
+            };
+            say(format!("data.val_share = {share} is not used: splits.json of the data holds out {held}"));
         }
         let stride = recipe.data.stride;
         let samples = |side: Option<(&Split, Side)>| {
-            if recipe.task.reads_labels() { data.labelled_samples(side, stride) } else { data.samples(side, stride) }
+            if recipe.reads().labels { data.labelled_samples(side, stride) } else { data.samples(side, stride) }
         };
         let (mut train, val) = (samples(Some((&split, Side::Train))), samples(Some((&split, Side::Val))));
         if recipe.data.leaky_folds {
@@ -250,8 +254,15 @@ impl Setup {
         let root = files::absolute(data.root());
         if split.val.is_empty() && !split.stretches.is_empty() && val.is_empty() {
             return Err(DataError::Inconsistent(format!(
-                "{root}: the stretches that its splits.json holds out are too short for a sample: make them longer, or remove \
-                 the file, and training draws its own"
+                "{root}: the intervals that its splits.json holds out hold no sample, because they are too short or nothing \
+                 there is labelled: label frames there, make them longer, or remove the file, and training draws its own"
+            ))
+            .into());
+        }
+        if train.is_empty() && !split.stretches.is_empty() {
+            return Err(DataError::Inconsistent(format!(
+                "{root}: the intervals that its splits.json holds out, with the gaps around them, leave nothing to learn \
+                 from: make them shorter, or remove the file, and training draws its own"
             ))
             .into());
         }
@@ -333,8 +344,12 @@ impl Setup {
     pub(super) fn described(&self) -> Recipe {
         let mut recipe = self.recipe.clone();
         if let Some(caveat) = self.split.caveat() {
-            let from = recipe.trained_on.trim_end_matches('.');
-            recipe.trained_on = if from.is_empty() { caveat.to_owned() } else { format!("{from}. {caveat}") };
+            // It goes on a sentence that begins with "trained on".
+            let from = match recipe.trained_on.trim_end_matches('.') {
+                "" => "data without a name",
+                named => named,
+            };
+            recipe.trained_on = format!("{from}. {caveat}");
         }
         recipe
     }
