@@ -152,6 +152,7 @@ impl Work<'_> {
             return self.frames(label, true, || video.next());
         }
         let clip = formats::open(&files::absolute(path), files::read(path)?)?;
+        clip.notes().iter().for_each(|note| warn(format!("{label}: {note}")));
         let mut next = 0;
         self.frames(label, clip.len() > 1, || {
             next += 1;

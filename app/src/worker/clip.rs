@@ -105,7 +105,10 @@ fn video_track(name: &str, bytes: &[u8]) -> Option<Demux> {
 
 fn info(id: ClipId, name: &str, decoder: &Decoder) -> ClipInfo {
     let (frames, (height, width), times, scale_known, note) = match decoder {
-        Decoder::File(clip) => (clip.len(), clip.size(), clip.frame_times_us(), *clip.scale() != Scale::Unknown, None),
+        Decoder::File(clip) => {
+            let note = (!clip.notes().is_empty()).then(|| format!("{name}: {}", clip.notes().join(" ")));
+            (clip.len(), clip.size(), clip.frame_times_us(), *clip.scale() != Scale::Unknown, note)
+        }
         Decoder::Video(video) => {
             let note = video.note.as_ref().map(|note| format!("{name}: {note}"));
             (video.frames.len(), (video.height, video.width), Some(video.times_us.clone()), false, note)

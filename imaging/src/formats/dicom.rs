@@ -17,6 +17,7 @@ pub struct Dicom {
     frames: Vec<Vec<Range<usize>>>,
     times_us: Option<Vec<u64>>,
     scale: Scale,
+    notes: Vec<String>,
 }
 
 impl Dicom {
@@ -46,7 +47,7 @@ impl Dicom {
         };
         let times_us = frame_times_us(main, frames.len());
         let scale = scale(&elements, f64::from(height), f64::from(width));
-        Ok(Self { elements, format, frames, times_us, scale })
+        Ok(Self { elements, format, frames, times_us, scale, notes: Vec::new() })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -55,6 +56,10 @@ impl Dicom {
 
     pub(super) fn size(&self) -> (usize, usize) {
         (self.format.height, self.format.width)
+    }
+
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     pub(super) fn is_lossy(&self) -> bool {

@@ -201,6 +201,16 @@ impl Clip {
         }
     }
 
+    /// What is doubtful about the file though it is read, a sentence each without the file's name: what was left out, what
+    /// the file says in two ways, what had to be guessed. Whoever opens a file shows them.
+    pub fn notes(&self) -> &[String] {
+        match &self.frames {
+            Frames::Raster(raster) => raster.notes(),
+            Frames::Dicom(dicom) => dicom.notes(),
+            Frames::Slices(_) => &[],
+        }
+    }
+
     /// Millimetres, where the file tells.
     pub fn scale(&self) -> &Scale {
         match &self.frames {

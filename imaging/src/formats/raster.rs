@@ -17,6 +17,7 @@ pub struct Raster {
     height: usize,
     width: usize,
     content: Content,
+    notes: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Raster {
         };
         if animated {
             let frames = animation(format, &bytes, height, width)?;
-            return Ok(Self { height, width, content: frames });
+            return Ok(Self { height, width, content: frames, notes: Vec::new() });
         }
         if format == ImageFormat::Jpeg {
             jpeg::Layout::of(&bytes).and_then(|layout| layout.check_complete(&bytes)).map_err(Refusal::Unreadable)?;
@@ -56,7 +57,7 @@ impl Raster {
         } else {
             Content::Still { format, bytes }
         };
-        Ok(Self { height, width, content })
+        Ok(Self { height, width, content, notes: Vec::new() })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -69,6 +70,10 @@ impl Raster {
 
     pub(super) fn size(&self) -> (usize, usize) {
         (self.height, self.width)
+    }
+
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     pub(super) fn is_lossy(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Frames of a planned procedure, one after the other, so that a long clip is never held in memory.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::slice::Iter;
 
@@ -37,6 +38,8 @@ pub(super) struct FrameReader<'a> {
     pub(super) fps: Option<f64>,
     /// Pictures that could not be read; those after them are.
     pub(super) failed: Vec<Remark>,
+    /// What is doubtful about files that are read, and about how many of them.
+    pub(super) notes: BTreeMap<String, usize>,
 }
 
 enum Source<'a> {
@@ -51,6 +54,7 @@ impl<'a> FrameReader<'a> {
         content: &'a Content,
         classes: Option<&'a ClassMap>,
     ) -> Result<Self, DataError> {
+        let mut notes = BTreeMap::new();
         let (source, lossy, fps) = match content {
             Content::Clip(clip) if clip.kind == ClipKind::Video => {
                 let path = &clip.file.path;
@@ -60,6 +64,7 @@ impl<'a> FrameReader<'a> {
             }
             Content::Clip(clip) => {
                 let clip = open(&clip.file.path)?;
+                notes.extend(clip.notes().iter().map(|note| (note.clone(), 1)));
                 let (lossy, fps, times_us) = (clip.is_lossy(), clip.fps(), clip.frame_times_us());
                 (Source::Clip { clip: Box::new(clip), times_us }, lossy, fps)
             }
@@ -71,7 +76,7 @@ impl<'a> FrameReader<'a> {
                 (Source::Stills(stills.iter()), stills.iter().any(lossy), None)
             }
         };
-        Ok(Self { source, verb, classes, next: 0, lossy, fps, failed: Vec::new() })
+        Ok(Self { source, verb, classes, next: 0, lossy, fps, failed: Vec::new(), notes })
     }
 
     /// The next frame, or none at the end. A clip that fails in the middle is an error; of pictures, the others go on.
@@ -94,7 +99,7 @@ impl<'a> FrameReader<'a> {
                 }
                 Source::Stills(stills) => {
                     let Some(still) = stills.next() else { return Ok(None) };
-                    match picture(self.verb, still, self.classes) {
+                    match picture(self.verb, still, self.classes, &mut self.notes) {
                         Ok((image, mask)) => return Ok(Some(Frame { mask, ..frame(image, None) })),
                         Err(error) => self.failed.push(Remark::of(&still.file.path, &error)),
                     }
@@ -111,8 +116,14 @@ fn open(path: &std::path::Path) -> Result<Clip, DataError> {
 }
 
 /// A picture and its mask: where it has several, the higher class wins.
-fn picture(verb: &Ingest, still: &Still, classes: Option<&ClassMap>) -> Result<(Image, Option<Mask>), DataError> {
+fn picture(
+    verb: &Ingest,
+    still: &Still,
+    classes: Option<&ClassMap>,
+    notes: &mut BTreeMap<String, usize>,
+) -> Result<(Image, Option<Mask>), DataError> {
     let clip = open(&still.file.path)?;
+    clip.notes().iter().for_each(|note| *notes.entry(note.clone()).or_default() += 1);
     if clip.len() > 1 {
         let reason = format!("is an animation of {} frames: turn it into a video", clip.len());
         return Err(DataError::unsupported(clip.name(), reason));

@@ -192,7 +192,8 @@ impl<'a> Making<'a> {
                 DataError::unreadable(source(self.planned), format!("holds no frame that can be read{first}")).into()
             );
         };
-        let mut notes = Vec::new();
+        let several = |(note, files): (String, usize)| if files > 1 { format!("{note} ({files} files)") } else { note };
+        let mut notes: Vec<String> = std::mem::take(&mut self.frames.notes).into_iter().map(several).collect();
         let rows = self.label_rows(&mut notes)?;
         let labelled = rows.len().max(self.masked);
         if !rows.is_empty() {
