@@ -390,7 +390,7 @@ mod tests {
         for syntax in [fixtures::EXPLICIT, fixtures::IMPLICIT, fixtures::BIG_ENDIAN, fixtures::DEFLATED] {
             files.push(fixtures::file(syntax, &fixtures::ultrasound(), &[]));
         }
-        let stream = jpeg::tests::lossless(3, 2, 8, &[1, 2, 3, 4, 5, 200]);
+        let stream = fixtures::lossless(3, 2, 8, &[1, 2, 3, 4, 5, 200]);
         let pieces = fixtures::Value::Pieces(vec![vec![], stream]);
         files.push(fixtures::file(fixtures::LOSSLESS, &fixtures::image("MONOCHROME2", [2, 3, 1, 8], pieces), &[]));
         let spacing = Spacing { x_mm: 0.1, y_mm: 0.1 };

@@ -40,6 +40,10 @@ pub(super) fn kind(name: &str, bytes: &[u8]) -> Result<Kind, Refusal> {
     }
     let starts = |magic: &[u8]| bytes.starts_with(magic);
     let at = |offset: usize, magic: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic));
+    // First of all: what stands before it may be the header of a TIFF, so that programs for either read the file.
+    if at(128, b"DICM") {
+        return Ok(Kind::Dicom);
+    }
     if starts(b"\x89PNG\r\n\x1a\n") {
         return Ok(Kind::Raster(ImageFormat::Png));
     }
@@ -57,7 +61,7 @@ pub(super) fn kind(name: &str, bytes: &[u8]) -> Result<Kind, Refusal> {
     }
     let bare = starts(&[2, 0, 0, 0, b'U', b'L'])
         || (starts(&[8, 0]) && at(3, &[0]) && matches!(extension, "dcm" | "dicom" | "ima" | "img"));
-    if at(128, b"DICM") || starts(b"DICM") || bare {
+    if starts(b"DICM") || bare {
         return Ok(Kind::Dicom);
     }
     if at(4, b"ftyp") {

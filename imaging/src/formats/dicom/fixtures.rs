@@ -137,3 +137,37 @@ pub(crate) fn ultrasound() -> Vec<(Tag, Value)> {
     elements.sort_by_key(|(tag, _)| *tag);
     elements
 }
+
+/// A grey lossless JPEG stream (process 14, the left pixel predicts) of 2 to 16 bits.
+pub(crate) fn lossless(width: u16, height: u16, precision: u8, pixels: &[u16]) -> Vec<u8> {
+    let mut bytes = vec![0xff, 0xd8, 0xff, 0xc3, 0, 11, precision];
+    bytes.extend([height.to_be_bytes(), width.to_be_bytes()].concat());
+    bytes.extend([1, 1, 0x11, 0]);
+    // Seventeen codes of five bits, for differences of 0 to 16 bits.
+    bytes.extend([0xff, 0xc4, 0, 36, 0, 0, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend(0..17);
+    bytes.extend([0xff, 0xda, 0, 8, 1, 1, 0, 1, 0, 0]);
+    let (mut bits, width) = (Vec::new(), usize::from(width));
+    for (index, &pixel) in pixels.iter().enumerate() {
+        let predicted = match index {
+            0 => 1 << (precision - 1),
+            _ if index % width == 0 => i32::from(pixels[index - width]),
+            _ => i32::from(pixels[index - 1]),
+        };
+        let difference = i32::from(pixel) - predicted;
+        let size = 32 - difference.unsigned_abs().leading_zeros();
+        let extra = if difference < 0 { difference - 1 } else { difference };
+        bits.extend((0..5).rev().map(|b| size >> b & 1 == 1));
+        bits.extend((0..size).rev().map(|b| extra >> b & 1 == 1));
+    }
+    bits.resize(bits.len().next_multiple_of(8), true);
+    for byte in bits.chunks(8) {
+        let byte = byte.iter().fold(0, |byte, &bit| byte << 1 | u8::from(bit));
+        bytes.push(byte);
+        if byte == 0xff {
+            bytes.push(0);
+        }
+    }
+    bytes.extend([0xff, 0xd9]);
+    bytes
+}

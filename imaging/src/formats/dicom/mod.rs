@@ -1,60 +1,99 @@
 //! DICOM images: what the attributes say about frames, time and millimetres. The pixels themselves: `pixels.rs`.
 
+mod about;
+mod attributes;
+mod codecs;
 mod elements;
 #[cfg(test)]
 pub(super) mod fixtures;
+mod frames;
+mod grey;
+mod jpeg2000;
+mod palette;
 mod pixels;
 mod rle;
 pub mod video;
 
 use super::{Refusal, check_size};
-use crate::geometry::{Image, Scale, ScaleRegion, Spacing};
+use crate::geometry::{Image, Scale};
+use attributes::{Attributes, number, text};
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
-use elements::{Attributes, EXPLICIT_BIG_ENDIAN, Elements, PixelData, number, text};
-use pixels::{Compression, Format};
-use std::ops::Range;
+use elements::{EXPLICIT_BIG_ENDIAN, Elements, PixelData};
+use frames::Frames;
+use grey::Levels;
+use pixels::{Compression, Format, Photometric};
+use std::borrow::Cow;
+use std::sync::OnceLock;
 
 /// An opened DICOM object with at least one frame.
 #[derive(Debug)]
 pub struct Dicom {
     elements: Elements,
     format: Format,
-    /// For each frame the ranges of the file that hold it.
-    frames: Vec<Vec<Range<usize>>>,
+    frames: Frames,
+    /// The levels of grey pixels that are stretched by their own range, once somebody asks for a frame.
+    stretched: OnceLock<Levels>,
     times_us: Option<Vec<u64>>,
     scale: Scale,
     notes: Vec<String>,
 }
 
 impl Dicom {
-    /// Walk the data set and check that every frame's bytes are there; decode nothing.
+    /// Walk the data set and check that every frame's bytes are there; decode nothing, but frames of deep colours.
     pub(super) fn open(bytes: Vec<u8>) -> Result<Self, Refusal> {
-        let elements = Elements::read(bytes)?;
+        let mut elements = Elements::read(bytes)?;
         let compression = compression(&elements)?;
-        if matches!(elements.pixels, PixelData::Absent) {
-            return Err(Refusal::unreadable(
-                "There are no pixel data in it: it is cut short, or a report, a waveform or the like.",
-            ));
+        match elements.pixels {
+            PixelData::Absent => {
+                return Err(Refusal::unreadable(
+                    "There are no pixel data in it: it is cut short, or a report, a waveform or the like.",
+                ));
+            }
+            PixelData::Float => {
+                return Err(Refusal::unsupported(
+                    "Its pixels are floating point numbers, which are not read. Export it as a plain image.",
+                ));
+            }
+            _ => {}
         }
+        let mut notes = std::mem::take(&mut elements.notes);
         let main = &elements.main;
         let (height, width) = (required(main, tags::ROWS, "Rows")?, required(main, tags::COLUMNS, "Columns")?);
         check_size(height.into(), width.into())?;
-        let format = Format::of(&elements, height as usize, width as usize, compression)?;
-        let count = number(main, tags::NUMBER_OF_FRAMES).unwrap_or(1.0);
-        if !(1.0..=f64::from(u32::MAX)).contains(&count) {
-            return Err(Refusal::Unreadable(format!("It says that it has {count} frames. Export it again.")));
+        let mut format = Format::of(&elements, height as usize, width as usize, compression, &mut notes)?;
+        let told = number(main, tags::NUMBER_OF_FRAMES).filter(|&told| told != 0.0);
+        if let Some(told) = told.filter(|told| !(1.0..=f64::from(u32::MAX)).contains(told)) {
+            return Err(Refusal::Unreadable(format!("It says that it has {told} frames. Export it again.")));
         }
+        let told = told.map(|told| told as usize);
         let frames = match &elements.pixels {
-            PixelData::Native(range) => native_frames(range, &format, count as usize)?,
+            PixelData::Native(data) => frames::native(&data.range, &format, told, &mut notes)?,
             PixelData::Encapsulated { offsets, fragments } => {
-                encapsulated_frames(&elements.bytes, offsets, fragments, count as usize)?
+                frames::encapsulated(&elements.bytes, offsets, fragments, told, &mut notes)?
             }
-            PixelData::Absent => Vec::new(),
+            PixelData::Absent | PixelData::Float => Vec::new(),
         };
-        let times_us = frame_times_us(main, frames.len());
-        let scale = scale(&elements, f64::from(height), f64::from(width));
-        Ok(Self { elements, format, frames, times_us, scale, notes: Vec::new() })
+        notes.extend(about::times_note(main, frames.len()));
+        let times_us = about::frame_times_us(main, frames.len());
+        let scale = about::scale(&elements, f64::from(height), f64::from(width));
+        if elements.big_endian
+            && format.sample_bytes() == 1
+            && let PixelData::Native(data) = &elements.pixels
+            && data.words
+        {
+            // Two samples share a word, whose high byte comes first.
+            let swapped = elements.bytes.get_mut(data.range.clone()).unwrap_or_default();
+            swapped.chunks_exact_mut(2).for_each(|word| word.swap(0, 1));
+        }
+        if let Some(first) = frames.first().filter(|_| matches!(compression, Compression::Stream { .. })) {
+            notes.extend(codecs::colour_note(&joined(&elements, first), format.says_rgb()));
+        }
+        if format.is_deep_colour() {
+            let brightest = range(&elements, &format, &frames, |_| true).map_or(0, |[_, high]| high.max(0) as u32);
+            notes.extend(format.stretch_colours(brightest));
+        }
+        Ok(Self { elements, format, frames, stretched: OnceLock::new(), times_us, scale, notes })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -74,7 +113,7 @@ impl Dicom {
     }
 
     pub(super) fn person(&self) -> Option<String> {
-        person(&self.elements.main)
+        about::person(&self.elements.main)
     }
 
     pub(super) fn frame_times_us(&self) -> Option<Vec<u64>> {
@@ -86,15 +125,34 @@ impl Dicom {
     }
 
     pub(super) fn frame(&self, index: usize) -> Result<Image, Refusal> {
-        let pieces = &self.frames[index];
-        let image = if let [piece] = pieces.as_slice() {
-            pixels::decode(&self.format, &self.elements.bytes[piece.clone()])?
-        } else {
-            let joined: Vec<&[u8]> = pieces.iter().map(|piece| &self.elements.bytes[piece.clone()]).collect();
-            pixels::decode(&self.format, &joined.concat())?
-        };
+        let image = pixels::decode(&self.format, &joined(&self.elements, &self.frames[index]), self.stretched())?;
         Ok(image.with_scale(self.scale.clone()))
     }
+
+    /// The levels of pixels that are stretched by their own range, which takes all frames to know.
+    fn stretched(&self) -> Option<&Levels> {
+        let Photometric::Grey { levels: Levels::OwnRange(own), .. } = &self.format.photometric else { return None };
+        Some(
+            self.stretched.get_or_init(|| {
+                own.settled(range(&self.elements, &self.format, &self.frames, |value| own.counts(value)))
+            }),
+        )
+    }
+}
+
+/// The bytes of a frame.
+fn joined<'a>(elements: &'a Elements, pieces: &[std::ops::Range<usize>]) -> Cow<'a, [u8]> {
+    if let [piece] = pieces {
+        return Cow::Borrowed(&elements.bytes[piece.clone()]);
+    }
+    let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &elements.bytes[piece.clone()]).collect();
+    Cow::Owned(pieces.concat())
+}
+
+/// The smallest and the largest value of all frames that can be decoded.
+fn range(elements: &Elements, format: &Format, frames: &Frames, counts: impl Fn(i32) -> bool) -> Option<[i32; 2]> {
+    let ranges = frames.iter().filter_map(|pieces| format.range(&joined(elements, pieces), &counts));
+    ranges.reduce(|[low, high], [from, to]| [low.min(from), high.max(to)])
 }
 
 /// How the pixels are packed, or that nothing here unpacks them.
@@ -104,19 +162,17 @@ fn compression(elements: &Elements) -> Result<Compression, Refusal> {
         let name = elements.transfer_syntax_name();
         Err(Refusal::Unsupported(format!("Its transfer syntax ({name}) {what}. {how}")))
     };
-    const CONVERT: &str = "Convert it: `gdcmconv --raw IN OUT`, or with DCMTK `dcmdjpeg`, `dcmdjpls` or `dcmdjp2k`.";
     let compression = match elements.transfer_syntax.as_str() {
         uids::IMPLICIT_VR_LITTLE_ENDIAN
         | uids::EXPLICIT_VR_LITTLE_ENDIAN
         | EXPLICIT_BIG_ENDIAN
         | uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => Compression::None { big_endian: elements.big_endian },
         uids::RLE_LOSSLESS => Compression::Rle,
-        uids::JPEG_BASELINE8_BIT | uids::JPEG_EXTENDED12_BIT => Compression::JpegLossy,
-        uids::JPEG_LOSSLESS | uids::JPEG_LOSSLESS_SV1 => Compression::JpegLossless,
+        uid if let Some(lossy) = stream(uid) => Compression::Stream { lossy },
         uid if video::codec(uid).is_some() => {
             return unsupported("is a video inside DICOM", "Take the video out: `gdcmraw IN clip.mp4`.");
         }
-        _ => return unsupported("is not read", CONVERT),
+        _ => return unsupported("is not read", codecs::CONVERT),
     };
     let packed = !matches!(compression, Compression::None { .. });
     if !matches!(elements.pixels, PixelData::Absent) && packed != encapsulated {
@@ -127,149 +183,22 @@ fn compression(elements: &Elements) -> Result<Compression, Refusal> {
     Ok(compression)
 }
 
+/// Whether a transfer syntax is one of the JPEG family, and whether that may be lossy.
+fn stream(transfer_syntax: &str) -> Option<bool> {
+    match transfer_syntax.strip_prefix("1.2.840.10008.1.2.4.")?.parse().ok()? {
+        // JPEG, most of these processes retired.
+        50..=56 | 59..=64 => Some(true),
+        57 | 58 | 65 | 66 | 70 => Some(false),
+        // JPEG-LS and JPEG 2000, in both pairs the first lossless.
+        80 | 90 => Some(false),
+        81 | 91 => Some(true),
+        _ => None,
+    }
+}
+
 fn required(attributes: &Attributes, tag: Tag, name: &str) -> Result<u16, Refusal> {
     let value = number(attributes, tag).filter(|v| (0.0..=65535.0).contains(v));
     value.map(|v| v as u16).ok_or_else(|| Refusal::Unreadable(format!("It does not say its {name}. Export it again.")))
-}
-
-fn native_frames(range: &Range<usize>, format: &Format, count: usize) -> Result<Vec<Vec<Range<usize>>>, Refusal> {
-    let frame = format.native_bytes();
-    let held = range.len() / frame;
-    if held < count {
-        return Err(Refusal::Unreadable(format!(
-            "It says that it has {count} frames of {frame} bytes, but holds {} bytes of pixels. Export it again.",
-            range.len()
-        )));
-    }
-    Ok((0..count)
-        .map(|index| range.start + index * frame)
-        .map(|start| std::iter::once(start..start + frame).collect())
-        .collect())
-}
-
-/// Which compressed pieces make up each frame: one each, or by the offset table, or by where JPEG streams begin.
-fn encapsulated_frames(
-    bytes: &[u8],
-    offsets: &[u32],
-    fragments: &[Range<usize>],
-    count: usize,
-) -> Result<Vec<Vec<Range<usize>>>, Refusal> {
-    let held = fragments.len();
-    if held < count {
-        return Err(Refusal::Unreadable(format!(
-            "It says that it has {count} frames, but holds {held} compressed pieces. Copy or export it again."
-        )));
-    }
-    if held == count {
-        return Ok(fragments.iter().map(|fragment| vec![fragment.clone()]).collect());
-    }
-    if count == 1 {
-        return Ok(vec![fragments.to_vec()]);
-    }
-    // Offsets count from the first byte after the offset table, item headers of eight bytes included.
-    let first = fragments[0].start;
-    let begins = |fragment: &Range<usize>| {
-        if offsets.len() == count {
-            u32::try_from(fragment.start - first).is_ok_and(|offset| offsets.binary_search(&offset).is_ok())
-        } else {
-            bytes[fragment.clone()].starts_with(&[0xff, 0xd8])
-        }
-    };
-    let mut frames: Vec<Vec<Range<usize>>> = Vec::new();
-    for fragment in fragments {
-        match frames.last_mut() {
-            Some(frame) if !begins(fragment) => frame.push(fragment.clone()),
-            _ => frames.push(vec![fragment.clone()]),
-        }
-    }
-    if frames.len() != count {
-        return Err(Refusal::Unreadable(format!(
-            "It says that it has {count} frames, but its pieces make up {}. Export it again.",
-            frames.len()
-        )));
-    }
-    Ok(frames)
-}
-
-/// The patient's number, or the examination's where that is taken away.
-fn person(main: &Attributes) -> Option<String> {
-    let id = text(main, tags::PATIENT_ID);
-    let small = id.to_lowercase();
-    // What programs write in place of a number that they have taken away.
-    let nobody = ["anon", "unknown", "none", "simulated"].iter().any(|word| small.starts_with(word))
-        || small.chars().all(|c| matches!(c, '0' | 'x' | ' '));
-    let id = if nobody { text(main, tags::STUDY_INSTANCE_UID) } else { id };
-    Some(id).filter(|id| !id.is_empty())
-}
-
-/// Frame Time Vector, Frame Time, Recommended Display Frame Rate, Cine Rate: the first that is there (PS3.3 C.7.6.5).
-fn frame_times_us(main: &Attributes, count: usize) -> Option<Vec<u64>> {
-    if count < 2 {
-        return None;
-    }
-    // An hour between two frames is not a clip.
-    let sound = |step_ms: f64| (step_ms.is_finite() && step_ms > 0.0 && step_ms <= 3.6e6).then_some(step_ms);
-    let vector = main.get(&tags::FRAME_TIME_VECTOR).and_then(|value| value.to_multi_float64().ok());
-    if let Some(steps) = vector.filter(|steps| steps.len() == count && steps[1..].iter().all(|&s| sound(s).is_some())) {
-        let mut now = 0.0;
-        let later = steps[1..].iter().map(|step| {
-            now += step;
-            (now * 1000.0).round() as u64
-        });
-        return Some(std::iter::once(0).chain(later).collect());
-    }
-    let step_ms = number(main, tags::FRAME_TIME)
-        .and_then(sound)
-        .or_else(|| number(main, tags::RECOMMENDED_DISPLAY_FRAME_RATE).and_then(|rate| sound(1000.0 / rate)))
-        .or_else(|| number(main, tags::CINE_RATE).and_then(|rate| sound(1000.0 / rate)))?;
-    Some((0..count).map(|index| (index as f64 * step_ms * 1000.0).round() as u64).collect())
-}
-
-/// Millimetres from the ultrasound regions, else from the pixel spacing of other modalities. Ultrasound has a scale
-/// inside its regions only, and a detector's spacing (Imager Pixel Spacing) is not the patient's.
-///
-/// A region that reaches out of the image belongs to an image of another size: somebody scaled or cropped the pixels
-/// and left the regions alone, so that no length in the file can be trusted.
-fn scale(elements: &Elements, height: f64, width: f64) -> Scale {
-    let regions: Vec<ScaleRegion> = elements.regions.iter().filter_map(region).collect();
-    if regions.iter().any(|r| r.right > width || r.bottom > height) {
-        return Scale::Unknown;
-    }
-    if !regions.is_empty() {
-        return Scale::Regions(regions);
-    }
-    let main = &elements.main;
-    let ultrasound = matches!(text(main, tags::MODALITY).as_str(), "US" | "IVUS")
-        || text(main, tags::SOP_CLASS_UID).starts_with("1.2.840.10008.5.1.4.1.1.3.1")
-        || text(main, tags::SOP_CLASS_UID).starts_with("1.2.840.10008.5.1.4.1.1.6.");
-    if ultrasound {
-        return Scale::Unknown;
-    }
-    // Pixel Spacing: from row to row, then from column to column.
-    match main.get(&tags::PIXEL_SPACING).and_then(|value| value.to_multi_float64().ok()).as_deref() {
-        Some(&[y_mm, x_mm]) if plausible(x_mm) && plausible(y_mm) => Scale::Everywhere(Spacing { x_mm, y_mm }),
-        _ => Scale::Unknown,
-    }
-}
-
-fn plausible(spacing_mm: f64) -> bool {
-    spacing_mm.is_finite() && spacing_mm > 0.0 && spacing_mm < 1000.0
-}
-
-/// A region of tissue in two dimensions, measured in centimetres (PS3.3 C.8.5.5).
-fn region(item: &Attributes) -> Option<ScaleRegion> {
-    let is = |tag, code: f64| number(item, tag) == Some(code);
-    let two_dimensional_tissue = is(tags::REGION_SPATIAL_FORMAT, 1.0) && is(tags::REGION_DATA_TYPE, 1.0);
-    let centimetres = is(tags::PHYSICAL_UNITS_X_DIRECTION, 3.0) && is(tags::PHYSICAL_UNITS_Y_DIRECTION, 3.0);
-    if !two_dimensional_tissue || !centimetres {
-        return None;
-    }
-    let (left, top) = (number(item, tags::REGION_LOCATION_MIN_X0)?, number(item, tags::REGION_LOCATION_MIN_Y0)?);
-    let (right, bottom) = (number(item, tags::REGION_LOCATION_MAX_X1)?, number(item, tags::REGION_LOCATION_MAX_Y1)?);
-    let x_mm = 10.0 * number(item, tags::PHYSICAL_DELTA_X)?.abs();
-    let y_mm = 10.0 * number(item, tags::PHYSICAL_DELTA_Y)?.abs();
-    let sound = left <= right && top <= bottom && plausible(x_mm) && plausible(y_mm);
-    sound.then_some(ScaleRegion { left, top, right, bottom, spacing: Spacing { x_mm, y_mm } })
 }
 
 #[cfg(test)]
@@ -277,6 +206,7 @@ mod tests {
     use super::fixtures::{BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Value, file, ultrasound};
     use super::*;
     use crate::formats::open;
+    use crate::geometry::Spacing;
 
     #[test]
     fn every_plain_transfer_syntax_gives_the_same_clip() {

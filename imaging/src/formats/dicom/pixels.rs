@@ -1,42 +1,75 @@
 //! One DICOM frame: from its bytes, packed or not, to an [`Image`] (PS3.3 C.7.6.3, PS3.5 annex A).
 
-use super::elements::{Elements, PixelData, number, text};
-use super::rle;
-use crate::formats::jpeg::{self, Layout, Samples};
+use super::attributes::{number, text};
+use super::elements::{Elements, PixelData};
+use super::grey::Levels;
+use super::palette::Palette;
+use super::{codecs, rle};
 use crate::formats::{Refusal, image_from};
 use crate::geometry::Image;
-use dicom_core::Tag;
 use dicom_dictionary_std::tags;
-use std::ops::Range;
 
 /// How the bytes of a frame are packed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Compression {
-    None { big_endian: bool },
+    None {
+        big_endian: bool,
+    },
     Rle,
-    JpegLossy,
-    JpegLossless,
+    /// A stream of the JPEG family, which says itself which of them it is.
+    Stream {
+        lossy: bool,
+    },
 }
 
 /// What the samples of a pixel are.
 #[derive(Clone, Debug, PartialEq)]
-enum Photometric {
-    /// Grey; `inverted` when 0 is white. Levels map from `black..=white` to [0, 1].
-    Grey {
-        inverted: bool,
-        black: f64,
-        white: f64,
-    },
-    Rgb,
+pub(super) enum Photometric {
+    /// Grey; `inverted` when 0 is white.
+    Grey { inverted: bool, levels: Levels },
+    /// Red, green and blue from 0 to `white`, else to the highest value of the stored bits.
+    Rgb { white: Option<u32> },
     /// Luminance and two colour differences.
     Ybr,
     /// The same with the differences of two neighbouring pixels shared.
     Ybr422,
-    /// One index into red, green and blue entries; the first entry belongs to index `first`.
-    Palette {
-        first: i32,
-        entries: Vec<[u8; 3]>,
-    },
+    /// One index into a table of colours.
+    Palette(Palette),
+}
+
+/// The samples of a frame, interleaved by component.
+#[derive(Debug, PartialEq)]
+pub(super) enum Samples {
+    Bytes(Vec<u8>),
+    Words(Vec<u16>),
+}
+
+impl Samples {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Words(words) => words.len(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u16> {
+        let (bytes, words) = match self {
+            Self::Bytes(bytes) => (bytes.as_slice(), [].as_slice()),
+            Self::Words(words) => ([].as_slice(), words.as_slice()),
+        };
+        bytes.iter().map(|&byte| byte.into()).chain(words.iter().copied())
+    }
+}
+
+/// A frame with its samples unpacked.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    pub samples: Samples,
+    pub channels: usize,
+    /// Bits of a sample by the stream's own word, where there is one.
+    pub precision: Option<u32>,
+    /// True when the samples are red, green and blue, whatever the header says.
+    pub rgb: bool,
 }
 
 /// How every frame of an object is stored.
@@ -44,8 +77,8 @@ enum Photometric {
 pub(super) struct Format {
     pub height: usize,
     pub width: usize,
+    pub photometric: Photometric,
     compression: Compression,
-    photometric: Photometric,
     samples: usize,
     /// Bytes of a stored sample, 1 or 2.
     sample_bytes: usize,
@@ -62,6 +95,7 @@ impl Format {
         height: usize,
         width: usize,
         compression: Compression,
+        notes: &mut Vec<String>,
     ) -> Result<Self, Refusal> {
         let main = &elements.main;
         let samples = number(main, tags::SAMPLES_PER_PIXEL).unwrap_or(1.0);
@@ -82,25 +116,24 @@ impl Format {
         }
         let signed = number(main, tags::PIXEL_REPRESENTATION) == Some(1.0);
         let name = text(main, tags::PHOTOMETRIC_INTERPRETATION);
-        let photometric = match (name.as_str(), samples as usize) {
+        let photometric = match (name, samples as usize) {
             ("MONOCHROME1" | "MONOCHROME2" | "", 1) => {
-                let (black, white) = window(elements, stored as u32, signed);
-                Photometric::Grey { inverted: name == "MONOCHROME1", black, white }
-            }
-            ("PALETTE COLOR", 1) => palette(elements)?,
-            ("RGB" | "", 3) => Photometric::Rgb,
-            ("YBR_FULL_422", 3) if matches!(compression, Compression::None { .. }) && allocated == 8.0 => {
-                // Some writers name it so, but store three samples for every pixel.
-                let frames = number(main, tags::NUMBER_OF_FRAMES).unwrap_or(1.0);
-                let whole = frames * 3.0 * height as f64 * width as f64;
-                match &elements.pixels {
-                    PixelData::Native(range) if range.len() as f64 >= whole => Photometric::Ybr,
-                    _ => Photometric::Ybr422,
+                if text(main, tags::PIXEL_PRESENTATION) == "COLOR" && elements.palette[0].is_some() {
+                    notes.push(
+                        "It has colours for some of its grey values, which are not read: it shows as grey.".into(),
+                    );
                 }
+                let levels = Levels::of(elements, stored as u32, signed, notes);
+                Photometric::Grey { inverted: name == "MONOCHROME1", levels }
+            }
+            ("PALETTE COLOR", 1) => Photometric::Palette(Palette::of(elements, signed)?),
+            ("RGB" | "", 3) => Photometric::Rgb { white: None },
+            ("YBR_FULL_422", 3) if matches!(compression, Compression::None { .. }) && allocated == 8.0 => {
+                shared_differences(elements, height, width)
             }
             ("YBR_FULL" | "YBR_FULL_422", 3) => Photometric::Ybr,
-            // The differences of these are in the JPEG stream, whose decoder undoes them.
-            (_, 3) if compression == Compression::JpegLossy => Photometric::Ybr,
+            // The differences of these are in the stream, whose decoder undoes them.
+            (_, 3) if matches!(compression, Compression::Stream { .. }) => Photometric::Ybr,
             _ => {
                 return Err(Refusal::Unsupported(format!(
                     "Its colours ({name} with {samples} samples a pixel) are not read. Export it as RGB or greyscale."
@@ -122,7 +155,7 @@ impl Format {
     }
 
     pub(super) fn is_lossy(&self) -> bool {
-        self.compression == Compression::JpegLossy
+        self.compression == Compression::Stream { lossy: true }
     }
 
     /// Bytes of an unpacked frame, at least 1.
@@ -133,52 +166,103 @@ impl Format {
         self.height * self.width * self.samples * self.sample_bytes
     }
 
+    /// True when colours have more than eight bits, so that their range is to be looked at.
+    pub(super) fn is_deep_colour(&self) -> bool {
+        matches!(self.photometric, Photometric::Rgb { .. }) && self.bits_stored > 8
+    }
+
+    /// Bytes of a stored sample.
+    pub(super) fn sample_bytes(&self) -> usize {
+        self.sample_bytes
+    }
+
+    /// Take for white what the brightest of deep colours needs, when that is less than half of what the header says.
+    pub(super) fn stretch_colours(&mut self, brightest: u32) -> Option<String> {
+        let needed = 32 - brightest.leading_zeros();
+        if brightest == 0 || needed >= self.bits_stored {
+            return None;
+        }
+        self.photometric = Photometric::Rgb { white: Some((1 << needed.max(8)) - 1) };
+        Some(format!(
+            "Its header says that colours have {} bits, but none needs more than {needed}: they are shown by that range.",
+            self.bits_stored
+        ))
+    }
+
+    /// The header says that the components of a stream are red, green and blue.
+    pub(super) fn says_rgb(&self) -> bool {
+        matches!(self.photometric, Photometric::Rgb { .. })
+    }
+
+    /// Where the stored bits are in a sample: the bits, and how many lie below them. A stream holds them at the bottom,
+    /// unless it is deep enough for the whole word, and what it says of its depth is so.
+    fn bits(&self, precision: Option<u32>) -> [u32; 2] {
+        match precision {
+            Some(precision) if precision < self.shift + self.bits_stored => [self.bits_stored, 0],
+            Some(precision) if self.shift == 0 && !self.signed => [precision.max(self.bits_stored), 0],
+            _ => [self.bits_stored, self.shift],
+        }
+    }
+
     /// The value of a stored word: the stored bits only, with their sign.
-    fn value(&self, word: u16) -> i32 {
-        let bits = (u32::from(word) >> self.shift) & ((1 << self.bits_stored) - 1);
-        let negative = self.signed && bits >> (self.bits_stored - 1) == 1;
-        if negative { bits as i32 - (1 << self.bits_stored) } else { bits as i32 }
+    fn value(&self, word: u16, [bits, shift]: [u32; 2]) -> i32 {
+        let value = (u32::from(word) >> shift) & ((1 << bits) - 1);
+        let negative = self.signed && value >> (bits - 1) == 1;
+        if negative { value as i32 - (1 << bits) } else { value as i32 }
+    }
+
+    /// The smallest and the largest value of a frame for which `counts` is true.
+    pub(super) fn range(&self, bytes: &[u8], counts: impl Fn(i32) -> bool) -> Option<[i32; 2]> {
+        let unpacked = self.unpack(bytes).ok()?;
+        let bits = self.bits(unpacked.precision);
+        let values = unpacked.samples.iter().map(|word| self.value(word, bits)).filter(|&value| counts(value));
+        values.fold(None, |range, value| {
+            let [low, high] = range.unwrap_or([value; 2]);
+            Some([low.min(value), high.max(value)])
+        })
+    }
+
+    fn unpack(&self, bytes: &[u8]) -> Result<Unpacked, Refusal> {
+        let pixels = self.height * self.width;
+        let unpacked = match self.compression {
+            Compression::None { big_endian } => {
+                let frame = bytes.get(..self.native_bytes()).ok_or_else(|| damaged("A frame is cut short"))?;
+                let samples = native(self, frame, big_endian);
+                Unpacked { samples, channels: self.samples, precision: None, rgb: false }
+            }
+            Compression::Rle => {
+                let samples = rle::decode(bytes, pixels, self.samples, self.sample_bytes).map_err(damaged)?;
+                Unpacked { samples, channels: self.samples, precision: None, rgb: false }
+            }
+            Compression::Stream { .. } => {
+                codecs::decode(bytes, [self.height, self.width, self.samples], self.says_rgb())?
+            }
+        };
+        if unpacked.samples.len() != pixels * unpacked.channels || unpacked.channels != self.samples {
+            return Err(damaged("A frame holds another number of pixels than the DICOM header says"));
+        }
+        Ok(unpacked)
     }
 }
 
-/// Decode a frame.
-pub(super) fn decode(format: &Format, bytes: &[u8]) -> Result<Image, Refusal> {
-    let pixels = format.height * format.width;
-    let (samples, count, rgb) = match format.compression {
-        Compression::None { big_endian } => {
-            let frame = bytes.get(..format.native_bytes()).ok_or_else(|| damaged("A frame is cut short"))?;
-            (native(format, frame, big_endian), format.samples, false)
-        }
-        Compression::Rle => {
-            let plane = format.height * format.width;
-            let samples = rle::decode(bytes, plane, format.samples, format.sample_bytes).map_err(damaged)?;
-            (samples, format.samples, false)
-        }
-        Compression::JpegLossy | Compression::JpegLossless => {
-            let layout = Layout::of(bytes).map_err(Refusal::Unreadable)?;
-            let size = (usize::from(layout.height), usize::from(layout.width));
-            if size != (format.height, format.width) || usize::from(layout.components) != format.samples {
-                return Err(damaged("A JPEG frame has another size or colour than the DICOM header says"));
-            }
-            // Files call a stream lossless that is not, and the other way round, so the stream decides.
-            if layout.process == 3 {
-                let (samples, count) = jpeg::decode_lossless(bytes, &layout)?;
-                (samples, count, false)
-            } else {
-                let stored_as_rgb = format.photometric == Photometric::Rgb;
-                let (samples, count) = jpeg::decode_lossy(bytes, &layout, stored_as_rgb)?;
-                (samples, count, true)
-            }
-        }
-    };
-    let held = match &samples {
-        Samples::Bytes(b) => b.len(),
-        Samples::Words(w) => w.len(),
-    };
-    if held != pixels * count || count != format.samples {
-        return Err(damaged("A frame holds another number of pixels than the DICOM header says"));
+/// Some writers say YBR_FULL_422 and store three samples for every pixel: the bytes tell, by the header's number of frames
+/// and else by which of the two goes into them.
+fn shared_differences(elements: &Elements, height: usize, width: usize) -> Photometric {
+    let PixelData::Native(data) = &elements.pixels else { return Photometric::Ybr422 };
+    let (held, whole, shared) = (data.range.len(), 3 * height * width, height * width.div_ceil(2) * 4);
+    let frames = number(&elements.main, tags::NUMBER_OF_FRAMES).unwrap_or(1.0).max(1.0);
+    let fits = |frame: usize| held as f64 - frames * frame as f64;
+    let divides = |frame: usize| held % frame <= 1;
+    let told = [whole, shared].map(|frame| (0.0..2.0).contains(&fits(frame)));
+    match (told, divides(whole) && !divides(shared)) {
+        ([true, _], _) | ([_, false], true) => Photometric::Ybr,
+        _ => Photometric::Ybr422,
     }
-    Ok(shown(format, samples, rgb))
+}
+
+/// Decode a frame. `levels` stand for those of grey pixels when they are to be stretched by their own range.
+pub(super) fn decode(format: &Format, bytes: &[u8], levels: Option<&Levels>) -> Result<Image, Refusal> {
+    Ok(shown(format, format.unpack(bytes)?, levels))
 }
 
 fn damaged(what: &str) -> Refusal {
@@ -222,13 +306,17 @@ fn unshare(bytes: &[u8], width: usize) -> Vec<u8> {
     pixels
 }
 
-/// Samples to what is shown. `rgb` is true when a JPEG decoder has turned the colours to red, green, blue already.
-fn shown(format: &Format, samples: Samples, rgb: bool) -> Image {
+/// Samples to what is shown.
+fn shown(format: &Format, unpacked: Unpacked, settled: Option<&Levels>) -> Image {
     let (height, width) = (format.height, format.width);
+    let Unpacked { samples, precision, rgb, .. } = unpacked;
+    let bits = format.bits(precision);
+    let value = |word: u16| format.value(word, bits);
     match &format.photometric {
-        Photometric::Grey { inverted, black, white } => {
+        Photometric::Grey { inverted, levels } => {
+            let levels = settled.unwrap_or(levels);
             let level = |word: u16| {
-                let level = ((f64::from(format.value(word)) - black) / (white - black)).clamp(0.0, 1.0);
+                let level = levels.level(value(word));
                 (if *inverted { 1.0 - level } else { level }) as f32
             };
             match samples {
@@ -239,23 +327,19 @@ fn shown(format: &Format, samples: Samples, rgb: bool) -> Image {
                 Samples::Words(words) => image_from(height, width, &words, 1, level),
             }
         }
-        Photometric::Palette { first, entries } => {
-            let entry = |word: u16| {
-                let index = (format.value(word) - first).clamp(0, entries.len() as i32 - 1);
-                entries[index as usize]
-            };
-            let colours: Vec<u8> = match samples {
-                Samples::Bytes(bytes) => bytes.into_iter().flat_map(|v| entry(v.into())).collect(),
-                Samples::Words(words) => words.into_iter().flat_map(entry).collect(),
-            };
+        Photometric::Palette(palette) => {
+            let colours: Vec<u8> = samples.iter().flat_map(|word| palette.colour(value(word))).collect();
             image_from(height, width, &colours, 3, |v: u8| f32::from(v) / 255.0)
         }
         colour => {
             let convert = !rgb && matches!(colour, Photometric::Ybr | Photometric::Ybr422);
-            let full = ((1_u32 << format.bits_stored) - 1) as f32;
-            let level = |word: u16| (format.value(word) as f32 / full).clamp(0.0, 1.0);
+            let full = match colour {
+                Photometric::Rgb { white: Some(white) } => *white as f32,
+                _ => ((1_u32 << bits[0]) - 1) as f32,
+            };
+            let level = |word: u16| (value(word) as f32 / full).clamp(0.0, 1.0);
             // Black and white keep their place in the differences at half the scale.
-            let middle = (1_u32 << (format.bits_stored - 1)) as f32 / full;
+            let middle = (1_u32 << (bits[0] - 1)) as f32 / full;
             let scaled = |levels: [f32; 3], top: f32| {
                 let colour = if convert { rgb_from_ybr(levels, middle) } else { levels };
                 colour.map(|v| (v.clamp(0.0, 1.0) * top).round())
@@ -282,79 +366,12 @@ fn rgb_from_ybr([y, cb, cr]: [f32; 3], middle: f32) -> [f32; 3] {
     let (cb, cr) = (cb - middle, cr - middle);
     [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb]
 }
-
-/// The stored values that show as black and as white: by the window, else the whole range of the stored type.
-fn window(elements: &Elements, bits_stored: u32, signed: bool) -> (f64, f64) {
-    let top = f64::from(1_u32 << bits_stored);
-    let whole = if signed { (-top / 2.0, top / 2.0 - 1.0) } else { (0.0, top - 1.0) };
-    let main = &elements.main;
-    let (Some(centre), Some(width)) = (number(main, tags::WINDOW_CENTER), number(main, tags::WINDOW_WIDTH)) else {
-        return whole;
-    };
-    let slope = number(main, tags::RESCALE_SLOPE).filter(|&slope| slope != 0.0).unwrap_or(1.0);
-    let intercept = number(main, tags::RESCALE_INTERCEPT).unwrap_or(0.0);
-    // PS3.3 C.11.2.1.2: the window runs from centre - 0.5 - (width - 1) / 2 to centre - 0.5 + (width - 1) / 2.
-    let half = (width - 1.0).max(1e-3) / 2.0;
-    let stored = |level: f64| (level - intercept) / slope;
-    let (black, white) = (stored(centre - 0.5 - half), stored(centre - 0.5 + half));
-    let sound = width >= 1.0 && (white - black).is_normal();
-    if sound { (black, white) } else { whole }
-}
-
-/// The palette as 8-bit colours (PS3.3 C.7.6.3.1.5).
-fn palette(elements: &Elements) -> Result<Photometric, Refusal> {
-    if elements.segmented_palette {
-        return Err(Refusal::unsupported(
-            "Its palette is stored in segments, which is not read. Convert it: `gdcmimg IN OUT` or export it as RGB.",
-        ));
-    }
-    let descriptors: [Tag; 3] = [
-        tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
-        tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
-        tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
-    ];
-    let incomplete = || damaged("Its palette is incomplete");
-    let (mut first, mut entries) = (0, Vec::<[u8; 3]>::new());
-    for (channel, descriptor) in descriptors.iter().enumerate() {
-        let descriptor = elements.main.get(descriptor).and_then(|value| value.to_multi_float64().ok());
-        let Some(&[count, start, bits]) = descriptor.as_deref() else { return Err(incomplete()) };
-        let count = if count == 0.0 { 65536 } else { (count as i64).rem_euclid(65536) as usize };
-        let range: Range<usize> = elements.palette[channel].clone().ok_or_else(incomplete)?;
-        let data = elements.bytes.get(range).ok_or_else(incomplete)?;
-        let levels = levels(data, count, bits, elements.big_endian).ok_or_else(incomplete)?;
-        if channel == 0 {
-            first = start as i32;
-            entries = vec![[0; 3]; count];
-        }
-        if levels.len() != entries.len() || count == 0 {
-            return Err(incomplete());
-        }
-        for (entry, level) in entries.iter_mut().zip(levels) {
-            entry[channel] = level;
-        }
-    }
-    Ok(Photometric::Palette { first, entries })
-}
-
-/// The entries of one colour of a palette as bytes. Some writers store 8-bit entries in words, or call them 16-bit.
-fn levels(data: &[u8], count: usize, bits: f64, big_endian: bool) -> Option<Vec<u8>> {
-    if data.len() < 2 * count {
-        return Some(data.get(..count)?.to_vec());
-    }
-    let words = data.chunks_exact(2).take(count).map(|pair| {
-        let pair = [pair[0], pair[1]];
-        if big_endian { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }
-    });
-    let low = bits <= 8.0 || words.clone().all(|word| word < 256);
-    Some(words.map(|word| if low { word.min(255) as u8 } else { (word >> 8) as u8 }).collect())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{BIG_ENDIAN, EXPLICIT, LOSSLESS, Value, file, image};
+    use super::super::fixtures::{BIG_ENDIAN, EXPLICIT, LOSSLESS, Value, file, image, lossless};
     use super::*;
-    use crate::formats::jpeg::tests::lossless;
     use crate::formats::open;
+    use dicom_core::Tag;
 
     fn first(syntax: &str, elements: &[(Tag, Value)], more: &[(Tag, Value)]) -> Image {
         open("a.dcm", file(syntax, elements, more)).unwrap().frame(0).unwrap()
