@@ -1,5 +1,6 @@
 //! Attributes of a data set: the few that matter, as texts or numbers.
 
+use crate::formats::Refusal;
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use std::collections::BTreeMap;
@@ -131,6 +132,12 @@ pub(super) fn number(attributes: &Attributes, tag: Tag) -> Option<f64> {
         Value::Numbers(numbers) => *numbers.first()?,
     };
     Some(first).filter(|value: &f64| value.is_finite())
+}
+
+/// A whole number of sixteen bits that has to be there, as `name`.
+pub(super) fn required(attributes: &Attributes, tag: Tag, name: &str) -> Result<u16, Refusal> {
+    let value = number(attributes, tag).filter(|v| (0.0..=65535.0).contains(v));
+    value.map(|v| v as u16).ok_or_else(|| Refusal::Unreadable(format!("It does not say its {name}. Export it again.")))
 }
 
 /// All numbers of an attribute; none when it is absent or one of them is not a number.

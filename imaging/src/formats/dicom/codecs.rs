@@ -2,7 +2,7 @@
 //! and the other way round.
 
 use super::jpeg2000;
-use super::pixels::{Samples, Unpacked};
+use super::samples::{CONVERT, Samples, Unpacked};
 use crate::formats::Refusal;
 use crate::formats::decode::decode as decode_picture;
 use crate::formats::jpeg::{Colours, Layout};
@@ -10,10 +10,6 @@ use image::{DynamicImage, ImageFormat};
 use openreadout_codecs::{JpegColor, Raster};
 use std::borrow::Cow;
 use std::io::Cursor;
-
-/// What to do with a variant that is not read.
-pub(super) const CONVERT: &str =
-    "Convert it: `gdcmconv --raw IN OUT`, or with DCMTK `dcmdjpeg`, `dcmdjpls` or `dcmdjp2k`.";
 
 /// Decode a stream that has to have the given height, width and samples a pixel. `says_rgb` is true when the header says
 /// that the components are red, green and blue, which counts where the stream does not say it.
@@ -141,8 +137,10 @@ fn damaged(name: &str, error: &dyn std::fmt::Display) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::lossless;
+    use super::super::fixtures::{Value, file, hex, image, lossless};
     use super::*;
+    use crate::formats::open;
+    use dicom_dictionary_std::tags;
     use image::{ExtendedColorType, codecs::jpeg::JpegEncoder};
 
     fn jpeg(width: u32, height: u32, colour: ExtendedColorType, pixels: &[u8]) -> Vec<u8> {
@@ -176,5 +174,116 @@ mod tests {
         }
         let twice = [&stream[..], &stream[stream.len() - 20..], &[0xff, 0xda]].concat();
         assert!(super::lossless(&twice, &layout).is_err());
+    }
+
+    const BASELINE: &str = "1.2.840.10008.1.2.4.50";
+
+    /// A colour picture of 8 x 8 with the given segments behind the start, without JFIF's own, and names of components.
+    fn named(pixel: [u8; 3], segments: &[u8], names: [u8; 3]) -> Vec<u8> {
+        let mut bytes = jpeg(8, 8, ExtendedColorType::Rgb8, &pixel.repeat(64));
+        let jfif = 4 + usize::from(bytes[5]);
+        bytes.splice(2..jfif, segments.iter().copied());
+        let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        let scan = bytes.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+        for (index, name) in names.into_iter().enumerate() {
+            bytes[frame + 10 + 3 * index] = name;
+            bytes[scan + 5 + 2 * index] = name;
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_streams_own_word_on_colours_wins_over_the_headers() {
+        const JFIF: &[u8] = b"\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
+        const PLAIN: &[u8] = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0";
+        const TURNED: &[u8] = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x01";
+        // 200, 40, 40 is stored as Y 88, Cb 101, Cr 208; the same three taken for red, green and blue.
+        let (red, stored) = ([200, 40, 40], [88, 101, 208]);
+        type Case<'a> = (&'a [u8], [u8; 3], &'static str, [i32; 3], bool);
+        let cases: [Case<'_>; 10] = [
+            (JFIF, [1, 2, 3], "RGB", red, true),
+            (JFIF, [1, 2, 3], "YBR_FULL_422", red, false),
+            (TURNED, [1, 2, 3], "RGB", red, true),
+            (PLAIN, [1, 2, 3], "RGB", stored, false),
+            (PLAIN, [1, 2, 3], "YBR_FULL", stored, true),
+            (&[JFIF, PLAIN].concat(), [1, 2, 3], "RGB", red, true),
+            (&[], *b"RGB", "YBR_FULL", stored, true),
+            (&[], *b"RGB", "RGB", stored, false),
+            // Without a word of its own the header's counts.
+            (&[], [1, 2, 3], "RGB", stored, false),
+            (&[], [0, 1, 2], "YBR_FULL_422", red, false),
+        ];
+        for (number, (segments, names, header, wanted, noted)) in cases.into_iter().enumerate() {
+            let pieces = Value::Pieces(vec![vec![], named([200, 40, 40], segments, names)]);
+            let clip = open("a.dcm", file(BASELINE, &image(header, [8, 8, 3, 8], pieces), &[])).unwrap();
+            let pixel: Vec<i32> = clip.frame(0).unwrap().to_bytes()[..3].iter().map(|&v| v.into()).collect();
+            assert!(pixel.iter().zip(wanted).all(|(a, b)| (a - b).abs() <= 3), "case {number}: {pixel:?}");
+            assert_eq!(clip.notes().iter().any(|note| note.contains("colours")), noted, "case {number}");
+        }
+    }
+
+    #[test]
+    fn a_cut_frame_inside_a_clip_is_an_error_and_the_others_are_read() {
+        let noise: Vec<u8> = (0..64 * 64_u32).map(|v| ((v * v * 7919) >> 7) as u8).collect();
+        let whole = jpeg(64, 64, ExtendedColorType::L8, &noise);
+        for cut in [whole.len() / 2, whole.len() - 2] {
+            let pieces = vec![vec![], whole.clone(), whole[..cut].to_vec(), whole.clone()];
+            let elements = image("MONOCHROME2", [64, 64, 1, 8], Value::Pieces(pieces));
+            let more = [(tags::NUMBER_OF_FRAMES, Value::Text("3"))];
+            let clip = open("a.dcm", file(BASELINE, &elements, &more)).unwrap();
+            assert_eq!((clip.len(), clip.frame(0).is_ok(), clip.frame(2).is_ok()), (3, true, true));
+            let message = clip.frame(1).unwrap_err().to_string();
+            assert!(message.contains("a.dcm") && message.contains("cut short"), "{message}");
+        }
+    }
+
+    /// A flat 12-bit picture of 8 x 8: one difference of the mean, and no other coefficient.
+    fn flat(level: u16) -> Vec<u8> {
+        let mut bytes = vec![0xff, 0xd8, 0xff, 0xdb, 0, 67, 0];
+        bytes.extend([1; 64]);
+        bytes.extend([0xff, 0xc1, 0, 11, 12, 0, 8, 0, 8, 1, 1, 0x11, 0]);
+        // One code of one bit each: a difference of 14 bits, and the end of the block.
+        bytes.extend([0xff, 0xc4, 0, 20, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 14]);
+        bytes.extend([0xff, 0xc4, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend([0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0]);
+        // The mean is eight times the level above the middle, at least 8192 here so that it takes fourteen bits.
+        let mean = 8 * (u32::from(level) - 2048);
+        let bits = mean << 17;
+        bytes.extend([(bits >> 24) as u8, (bits >> 16) as u8, 0xff, 0xd9]);
+        bytes
+    }
+
+    #[test]
+    fn twelve_bits_are_read_by_their_number() {
+        let elements = image("MONOCHROME2", [8, 8, 1, 16], Value::Pieces(vec![vec![], flat(3072)]));
+        let more = [
+            (tags::BITS_STORED, Value::Short(vec![12])),
+            (tags::WINDOW_CENTER, Value::Text("2048")),
+            (tags::WINDOW_WIDTH, Value::Text("4096")),
+        ];
+        let frame = open("a.dcm", file("1.2.840.10008.1.2.4.51", &elements, &more)).unwrap().frame(0).unwrap();
+        assert!(frame.pixels.iter().all(|&v| (v * 4095.0 - 3072.0).abs() < 0.01), "{:?}", frame.pixels);
+    }
+
+    #[test]
+    fn jpeg_ls_comes_back_bit_by_bit_and_colours_of_it_are_refused() {
+        // 16 x 16 pixels that count from 0, and the same times 16 in 12 bits, made with CharLS.
+        const BYTES: &str = "ffd8fff7000b080010001001011100ffda0008010100000000adb6fdbffe0134afff0027ff78f7ff79cfff735fff6c7fff2dff7ea7ff7a5fff687fff7bff7f9fff7cff7fd7ff7ebfff40ffd9";
+        const DEEP: &str = "ffd8fff7000b0c0010001001011100ffda0008010100000000afdfbf77bbf77be77d73c6fb402060bde75c6da6585d6735ac0010318c62d6b5ad6a5294bcff294ccccccaaaaaaf1fcaaaaaaaaaaaaaae9faaaaaaaaaaaaad387e24924924924d9f69249249249347d24aaaaaac9f2aaaaaaac1f0aaaffb9eefff763d9fff78f57fff53d1ff7f4f37ff7c00ffd9";
+        let of = |stream: &[u8]| decode(stream, [16, 16, 1], false).map(|frame| frame.samples);
+        assert_eq!(of(&hex(BYTES)).unwrap(), Samples::Bytes((0..=255).collect()));
+        assert_eq!(of(&hex(DEEP)).unwrap(), Samples::Words((0..256).map(|v| v * 16).collect()));
+        for end in 0..hex(BYTES).len() - 2 {
+            assert!(of(&hex(BYTES)[..end]).is_err(), "cut at {end}");
+        }
+        let mut colour = hex(BYTES);
+        colour.splice(
+            5..19,
+            [17, 8, 0, 16, 0, 16, 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0, 0xff, 0xda, 0, 12, 3, 1, 0, 2, 0, 3, 0],
+        );
+        let message = match decode(&colour, [16, 16, 3], true).unwrap_err() {
+            Refusal::Unsupported(message) | Refusal::Unreadable(message) => message,
+        };
+        assert!(message.contains("JPEG-LS") && message.contains("dcmdjpls"), "{message}");
     }
 }

@@ -5,6 +5,7 @@
 //! and pixel data stay where they are: as ranges of the file.
 
 use super::attributes::{Attributes, value};
+use super::heads::{Coding, EXPLICIT_BIG_ENDIAN, Head, IMPLICIT, coding, damaged, head, is_explicit, meta_group};
 use crate::formats::Refusal;
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
@@ -16,9 +17,6 @@ use std::ops::Range;
 const MAX_INFLATED_BYTES: u64 = 1 << 30;
 /// Deepest nesting of sequences and items. What people write has less than ten levels.
 const MAX_DEPTH: usize = 100;
-
-/// The retired big endian transfer syntax, which old files use.
-pub(super) const EXPLICIT_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// Marks of items and sequences.
 const ITEM: Tag = Tag(0xfffe, 0xe000);
@@ -75,16 +73,6 @@ pub(super) struct Elements {
     pub notes: Vec<String>,
 }
 
-/// How elements are written.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Coding {
-    /// With a value representation in two letters.
-    explicit: bool,
-    big: bool,
-}
-
-const IMPLICIT: Coding = Coding { explicit: false, big: false };
-
 /// One step of nesting. `end` is where it ends, when its length is given.
 #[derive(Clone, Copy, Debug)]
 struct Level {
@@ -93,15 +81,6 @@ struct Level {
     item: bool,
     end: Option<usize>,
     coding: Coding,
-}
-
-/// The head of an element or of an item.
-struct Head {
-    tag: Tag,
-    vr: Option<[u8; 2]>,
-    /// None when the length is undefined.
-    length: Option<usize>,
-    value: usize,
 }
 
 impl Elements {
@@ -350,10 +329,6 @@ fn kind_of(tag: Tag, vr: Option<[u8; 2]>, length: Option<usize>) -> Kind {
     }
 }
 
-fn damaged(what: &str) -> Refusal {
-    Refusal::Unreadable(format!("The DICOM data are damaged or cut short ({what}). Copy or export it again."))
-}
-
 /// The bytes of a value, when they are all there.
 fn value_range(from: usize, length: usize, total: usize) -> Result<Range<usize>, Refusal> {
     match from.checked_add(length).filter(|&end| end <= total) {
@@ -365,106 +340,6 @@ fn value_range(from: usize, length: usize, total: usize) -> Result<Range<usize>,
     }
 }
 
-const VALUE_REPRESENTATIONS: [&[u8; 2]; 34] = [
-    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"OB", b"OD", b"OF", b"OL",
-    b"OV", b"OW", b"PN", b"SH", b"SL", b"SQ", b"SS", b"ST", b"SV", b"TM", b"UC", b"UI", b"UL", b"UN", b"UR", b"US",
-    b"UT", b"UV",
-];
-
-/// True when a data set begins with an element that names its value representation.
-fn is_explicit(bytes: &[u8]) -> bool {
-    bytes.get(4..6).is_some_and(|vr| VALUE_REPRESENTATIONS.iter().any(|known| known.as_slice() == vr))
-}
-
-/// How a data set is written: as its transfer syntax says, unless its first element shows that this is not so.
-fn coding(transfer_syntax: Option<&str>, bytes: &[u8]) -> Coding {
-    let big = match transfer_syntax {
-        Some(uid) => uid == EXPLICIT_BIG_ENDIAN,
-        None => bytes.starts_with(&[0, 8]),
-    };
-    let letters = bytes.get(4..6).is_some_and(|vr| vr.iter().all(u8::is_ascii_uppercase));
-    let explicit = if transfer_syntax == Some(uids::IMPLICIT_VR_LITTLE_ENDIAN) { is_explicit(bytes) } else { letters };
-    Coding { explicit, big }
-}
-
-/// The head of an element at `at`, in explicit or implicit form; items have no representation in either.
-fn head(bytes: &[u8], at: usize, coding: Coding) -> Result<Head, Refusal> {
-    let cut = || Refusal::unreadable("The DICOM data are cut short inside an element. Copy or export it again.");
-    let head: [u8; 8] = bytes.get(at..at + 8).and_then(|head| head.try_into().ok()).ok_or_else(cut)?;
-    let short = |a: u8, b: u8| if coding.big { u16::from_be_bytes([a, b]) } else { u16::from_le_bytes([a, b]) };
-    let long = |four: [u8; 4]| if coding.big { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) };
-    let tag = Tag(short(head[0], head[1]), short(head[2], head[3]));
-    let vr = [head[4], head[5]];
-    // A head without two letters among explicit ones was written by a program that forgot the representation.
-    let explicit = coding.explicit && tag.0 != 0xfffe && vr.iter().all(u8::is_ascii_uppercase);
-    let (vr, length, value) = if !explicit {
-        (None, long([head[4], head[5], head[6], head[7]]), at + 8)
-    } else if is_long(vr) {
-        let four = bytes.get(at + 8..at + 12).and_then(|four| four.try_into().ok()).ok_or_else(cut)?;
-        (Some(vr), long(four), at + 12)
-    } else {
-        (Some(vr), u32::from(short(head[6], head[7])), at + 8)
-    };
-    let length = if length == u32::MAX { None } else { Some(length as usize) };
-    Ok(Head { tag, vr, length, value })
-}
-
-/// Representations whose length takes four bytes: all but those of the first standard.
-fn is_long(vr: [u8; 2]) -> bool {
-    !matches!(
-        &vr,
-        b"AE"
-            | b"AS"
-            | b"AT"
-            | b"CS"
-            | b"DA"
-            | b"DS"
-            | b"DT"
-            | b"FD"
-            | b"FL"
-            | b"IS"
-            | b"LO"
-            | b"LT"
-            | b"PN"
-            | b"SH"
-            | b"SL"
-            | b"SS"
-            | b"ST"
-            | b"TM"
-            | b"UI"
-            | b"UL"
-            | b"US"
-    )
-}
-
-/// The transfer syntax in the file meta group (always little endian), and where the data set begins.
-fn meta_group(bytes: &[u8]) -> Result<(Option<String>, usize), Refusal> {
-    let cut = || Refusal::unreadable("It is cut short inside the DICOM header. Copy or export it again.");
-    let start = if bytes.get(128..132) == Some(b"DICM") {
-        132
-    } else if bytes.starts_with(b"DICM") {
-        4
-    } else {
-        0
-    };
-    let (mut at, mut uid) = (start, None);
-    while bytes.get(at..at + 2) == Some(&[2, 0]) {
-        let Head { tag, length, value, .. } =
-            head(bytes, at, Coding { explicit: true, big: false }).map_err(|_| cut())?;
-        let end = length.and_then(|length| value.checked_add(length)).ok_or_else(cut)?;
-        let content = bytes.get(value..end).ok_or_else(cut)?;
-        if tag == tags::TRANSFER_SYNTAX_UID {
-            let text = String::from_utf8_lossy(content);
-            uid = Some(text.trim_matches(['\0', ' ']).to_owned()).filter(|uid| !uid.is_empty());
-        }
-        at = end;
-    }
-    if at >= bytes.len() {
-        return Err(cut());
-    }
-    Ok((uid, at))
-}
-
 fn inflate(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut out = Vec::new();
     let count = flate2::read::DeflateDecoder::new(bytes).take(MAX_INFLATED_BYTES).read_to_end(&mut out);
@@ -473,5 +348,122 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
             "The deflated data set unfolds to more than 1 GB, which is not read. Convert it: `dcmconv +te IN OUT`.",
         )),
         _ => Ok(out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{BIG_ENDIAN, EXPLICIT, IMPLICIT as IMPLICIT_UID, Value, file, image, ultrasound};
+    use super::*;
+    use crate::formats::open;
+
+    /// The ultrasound clip with other elements before its own.
+    fn with(syntax: &str, elements: &[u8]) -> Vec<u8> {
+        let mut bytes = file(syntax, &ultrasound(), &[]);
+        let start = 132 + 8 + syntax.len().next_multiple_of(2);
+        bytes.splice(start..start, elements.iter().copied());
+        bytes
+    }
+
+    const ITEM_OPEN: &[u8] = &[0xfe, 0xff, 0, 0xe0, 0xff, 0xff, 0xff, 0xff];
+    const ITEM_END: &[u8] = &[0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0];
+    const SEQUENCE_END: &[u8] = &[0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0];
+    /// A private element of unknown representation and undefined length.
+    const UNKNOWN: &[u8] = &[9, 0, 1, 0x10, b'U', b'N', 0, 0, 0xff, 0xff, 0xff, 0xff];
+    /// Private elements with two letters and without.
+    const TOLD: &[u8] = &[9, 0, 2, 0x10, b'L', b'O', 2, 0, b'a', b' '];
+    const UNTOLD: &[u8] = &[9, 0, 2, 0x10, 2, 0, 0, 0, b'a', b' '];
+    /// A sequence within, without letters, of undefined and of given length.
+    const INNER: &[u8] = &[9, 0, 3, 0x10, 0xff, 0xff, 0xff, 0xff];
+    const GIVEN: &[u8] = &[0xfe, 0xff, 0, 0xe0, 10, 0, 0, 0];
+
+    #[test]
+    fn unknown_sequences_of_undefined_length_are_stepped_over_nested_and_in_any_form() {
+        let inner = [INNER, ITEM_OPEN, UNTOLD, ITEM_END, GIVEN, UNTOLD, SEQUENCE_END].concat();
+        let deeper = [UNKNOWN, ITEM_OPEN, TOLD, ITEM_END, SEQUENCE_END].concat();
+        let private: [&[&[u8]]; 7] = [
+            &[UNKNOWN, SEQUENCE_END],
+            &[UNKNOWN, ITEM_OPEN, ITEM_END, SEQUENCE_END],
+            &[UNKNOWN, ITEM_OPEN, UNTOLD, ITEM_END, ITEM_OPEN, UNTOLD, ITEM_END, SEQUENCE_END],
+            &[UNKNOWN, GIVEN, UNTOLD, SEQUENCE_END],
+            &[UNKNOWN, GIVEN, b"no element", SEQUENCE_END],
+            &[UNKNOWN, ITEM_OPEN, UNTOLD, &inner, UNTOLD, ITEM_END, SEQUENCE_END],
+            // Writers who keep the two letters inside all the same.
+            &[UNKNOWN, ITEM_OPEN, TOLD, &deeper, TOLD, ITEM_END, SEQUENCE_END],
+        ];
+        for (number, parts) in private.into_iter().enumerate() {
+            let clip = open("a.dcm", with(EXPLICIT, &parts.concat())).unwrap_or_else(|e| panic!("{number}: {e}"));
+            assert_eq!((clip.len(), clip.fps(), clip.notes().len()), (3, Some(25.0), 0), "{number}");
+            assert_eq!(clip.frame(2).unwrap().to_bytes(), [160, 180, 200, 220], "{number}");
+            // Its own end missing, it goes on to the end of the file.
+            let open_ended = &parts[..parts.len() - 1];
+            assert!(open("a.dcm", with(EXPLICIT, &open_ended.concat())).is_err(), "{number}");
+        }
+        // Inside it is little endian, also in a big endian file.
+        let big =
+            [&[0, 9, 0x10, 1, b'U', b'N', 0, 0, 0xff, 0xff, 0xff, 0xff][..], ITEM_OPEN, UNTOLD, ITEM_END, SEQUENCE_END];
+        let mut big = big.concat();
+        big[12..16].copy_from_slice(&[0xfe, 0xff, 0, 0xe0]);
+        assert_eq!(open("a.dcm", with(BIG_ENDIAN, &big)).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_sequence_kept_as_unknown_is_looked_into_all_the_same() {
+        // The regions as a program that did not know their tag would keep them.
+        let regions = ultrasound().into_iter().find(|(tag, _)| *tag == tags::SEQUENCE_OF_ULTRASOUND_REGIONS);
+        let implicit = file(IMPLICIT_UID, &[regions.unwrap()], &[]);
+        let value = &implicit[132 + 8 + IMPLICIT_UID.len().next_multiple_of(2) + 8..];
+        for length in [(value.len() as u32).to_le_bytes(), [0xff; 4]] {
+            let end = if length == [0xff; 4] { SEQUENCE_END } else { &[] };
+            let unknown = [&[0x18, 0, 0x11, 0x60, b'U', b'N', 0, 0][..], &length, value, end].concat();
+            let mut elements = ultrasound();
+            elements.retain(|(tag, _)| *tag != tags::SEQUENCE_OF_ULTRASOUND_REGIONS);
+            let mut bytes = file(EXPLICIT, &elements, &[]);
+            let start = 132 + 8 + EXPLICIT.len().next_multiple_of(2);
+            bytes.splice(start..start, unknown);
+            let clip = open("a.dcm", bytes).unwrap();
+            assert!(clip.scale().at(&[(0.0, 0.0)]).is_some(), "{:?}", clip.scale());
+        }
+    }
+
+    #[test]
+    fn elements_in_another_form_than_the_transfer_syntax_says_are_read_with_a_note() {
+        for (said, written) in [(EXPLICIT, IMPLICIT_UID), (IMPLICIT_UID, EXPLICIT)] {
+            let head = 132 + 8 + said.len().next_multiple_of(2);
+            let body = 132 + 8 + written.len().next_multiple_of(2);
+            let bytes = [&file(said, &ultrasound(), &[])[..head], &file(written, &ultrasound(), &[])[body..]].concat();
+            let clip = open("a.dcm", bytes).unwrap();
+            assert_eq!((clip.len(), clip.frame(0).unwrap().to_bytes()[..2].to_vec()), (3, vec![0, 20]));
+            assert!(clip.notes()[0].contains("another form"), "{:?}", clip.notes());
+        }
+    }
+
+    #[test]
+    fn what_frames_agree_on_holds_for_all_and_what_differs_is_noted() {
+        let frame = |centre: &'static str| {
+            let window = vec![(tags::WINDOW_CENTER, Value::Text(centre)), (tags::WINDOW_WIDTH, Value::Text("101"))];
+            vec![(tags::FRAME_VOILUT_SEQUENCE, Value::Items(vec![window]))]
+        };
+        let clip = |centres: [&'static str; 2]| {
+            let groups = Value::Items(centres.into_iter().map(frame).collect());
+            let elements = image("MONOCHROME2", [1, 2, 1, 16], Value::Short(vec![0, 50, 100, 400]));
+            let more =
+                [(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, groups), (tags::NUMBER_OF_FRAMES, Value::Text("2"))];
+            open("a.dcm", file(EXPLICIT, &elements, &more)).unwrap()
+        };
+        let agreed = clip(["50.5", "50.5"]);
+        assert_eq!((agreed.frame(0).unwrap().pixels, agreed.notes().len()), (vec![0.0, 0.5], 0));
+        let differing = clip(["50.5", "70.5"]);
+        assert_eq!(differing.frame(1).unwrap().pixels, [0.25, 1.0]);
+        assert!(differing.notes()[0].contains("of its own"), "{:?}", differing.notes());
+    }
+
+    #[test]
+    fn nesting_without_end_and_marks_out_of_place_are_refused() {
+        let deep = [UNKNOWN, ITEM_OPEN].concat().repeat(MAX_DEPTH);
+        assert!(open("a.dcm", with(EXPLICIT, &deep)).unwrap_err().to_string().contains("nested"));
+        for marks in [ITEM_OPEN, ITEM_END, SEQUENCE_END, &[UNKNOWN, TOLD].concat(), &[UNKNOWN, ITEM_END].concat()] {
+            assert!(open("a.dcm", with(EXPLICIT, marks)).is_err(), "{marks:?}");
+        }
     }
 }

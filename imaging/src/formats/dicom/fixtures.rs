@@ -171,3 +171,9 @@ pub(crate) fn lossless(width: u16, height: u16, precision: u8, pixels: &[u16]) -
     bytes.extend([0xff, 0xd9]);
     bytes
 }
+
+/// Bytes from their hexadecimal digits.
+pub(crate) fn hex(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}

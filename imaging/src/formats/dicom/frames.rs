@@ -133,3 +133,76 @@ fn streams(bytes: &[u8], piece: &Range<usize>) -> Vec<Range<usize>> {
     let ends = begins[1..].iter().copied().chain([piece.end]);
     begins.iter().copied().zip(ends).map(|(begin, end)| begin..end).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{EXPLICIT, LOSSLESS, RLE, Value, file, image, lossless};
+    use crate::formats::open;
+    use dicom_core::Tag;
+    use dicom_dictionary_std::tags;
+
+    /// Five frames of two pixels, frame n with the levels n and 100 + n, in each way to pack them.
+    fn packed() -> Vec<(&'static str, Value)> {
+        let pixels = (0..5_u8).map(|n| [n, 100 + n]);
+        let run = |[a, b]: [u8; 2]| {
+            let mut bytes = [1_u32, 64].iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
+            bytes.resize(64, 0);
+            bytes.extend([1, a, b, 0]);
+            bytes
+        };
+        let jpeg = |[a, b]: [u8; 2]| lossless(2, 1, 8, &[a.into(), b.into()]);
+        let pieces = |frames: Vec<Vec<u8>>| Value::Pieces([vec![vec![]], frames].concat());
+        let halves = pixels.clone().map(jpeg).flat_map(|stream| {
+            let (left, right) = stream.split_at(stream.len() / 2 / 2 * 2);
+            [left.to_vec(), right.to_vec()]
+        });
+        vec![
+            (EXPLICIT, Value::Bytes(pixels.clone().flatten().collect())),
+            (RLE, pieces(pixels.clone().map(run).collect())),
+            (LOSSLESS, pieces(pixels.clone().map(jpeg).collect())),
+            (LOSSLESS, pieces(halves.collect())),
+            (LOSSLESS, pieces(vec![pixels.flat_map(jpeg).collect()])),
+        ]
+    }
+
+    #[test]
+    fn every_frame_is_read_whatever_the_header_says_of_their_number() {
+        for (number, (syntax, pixels)) in packed().into_iter().enumerate() {
+            let elements = image("MONOCHROME2", [1, 2, 1, 8], pixels);
+            let of = |more: &[(Tag, Value)]| open("a.dcm", file(syntax, &elements, more));
+            for told in [None, Some("0"), Some("1"), Some("3"), Some("5")] {
+                let more: Vec<_> = told.map(|told| (tags::NUMBER_OF_FRAMES, Value::Text(told))).into_iter().collect();
+                let clip = of(&more).unwrap();
+                assert_eq!(clip.len(), 5, "way {number}, told {told:?}");
+                for frame in 0..5 {
+                    let pixels = clip.frame(frame).unwrap().to_bytes();
+                    assert_eq!(pixels, [frame as u8, 100 + frame as u8], "way {number}, told {told:?}");
+                }
+                let noted = clip.notes().iter().any(|note| note.contains("5 are in it"));
+                assert_eq!(noted, told != Some("5"), "way {number}, told {told:?}: {:?}", clip.notes());
+            }
+            let message = of(&[(tags::NUMBER_OF_FRAMES, Value::Text("6"))]).unwrap_err().to_string();
+            assert!(message.contains("6 frames"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_rest_that_makes_up_no_frame_is_noted_and_a_byte_of_padding_is_not() {
+        let notes = |bytes: Vec<u8>| {
+            let elements = image("MONOCHROME2", [1, 3, 1, 8], Value::Bytes(bytes));
+            let clip = open("a.dcm", file(EXPLICIT, &elements, &[])).unwrap();
+            assert_eq!(clip.len(), 1);
+            clip.notes().len()
+        };
+        assert_eq!((notes(vec![1, 2, 3]), notes(vec![1, 2, 3, 4, 5])), (0, 1));
+    }
+
+    #[test]
+    fn a_single_frame_in_pieces_stays_one() {
+        let stream = lossless(2, 1, 8, &[7, 9]);
+        let pieces = [vec![], stream[..20].to_vec(), stream[20..40].to_vec(), stream[40..].to_vec()];
+        let elements = image("MONOCHROME2", [1, 2, 1, 8], Value::Pieces(pieces.to_vec()));
+        let clip = open("a.dcm", file(LOSSLESS, &elements, &[])).unwrap();
+        assert_eq!((clip.len(), clip.frame(0).unwrap().to_bytes(), clip.notes().len()), (1, vec![7, 9], 0));
+    }
+}

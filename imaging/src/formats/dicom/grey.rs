@@ -224,3 +224,102 @@ impl Lut {
         self.entries.iter().fold([f64::MAX, f64::MIN], |[low, high], &v| [low.min(v), high.max(v)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{EXPLICIT, Value, file, image};
+    use super::*;
+    use crate::formats::open;
+    use dicom_core::Tag;
+
+    /// Levels in thousandths, and whether there is a note that holds `word`.
+    fn levels(stored: &[u16], bits: u16, more: &[(Tag, Value)], word: &str) -> (Vec<f32>, bool) {
+        let columns = stored.len() as u16;
+        let pixels = match bits {
+            8 => Value::Bytes(stored.iter().map(|&v| v as u8).collect()),
+            _ => Value::Short(stored.to_vec()),
+        };
+        let clip = open("a.dcm", file(EXPLICIT, &image("MONOCHROME2", [1, columns, 1, bits], pixels), more)).unwrap();
+        let pixels = clip.frame(0).unwrap().pixels;
+        let noted = clip.notes().iter().any(|note| note.contains(word));
+        (pixels.iter().map(|v| (v * 1000.0).round()).collect(), noted)
+    }
+
+    #[test]
+    fn deep_pixels_without_a_window_are_stretched_by_the_values_of_all_frames() {
+        // Two frames in one run; the first goes from 1000 to 2000, the second up to 3000.
+        let pixels = Value::Short(vec![1000, 2000, 2500, 3000]);
+        let stored = (tags::BITS_STORED, Value::Short(vec![12]));
+        let clip = |more: &[(Tag, Value)]| {
+            open("a.dcm", file(EXPLICIT, &image("MONOCHROME2", [1, 2, 1, 16], pixels.clone()), more)).unwrap()
+        };
+        for more in [vec![], vec![stored]] {
+            let clip = clip(&more);
+            assert_eq!(clip.frame(0).unwrap().pixels, [0.0, 0.5]);
+            assert_eq!(clip.frame(1).unwrap().pixels, [0.75, 1.0]);
+            assert!(clip.notes().iter().any(|note| note.contains("no window")), "{:?}", clip.notes());
+        }
+        // Eight bits show as they are, with no word about it.
+        assert_eq!(levels(&[51, 102], 8, &[], "window"), (vec![200.0, 400.0], false));
+    }
+
+    #[test]
+    fn padding_and_the_range_of_a_series_count_where_they_are_true() {
+        let series = |low, high| {
+            [
+                (tags::SMALLEST_PIXEL_VALUE_IN_SERIES, Value::Short(vec![low])),
+                (tags::LARGEST_PIXEL_VALUE_IN_SERIES, Value::Short(vec![high])),
+            ]
+        };
+        let of = |stored: &[u16], more: &[(Tag, Value)]| levels(stored, 16, more, "").0;
+        assert_eq!(of(&[100, 300], &series(0, 400)), [250.0, 750.0]);
+        // Untrue: it does not hold the values, or they fill nothing of it.
+        assert_eq!(of(&[100, 300], &series(200, 400)), [0.0, 1000.0]);
+        assert_eq!(of(&[100, 300], &series(0, 65535)), [0.0, 1000.0]);
+        let padding = (tags::PIXEL_PADDING_VALUE, Value::Short(vec![9000]));
+        assert_eq!(of(&[100, 200, 300, 9000], &[padding]), [0.0, 500.0, 1000.0, 1000.0]);
+        // Signed, and falling where the slope is negative.
+        let signed = (tags::PIXEL_REPRESENTATION, Value::Short(vec![1]));
+        let falling = (tags::RESCALE_SLOPE, Value::Text("-1"));
+        assert_eq!(of(&[0xff9c, 0, 100], std::slice::from_ref(&signed)), [0.0, 500.0, 1000.0]);
+        assert_eq!(of(&[0xff9c, 0, 100], &[signed, falling]), [1000.0, 500.0, 0.0]);
+    }
+
+    #[test]
+    fn windows_of_every_function_and_the_first_of_several() {
+        let window =
+            |centre, width| [(tags::WINDOW_CENTER, Value::Text(centre)), (tags::WINDOW_WIDTH, Value::Text(width))];
+        let of = |centre, width, function| {
+            let mut more = window(centre, width).to_vec();
+            more.extend(Option::map(function, |name| (tags::VOILUT_FUNCTION, Value::Text(name))));
+            levels(&[0, 100, 200], 16, &more, "window")
+        };
+        assert_eq!(of("100.5\\40", "201\\400", None), (vec![0.0, 500.0, 1000.0], false));
+        assert_eq!(of("100", "200", Some("LINEAR_EXACT")), (vec![0.0, 500.0, 1000.0], false));
+        assert_eq!(of("100", "200", Some("SIGMOID")), (vec![119.0, 500.0, 881.0], false));
+        // One that cannot be is not used, and that is said.
+        assert_eq!(of("100", "0", None), (vec![0.0, 500.0, 1000.0], true));
+        assert_eq!(of("wide", "200", None), (vec![0.0, 500.0, 1000.0], true));
+    }
+
+    #[test]
+    fn tables_stand_for_rescaling_and_for_the_window() {
+        let lut = |descriptor: [u16; 3], data: Vec<u16>| {
+            Value::Items(vec![vec![
+                (tags::LUT_DESCRIPTOR, Value::Short(descriptor.to_vec())),
+                (tags::LUT_DATA, Value::Short(data)),
+            ]])
+        };
+        let voi = (tags::VOILUT_SEQUENCE, lut([3, 10, 8], vec![0, 51, 255]));
+        let of = |more: &[(Tag, Value)]| levels(&[0, 11, 12, 99], 16, more, "LUT");
+        assert_eq!(of(std::slice::from_ref(&voi)), (vec![0.0, 200.0, 1000.0, 1000.0], false));
+        // Stored 0 to 3 stand for 12 to 9 by the table, and these for levels by the other.
+        let modality = (tags::MODALITY_LUT_SEQUENCE, lut([4, 0, 16], vec![12, 11, 10, 9]));
+        let both = levels(&[0, 1, 2, 3], 16, &[modality.clone(), voi], "LUT");
+        assert_eq!(both, (vec![1000.0, 200.0, 0.0, 0.0], false));
+        let alone = levels(&[0, 1, 2, 3], 16, &[modality], "Modality LUT");
+        assert_eq!(alone, (vec![1000.0, 667.0, 333.0, 0.0], true));
+        let short = (tags::VOILUT_SEQUENCE, lut([9, 10, 8], vec![0, 51]));
+        assert_eq!(of(&[short]), (vec![0.0, 111.0, 121.0, 1000.0], true));
+    }
+}

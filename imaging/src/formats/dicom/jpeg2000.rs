@@ -1,8 +1,7 @@
 //! JPEG 2000 frames (ISO/IEC 15444-1): the headers are read before the decoder sees them, so that no damaged one makes it take
 //! memory, and no cut one comes back as a blurred picture.
 
-use super::codecs::CONVERT;
-use super::pixels::{Samples, Unpacked};
+use super::samples::{CONVERT, Samples, Unpacked};
 use crate::formats::Refusal;
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 
@@ -205,5 +204,89 @@ impl<'a> Walk<'a> {
             return Err(cut());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{Value, file, hex, image};
+    use super::*;
+    use crate::formats::open;
+    use dicom_dictionary_std::tags;
+
+    // 32 x 32 pixels whose value depends on the column, made with OpenJPEG 2.5.2: column * 8; column * 132 in 12 bits;
+    // (column - 16) * 2000 with a sign; and red column * 8, green 255 - column * 8, blue 9, with and without differences.
+    const GREY: &str = "ff4fff510029000000000020000000200000000000000000000000200000002000000000000000000001070101ff52000c00000001000504040001ff5c00134040484850484850484850484850484850ff640025000143726561746564206279204f70656e4a5045472076657273696f6e20322e352e32ff90000a00000000003c0001ff93c7d404082fcfc008045fc7da06000d0205c3ea0500221a085d8fc1f3870036a199ae63a35fc0f902805fa7c788b7ffd9";
+    const DEEP: &str = "ff4fff5100290000000000200000002000000000000000000000002000000020000000000000000000010b0101ff52000c00000001000504040001ff5c00134060686870686870686870686870686870ff640025000143726561746564206279204f70656e4a5045472076657273696f6e20322e352e32ff90000a00000000004d0001ff93c7ec04086bcff006000446bfc7f208000d021203c3f60800221a085d8ebd7abfc1f9858036a199ae63a3478c75ca2cc0fc03005fa7c788ba97c40000c0434dffd9";
+    const SIGNED: &str = "ff4fff5100290000000000200000002000000000000000000000002000000020000000000000000000018f0101ff52000c00000001000504040001ff5c00134080888890888890888890888890888890ff640025000143726561746564206279204f70656e4a5045472076657273696f6e20322e352e32ff90000a00000000005b0001ff93c7fe0c06084bafcffc480c04706ec7fe180a000d02f8698dc3ff030480221a105b41420d23fbc1ff4003c036a199c9ee8022befe52f2f0797296c07f21e05fa7c733fcb3700000c0431356a425ffd9";
+    const DIFFERENCES: &str = "ff4fff51002f000000000020000000200000000000000000000000200000002000000000000000000003070101070101070101ff52000c00000001010504040001ff5c00134040484850484850484850484850484850ff640025000143726561746564206279204f70656e4a5045472076657273696f6e20322e352e32ff90000a0000000000930001ff93c3e704072fdf801005b7cfb408081fc3ea010006cfc008045fdf9810045fc1f383000e0a87c7da06000d0205cfc0100d02063fc0f90200216e065fc3ea0500221a085d8fc7da0c00221a085d6dbfc07c220035f597bfc1f3870036a199ae63a35fc3ea070036a199ae63a363c03a205efbc587c0f902805fa7c788b7c1f385005fa7c788bbffd9";
+    const COLOUR: &str = "ff4fff51002f000000000020000000200000000000000000000000200000002000000000000000000003070101070101070101ff52000c00000001000504040001ff5c00134040484850484850484850484850484850ff640025000143726561746564206279204f70656e4a5045472076657273696f6e20322e352e32ff90000a0000000000740001ff93c7d404082fc7d404015fcfb408098fcfc008045fcfc008070f80c7da06000d0205c7da06000e0a8680c3ea0500221a085d8fc3ea0500216e065d7f80c1f3870036a199ae63a35fc1f3870035f597ae63a35f80c0f902805fa7c788b7c0f902805efbc588b780ffd9";
+
+    fn words(stream: &str, samples: usize) -> Vec<i32> {
+        match decode(&hex(stream), [32, 32, samples]).unwrap().samples {
+            Samples::Bytes(bytes) => bytes.into_iter().map(i32::from).collect(),
+            Samples::Words(words) => words.into_iter().map(|word| i32::from(word as i16)).collect(),
+        }
+    }
+
+    #[test]
+    fn lossless_streams_of_every_depth_come_back_bit_by_bit() {
+        let columns = || (0..1024).map(|index| index % 32);
+        assert_eq!(words(GREY, 1), columns().map(|c| c * 8).collect::<Vec<_>>());
+        assert_eq!(words(DEEP, 1), columns().map(|c| c * 132).collect::<Vec<_>>());
+        assert_eq!(words(SIGNED, 1), columns().map(|c| (c - 16) * 2000).collect::<Vec<_>>());
+        let colours: Vec<i32> = columns().flat_map(|c| [c * 8, 255 - c * 8, 9]).collect();
+        assert_eq!(words(DIFFERENCES, 3), colours);
+        assert_eq!(words(COLOUR, 3), colours);
+    }
+
+    #[test]
+    fn frames_in_dicom_with_and_without_boxes_and_whatever_the_header_calls_the_colours() {
+        const SYNTAX: &str = "1.2.840.10008.1.2.4.90";
+        let shown = |photometric, [samples, bits]: [u16; 2], stream: Vec<u8>, more: &[_]| {
+            let elements = image(photometric, [32, 32, samples, bits], Value::Pieces(vec![vec![], stream]));
+            open("a.dcm", file(SYNTAX, &elements, more)).unwrap().frame(0).unwrap()
+        };
+        let boxed = [BOXES, b"\r\n\x87\n", b"\0\0\0\0jp2c", &hex(GREY)].concat();
+        for stream in [hex(GREY), boxed] {
+            assert_eq!(shown("MONOCHROME2", [1, 8], stream, &[]).to_bytes()[..4], [0, 8, 16, 24]);
+        }
+        for (photometric, stream) in [("YBR_RCT", DIFFERENCES), ("RGB", COLOUR), ("RGB", DIFFERENCES)] {
+            let pixels = shown(photometric, [3, 8], hex(stream), &[]).to_bytes();
+            assert_eq!(pixels[..6], [0, 255, 9, 8, 247, 9], "{photometric}");
+        }
+        // Stored -32000 to 30000, which rescaled by 2 go from -64000 to 60000.
+        let more = [
+            (tags::PIXEL_REPRESENTATION, Value::Short(vec![1])),
+            (tags::RESCALE_SLOPE, Value::Text("2")),
+            (tags::WINDOW_CENTER, Value::Text("0.5")),
+            (tags::WINDOW_WIDTH, Value::Text("64001")),
+        ];
+        let pixels = shown("MONOCHROME2", [1, 16], hex(SIGNED), &more).pixels;
+        assert_eq!((pixels[8], pixels[16], pixels[24], pixels[31]), (0.0, 0.5, 1.0, 1.0));
+    }
+
+    #[test]
+    fn a_cut_or_impossible_stream_is_refused_at_every_place() {
+        let stream = hex(DIFFERENCES);
+        for end in 0..stream.len() - 3 {
+            assert!(decode(&stream[..end], [32, 32, 3]).is_err(), "cut at {end}");
+        }
+        assert!(decode(&stream, [32, 31, 3]).is_err() && decode(&stream, [32, 32, 1]).is_err());
+        let with = |at: usize, bytes: &[u8]| {
+            let mut stream = hex(GREY);
+            stream[at..at + bytes.len()].copy_from_slice(bytes);
+            stream
+        };
+        // Tiles of one pixel, components of half the size, and a frame too large for its memory.
+        assert!(decode(&with(24, &[0, 0, 0, 1, 0, 0, 0, 1]), [32, 32, 1]).is_err());
+        assert!(decode(&with(43, &[2, 2]), [32, 32, 1]).is_err());
+        assert!(decode(&with(8, &[0, 0, 0x30, 0, 0, 0, 0x30, 0]), [0x3000, 0x3000, 1]).is_err());
+        // Precincts of one pixel.
+        let at = stream.windows(2).position(|pair| pair == [0xff, 0x52]).unwrap();
+        let mut small = stream[..at].to_vec();
+        small.extend([0xff, 0x52, 0, 18, 1, 0, 0, 1, 1, 5, 4, 4, 0, 1, 0, 0, 0, 0, 0, 0]);
+        small.extend(&stream[at + 14..]);
+        assert!(decode(&small, [32, 32, 3]).is_err());
     }
 }

@@ -8,20 +8,23 @@ mod elements;
 pub(super) mod fixtures;
 mod frames;
 mod grey;
+mod heads;
 mod jpeg2000;
 mod palette;
 mod pixels;
 mod rle;
+mod samples;
 pub mod video;
 
 use super::{Refusal, check_size};
 use crate::geometry::{Image, Scale};
-use attributes::{Attributes, number, text};
+use attributes::{number, required, text};
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
-use elements::{EXPLICIT_BIG_ENDIAN, Elements, PixelData};
+use elements::{Elements, PixelData};
 use frames::Frames;
 use grey::Levels;
+use heads::EXPLICIT_BIG_ENDIAN;
 use pixels::{Compression, Format, Photometric};
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -172,7 +175,7 @@ fn compression(elements: &Elements) -> Result<Compression, Refusal> {
         uid if video::codec(uid).is_some() => {
             return unsupported("is a video inside DICOM", "Take the video out: `gdcmraw IN clip.mp4`.");
         }
-        _ => return unsupported("is not read", codecs::CONVERT),
+        _ => return unsupported("is not read", samples::CONVERT),
     };
     let packed = !matches!(compression, Compression::None { .. });
     if !matches!(elements.pixels, PixelData::Absent) && packed != encapsulated {
@@ -196,14 +199,9 @@ fn stream(transfer_syntax: &str) -> Option<bool> {
     }
 }
 
-fn required(attributes: &Attributes, tag: Tag, name: &str) -> Result<u16, Refusal> {
-    let value = number(attributes, tag).filter(|v| (0.0..=65535.0).contains(v));
-    value.map(|v| v as u16).ok_or_else(|| Refusal::Unreadable(format!("It does not say its {name}. Export it again.")))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::fixtures::{BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Value, file, ultrasound};
+    use super::fixtures::{BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Value, file, image, ultrasound};
     use super::*;
     use crate::formats::open;
     use crate::geometry::Spacing;
@@ -238,8 +236,14 @@ mod tests {
             person(&[(tags::PATIENT_ID, Value::Text(id)), (tags::STUDY_INSTANCE_UID, Value::Text("1.2.3"))])
         };
         assert_eq!(of("A7 ").as_deref(), Some("A7"));
-        for nobody in ["", "Anonymous", "ANON-12", "0000", "xxx"] {
+        for nobody in
+            ["", "Anonymous", "ANON", "anonymous^^", "0000", "xxx", "Unknown patient", "SIMULATED", "N/A", "-"]
+        {
             assert_eq!(of(nobody).as_deref(), Some("1.2.3"), "{nobody}");
+        }
+        // A study's number behind the word is somebody's.
+        for somebody in ["ANON0001", "ANON-12", "anon_2", "Anonymous 7", "none3", "X1", "unknown^B", "Noah"] {
+            assert_eq!(of(somebody).as_deref(), Some(somebody));
         }
         assert_eq!(person(&[]), None);
     }
@@ -287,8 +291,9 @@ mod tests {
             ),
             (refused(EXPLICIT, &[(tags::BITS_ALLOCATED, Value::Short(vec![1]))]), "1 bits"),
             (refused(EXPLICIT, &[(tags::BITS_STORED, Value::Short(vec![12]))]), "does not fit"),
-            (refused("1.2.840.10008.1.2.4.90", &[]), "JPEG 2000"),
-            (refused("1.2.840.10008.1.2.4.80", &[]), "JPEG-LS"),
+            (refused("1.2.840.10008.1.2.4.90", &[]), "packed in another way"),
+            (refused("1.2.840.10008.1.2.4.92", &[]), "JPEG 2000"),
+            (refused("1.2.840.10008.1.2.4.201", &[]), "is not read"),
             (refused("1.2.840.10008.1.2.4.102", &[]), "video"),
             (refused("1.2.3", &[]), "unknown, 1.2.3"),
             (refused("1.2.840.10008.1.2.5", &[]), "packed in another way"),
@@ -307,5 +312,83 @@ mod tests {
         let more = [(tags::FRAME_TIME, Value::Text("0")), (tags::CINE_RATE, Value::Text("50"))];
         let clip = open("a.dcm", file(EXPLICIT, &ultrasound(), &more)).unwrap();
         assert_eq!(clip.fps(), Some(50.0));
+    }
+
+    #[test]
+    fn a_preamble_of_a_tiff_changes_nothing() {
+        let mut bytes = file(EXPLICIT, &ultrasound(), &[]);
+        for magic in [
+            &b"II*\0\x08\0\0\0"[..],
+            b"MM\0*\0\0\0\x08",
+            b"II+\0",
+            b"\x89PNG\r\n\x1a\n",
+            b"\xff\xd8\xff\xe0",
+            b"GIF89a",
+        ] {
+            bytes[..magic.len()].copy_from_slice(magic);
+            for name in ["a.dcm", "a.tif", "a"] {
+                let clip = open(name, bytes.clone()).unwrap();
+                assert_eq!((clip.len(), clip.frame(2).unwrap().to_bytes()), (3, vec![160, 180, 200, 220]));
+            }
+        }
+    }
+
+    #[test]
+    fn retired_ultrasound_classes_are_read_and_known_as_ultrasound() {
+        for class in ["1.2.840.10008.5.1.4.1.1.3", "1.2.840.10008.5.1.4.1.1.6"] {
+            let spacing = (tags::PIXEL_SPACING, Value::Text("0.5\\0.25"));
+            let none = (tags::SEQUENCE_OF_ULTRASOUND_REGIONS, Value::Items(Vec::new()));
+            let more = [(tags::SOP_CLASS_UID, Value::Text(class)), (tags::MODALITY, Value::Text("OT")), spacing, none];
+            let clip = open("a.dcm", file(EXPLICIT, &ultrasound(), &more)).unwrap();
+            assert_eq!((clip.len(), clip.scale()), (3, &Scale::Unknown));
+            assert_eq!(clip.frame(0).unwrap().to_bytes(), [0, 20, 40, 60]);
+        }
+    }
+
+    #[test]
+    fn deep_colours_that_use_a_part_of_their_bits_are_shown_by_it() {
+        let colours = |pixels: Vec<u16>| {
+            let elements = image("RGB", [1, 2, 3, 16], Value::Short(pixels));
+            open("a.dcm", file(EXPLICIT, &elements, &[])).unwrap()
+        };
+        let twelve = colours(vec![4095, 0, 0, 0, 2047, 4095]);
+        assert_eq!(twelve.frame(0).unwrap().to_bytes(), [255, 0, 0, 0, 127, 255]);
+        assert!(twelve.notes()[0].contains("more than 12"), "{:?}", twelve.notes());
+        let whole = colours(vec![65535, 0, 0, 0, 32767, 65535]);
+        assert_eq!((whole.frame(0).unwrap().to_bytes(), whole.notes().len()), (vec![255, 0, 0, 0, 127, 255], 0));
+    }
+
+    #[test]
+    fn the_value_representation_decides_the_byte_order_and_not_the_bits() {
+        // Words of two pixels each: the high byte comes first, and is the second pixel. The frames share the second word.
+        let words = |pixels: &[u8]| Value::Short(pixels.chunks(2).map(|p| u16::from_le_bytes([p[0], p[1]])).collect());
+        let pixels = [10, 20, 30, 40, 50, 60];
+        let told = [(tags::NUMBER_OF_FRAMES, Value::Text("2"))];
+        for value in [words(&pixels), Value::Bytes(pixels.to_vec())] {
+            for syntax in [BIG_ENDIAN, EXPLICIT] {
+                let clip =
+                    open("a.dcm", file(syntax, &image("MONOCHROME2", [1, 3, 1, 8], value.clone()), &told)).unwrap();
+                assert_eq!(clip.frame(0).unwrap().to_bytes(), [10, 20, 30], "{syntax}");
+                assert_eq!(clip.frame(1).unwrap().to_bytes(), [40, 50, 60], "{syntax}");
+            }
+        }
+        let colours = image("RGB", [1, 2, 3, 8], words(&[255, 0, 0, 0, 0, 255]));
+        let shown = open("a.dcm", file(BIG_ENDIAN, &colours, &[])).unwrap().frame(0).unwrap().to_bytes();
+        assert_eq!(shown, [255, 0, 0, 0, 0, 255]);
+        // Palettes in words and in bytes.
+        let indices = image("PALETTE COLOR", [1, 2, 1, 8], Value::Bytes(vec![0, 1]));
+        for value in [words(&[7, 200]), Value::Bytes(vec![7, 200])] {
+            let descriptor = Value::Short(vec![2, 0, 8]);
+            let more = [
+                (tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR, descriptor.clone()),
+                (tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR, descriptor.clone()),
+                (tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR, descriptor),
+                (tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DATA, value.clone()),
+                (tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA, value.clone()),
+                (tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA, value),
+            ];
+            let shown = open("a.dcm", file(BIG_ENDIAN, &indices, &more)).unwrap().frame(0).unwrap().to_bytes();
+            assert_eq!(shown, [7, 200]);
+        }
     }
 }

@@ -151,3 +151,75 @@ fn segment(codes: &[u16], at: usize, count: usize, entries: &mut Vec<u16>) -> Op
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{BIG_ENDIAN, EXPLICIT, Value, file, image};
+    use super::*;
+    use crate::formats::open;
+
+    #[test]
+    fn segments_list_go_straight_and_repeat() {
+        // Two listed, two straight to 300, then both segments again by their place in bytes (none) and the second alone.
+        let words = [0, 2, 10, 100, 1, 2, 300, 2, 1, 0, 0, 2, 1, 8, 0];
+        assert_eq!(unfold(&words, 8, false).unwrap(), [10, 100, 200, 300, 10, 100, 200, 300]);
+        let bytes = [0, 2, 10, 100, 1, 2, 200, 2, 1, 0, 0, 0, 0, 2, 1, 4, 0, 0, 0, 0];
+        assert_eq!(unfold(&bytes, 8, true).unwrap(), [10, 100, 150, 200, 10, 100, 150, 200]);
+        // Down as well as up, rounded.
+        assert_eq!(unfold(&[0, 1, 9, 1, 4, 0], 5, false).unwrap(), [9, 7, 4, 2, 0]);
+    }
+
+    #[test]
+    fn segments_that_do_not_make_up_the_table_are_refused() {
+        for (codes, count) in [
+            (&[0, 2, 10][..], 2),
+            (&[0, 2, 10, 11], 3),
+            (&[0, 3, 10, 11, 12], 2),
+            (&[0, 2, 10, 11, 0, 2, 10, 11], 2),
+            (&[1, 2, 10], 2),
+            (&[0, 0, 0, 0, 0, 0], 2),
+            (&[3, 1, 1], 1),
+            (&[2, 1, 0, 0], 1),
+            // A repetition of itself, and one of a place behind the end.
+            (&[0, 1, 5, 2, 65535, 6, 0], 9),
+            (&[0, 1, 5, 2, 1, 600, 0], 2),
+        ] {
+            assert_eq!(unfold(codes, count, false), None, "{codes:?}");
+        }
+    }
+
+    fn shown(syntax: &str, bits: u16, segments: &[Value; 3]) -> Vec<u8> {
+        let indices = image("PALETTE COLOR", [1, 4, 1, 8], Value::Bytes(vec![0, 1, 2, 3]));
+        let tables = [
+            tags::SEGMENTED_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+            tags::SEGMENTED_GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+            tags::SEGMENTED_BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+        ];
+        let more: Vec<(Tag, Value)> = DESCRIPTORS
+            .into_iter()
+            .map(|tag| (tag, Value::Short(vec![4, 0, bits])))
+            .chain(tables.into_iter().zip(segments.iter().cloned()))
+            .collect();
+        open("a.dcm", file(syntax, &indices, &more)).unwrap().frame(0).unwrap().to_bytes()
+    }
+
+    #[test]
+    fn segmented_palettes_of_words_and_of_bytes_in_both_byte_orders() {
+        let wanted = [0, 255, 7, 85, 170, 7, 170, 85, 7, 255, 0, 7];
+        for syntax in [EXPLICIT, BIG_ENDIAN] {
+            let word = |low: u16| low << 8 | low;
+            let words = [
+                Value::Short(vec![0, 1, 0, 1, 3, word(255)]),
+                Value::Short(vec![0, 1, word(255), 1, 3, 0]),
+                Value::Short(vec![0, 2, word(7), word(7), 2, 1, 0, 0]),
+            ];
+            assert_eq!(shown(syntax, 16, &words), wanted, "{syntax}, words");
+            // Two bytes of a table share a word, the first in its low half.
+            let pairs =
+                |bytes: &[u8]| Value::Short(bytes.chunks(2).map(|p| u16::from_le_bytes([p[0], p[1]])).collect());
+            let bytes =
+                [pairs(&[0, 1, 0, 1, 3, 255]), pairs(&[0, 1, 255, 1, 3, 0]), pairs(&[0, 2, 7, 7, 2, 1, 0, 0, 0, 0])];
+            assert_eq!(shown(syntax, 8, &bytes), wanted, "{syntax}, bytes");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use super::attributes::{number, text};
 use super::elements::{Elements, PixelData};
 use super::grey::Levels;
 use super::palette::Palette;
+use super::samples::{Samples, Unpacked};
 use super::{codecs, rle};
 use crate::formats::{Refusal, image_from};
 use crate::geometry::Image;
@@ -35,41 +36,6 @@ pub(super) enum Photometric {
     Ybr422,
     /// One index into a table of colours.
     Palette(Palette),
-}
-
-/// The samples of a frame, interleaved by component.
-#[derive(Debug, PartialEq)]
-pub(super) enum Samples {
-    Bytes(Vec<u8>),
-    Words(Vec<u16>),
-}
-
-impl Samples {
-    fn len(&self) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Words(words) => words.len(),
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = u16> {
-        let (bytes, words) = match self {
-            Self::Bytes(bytes) => (bytes.as_slice(), [].as_slice()),
-            Self::Words(words) => ([].as_slice(), words.as_slice()),
-        };
-        bytes.iter().map(|&byte| byte.into()).chain(words.iter().copied())
-    }
-}
-
-/// A frame with its samples unpacked.
-#[derive(Debug)]
-pub(super) struct Unpacked {
-    pub samples: Samples,
-    pub channels: usize,
-    /// Bits of a sample by the stream's own word, where there is one.
-    pub precision: Option<u32>,
-    /// True when the samples are red, green and blue, whatever the header says.
-    pub rgb: bool,
 }
 
 /// How every frame of an object is stored.

@@ -1,9 +1,8 @@
 //! Videos that lie inside DICOM objects: MPEG-2, H.264 and HEVC (PS3.5 annex A.4.5 to A.4.9). They are taken out, not decoded.
 
 use super::about::{frame_times_us, person, scale};
-use super::attributes::number;
+use super::attributes::{number, required};
 use super::elements::{Elements, PixelData};
-use super::required;
 use crate::DataError;
 use crate::formats::{Refusal, check_size, sniff};
 use crate::geometry::Scale;
