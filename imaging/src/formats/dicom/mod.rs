@@ -19,7 +19,6 @@ pub mod video;
 use super::{Refusal, check_size};
 use crate::geometry::{Image, Scale};
 use attributes::{number, required, text};
-use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use elements::{Elements, PixelData};
 use frames::Frames;
@@ -205,6 +204,7 @@ mod tests {
     use super::*;
     use crate::formats::open;
     use crate::geometry::Spacing;
+    use dicom_core::Tag;
 
     #[test]
     fn every_plain_transfer_syntax_gives_the_same_clip() {

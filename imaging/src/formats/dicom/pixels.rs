@@ -394,7 +394,7 @@ mod tests {
         let inverted = (tags::PHOTOMETRIC_INTERPRETATION, Value::Text("MONOCHROME1"));
         assert_eq!(levels(&first(EXPLICIT, &words, &[stored.clone(), inverted])), [1000.0, 500.0, 0.0]);
         let signed = (tags::PIXEL_REPRESENTATION, Value::Short(vec![1]));
-        assert_eq!(levels(&first(EXPLICIT, &words, &[stored.clone(), signed.clone()])), [500.0, 0.0, 500.0]);
+        assert_eq!(levels(&first(EXPLICIT, &words, &[stored.clone(), signed.clone()])), [1000.0, 0.0, 1000.0]);
         // Stored -2048, -1 and 0 stand for -4096, -2 and 0: the window runs from -5 to 4.
         let window = [
             stored,

@@ -81,8 +81,9 @@ mod tests {
         assert_eq!((clip.len(), clip.frame(1).unwrap().to_bytes()), (2, vec![7, 7, 7, 1, 2]));
         let words = segment(&[2, 64, 66], &[252, 0x40, 254, 7, 1, 1, 2, 0]);
         let deep = image("MONOCHROME2", [1, 5, 1, 16], Value::Pieces(vec![vec![], words]));
-        let expected = f32::from(0x4007_u16) / 65535.0;
-        assert!((open("a.dcm", file(RLE, &deep, &[])).unwrap().frame(0).unwrap().pixels[0] - expected).abs() < 1e-6);
+        // 0x4007, 0x4001 and 0x4002, stretched by their own range.
+        let levels = open("a.dcm", file(RLE, &deep, &[])).unwrap().frame(0).unwrap().pixels;
+        assert!(levels.iter().zip([6.0, 6.0, 6.0, 0.0, 1.0]).all(|(a, b)| (a * 6.0 - b).abs() < 1e-5), "{levels:?}");
         for broken in
             [segment(&[1, 64], &[254, 7]), segment(&[1, 99], &[254, 7]), segment(&[2, 64], &[252, 7]), vec![1]]
         {
