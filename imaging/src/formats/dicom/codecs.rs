@@ -4,12 +4,9 @@
 use super::jpeg2000;
 use super::samples::{CONVERT, Samples, Unpacked};
 use crate::formats::Refusal;
-use crate::formats::decode::decode as decode_picture;
 use crate::formats::jpeg::{Colours, Layout};
-use image::{DynamicImage, ImageFormat};
 use openreadout_codecs::{JpegColor, Raster};
 use std::borrow::Cow;
-use std::io::Cursor;
 
 /// Decode a stream that has to have the given height, width and samples a pixel. `says_rgb` is true when the header says
 /// that the components are red, green and blue, which counts where the stream does not say it.
@@ -65,11 +62,39 @@ fn lossy(bytes: &[u8], layout: &Layout, rgb: bool) -> Result<Samples, Refusal> {
     } else {
         Cow::Borrowed(bytes)
     };
-    let decoded = decode_picture(ImageFormat::Jpeg, Cursor::new(&stream[..]))?;
-    Ok(Samples::Bytes(match decoded {
-        DynamicImage::ImageLuma8(grey) => grey.into_raw(),
-        other => other.into_rgb8().into_raw(),
-    }))
+    let channels = usize::from(layout.components);
+    let pixels = zune(&stream, channels).map_err(|e| damaged("JPEG", &e))?;
+    let row = usize::from(layout.width) * channels;
+    // A cut stream that somebody gave an end marker goes on without change to the end of the picture. If it does, and if
+    // other bits before the marker change it, then those were read in place of the ones that are missing.
+    let flat = pixels.rchunks(row).take(8).all(|line| line.chunks(channels).all(|pixel| pixel == &line[..channels]));
+    if flat && layout.process < 2 && usize::from(layout.height) > 8 {
+        let end = stream.windows(2).rposition(|pair| pair == [0xff, 0xd9]).unwrap_or(stream.len());
+        let longer = [&stream[..end], &[0x55; 64], &[0xaa; 64], &stream[end..]].concat();
+        if zune(&longer, channels).ok().as_ref() != Some(&pixels) {
+            return Err(Refusal::unreadable(
+                "A JPEG frame ends before its picture does; it is cut short. Copy or export the file again.",
+            ));
+        }
+    }
+    Ok(Samples::Bytes(pixels))
+}
+
+/// Decode to grey or red, green, blue, with an error for damage that other decoders hide behind grey.
+fn zune(stream: &[u8], channels: usize) -> Result<Vec<u8>, String> {
+    use zune_jpeg::zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
+    let out = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
+    let options =
+        DecoderOptions::default().set_max_width(usize::MAX).set_max_height(usize::MAX).jpeg_set_out_colorspace(out);
+    let decode = |strict| {
+        let options = options.set_strict_mode(strict);
+        zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(stream), options).decode().map_err(|e| e.to_string())
+    };
+    match decode(true) {
+        // Bytes between two segments of the header harm nothing.
+        Err(reason) if reason.contains("between headers") => decode(false),
+        other => other,
+    }
 }
 
 /// A lossless stream (process 14), 2 to 16 bits, to its components as they are stored.
@@ -226,8 +251,10 @@ mod tests {
     fn a_cut_frame_inside_a_clip_is_an_error_and_the_others_are_read() {
         let noise: Vec<u8> = (0..64 * 64_u32).map(|v| ((v * v * 7919) >> 7) as u8).collect();
         let whole = jpeg(64, 64, ExtendedColorType::L8, &noise);
-        for cut in [whole.len() / 2, whole.len() - 2] {
-            let pieces = vec![vec![], whole.clone(), whole[..cut].to_vec(), whole.clone()];
+        // Cut in the middle, before its end marker, and in the middle with an end marker all the same.
+        let half = &whole[..whole.len() / 2];
+        for cut in [half.to_vec(), whole[..whole.len() - 2].to_vec(), [half, &[0xff, 0xd9]].concat()] {
+            let pieces = vec![vec![], whole.clone(), cut, whole.clone()];
             let elements = image("MONOCHROME2", [64, 64, 1, 8], Value::Pieces(pieces));
             let more = [(tags::NUMBER_OF_FRAMES, Value::Text("3"))];
             let clip = open("a.dcm", file(BASELINE, &elements, &more)).unwrap();
