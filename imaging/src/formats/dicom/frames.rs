@@ -189,12 +189,12 @@ mod tests {
     #[test]
     fn a_rest_that_makes_up_no_frame_is_noted_and_a_byte_of_padding_is_not() {
         let notes = |bytes: Vec<u8>| {
-            let elements = image("MONOCHROME2", [1, 3, 1, 8], Value::Bytes(bytes));
+            let elements = image("MONOCHROME2", [1, 5, 1, 8], Value::Bytes(bytes));
             let clip = open("a.dcm", file(EXPLICIT, &elements, &[])).unwrap();
             assert_eq!(clip.len(), 1);
             clip.notes().len()
         };
-        assert_eq!((notes(vec![1, 2, 3]), notes(vec![1, 2, 3, 4, 5])), (0, 1));
+        assert_eq!((notes(vec![9; 5]), notes(vec![9; 6]), notes(vec![9; 8])), (0, 0, 1));
     }
 
     #[test]
