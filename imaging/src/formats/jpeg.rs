@@ -23,8 +23,10 @@ pub(super) struct Layout {
     pub full_resolution: bool,
     /// True when the stream calls itself JFIF, whose three components are luminance and colour differences.
     pub jfif: bool,
-    /// Where an Adobe marker begins, and its word on colours: 0 none done, 1 to differences.
-    pub adobe: Option<(usize, u8)>,
+    /// An Adobe marker's word on colours: 0 none done, 1 to differences.
+    pub adobe: Option<u8>,
+    /// Where a segment for Adobe's marker begins and ends, whether sound or not.
+    pub app14: Option<(usize, usize)>,
     /// Names of the first three components.
     pub names: [u8; 3],
     /// Components in the first scan, its predictor (lossless) and its point transform.
@@ -45,7 +47,7 @@ impl Layout {
         if !bytes.starts_with(&[0xff, 0xd8]) {
             return Err("The JPEG stream does not begin with its start marker. Copy or export it again.".to_owned());
         }
-        let (mut at, mut jfif, mut adobe, mut frame) = (2, false, None, None);
+        let (mut at, mut jfif, mut adobe, mut app14, mut frame) = (2, false, None, None, None);
         loop {
             let marker = loop {
                 // Any number of fill bytes may stand before a marker.
@@ -64,7 +66,11 @@ impl Layout {
             let segment = bytes.get(at + 2..at + length.max(2)).ok_or_else(cut)?;
             match marker {
                 0xe0 => jfif |= segment.starts_with(b"JFIF\0"),
-                0xee if segment.starts_with(b"Adobe") && length == 14 => adobe = Some((at - 2, segment[11])),
+                0xee => {
+                    app14 = Some((at - 2, at + length.max(2)));
+                    let transform = segment.get(11).filter(|_| segment.starts_with(b"Adobe"));
+                    adobe = transform.copied().or(adobe);
+                }
                 0xc0..=0xcf | 0xf7 if !matches!(marker, 0xc4 | 0xc8 | 0xcc) && frame.is_none() => {
                     let [precision, h1, h0, w1, w0, components, rest @ ..] = segment else { return Err(cut()) };
                     let sampling = rest.chunks_exact(3).take((*components).into()).map(|c| c[1]);
@@ -80,6 +86,7 @@ impl Layout {
                             && sampling.clone().all(|s| s == 0x11),
                         jfif: false,
                         adobe: None,
+                        app14: None,
                         names,
                         scan_components: 0,
                         predictor: 0,
@@ -93,6 +100,7 @@ impl Layout {
                     return Ok(Self {
                         jfif,
                         adobe,
+                        app14,
                         scan_components: *count,
                         predictor: *predictor,
                         point_transform: approximation & 15,
@@ -113,14 +121,14 @@ impl Layout {
         match (self.names == *b"RGB", self.jfif, self.adobe) {
             (true, ..) => Some(Colours::Rgb),
             (_, true, _) => Some(Colours::Ybr),
-            (_, _, Some((_, transform))) => Some(if transform == 0 { Colours::Rgb } else { Colours::Ybr }),
+            (_, _, Some(transform)) => Some(if transform == 0 { Colours::Rgb } else { Colours::Ybr }),
             _ => None,
         }
     }
 
     /// What the `image` crate takes three components for.
     pub(super) fn decoded_as(&self) -> Colours {
-        let rgb = self.names == *b"RGB" || matches!(self.adobe, Some((_, 0)));
+        let rgb = self.names == *b"RGB" || self.adobe == Some(0);
         if rgb { Colours::Rgb } else { Colours::Ybr }
     }
 

@@ -54,10 +54,12 @@ pub(super) fn colour_note(bytes: &[u8], says_rgb: bool) -> Option<String> {
 /// A baseline, extended or progressive stream of 8 bits, to grey or red, green, blue. `rgb` is true when the components
 /// are red, green and blue already.
 fn lossy(bytes: &[u8], layout: &Layout, rgb: bool) -> Result<Samples, Refusal> {
-    let stream = if layout.components == 3 && layout.decoded_as() != if rgb { Colours::Rgb } else { Colours::Ybr } {
-        // The decoder goes by an Adobe marker, so give it the right one in place of its own.
+    let wanted = if rgb { Colours::Rgb } else { Colours::Ybr };
+    let unsound = layout.app14.is_some() && layout.adobe.is_none();
+    let stream = if unsound || (layout.components == 3 && layout.decoded_as() != wanted) {
+        // The decoder goes by an Adobe marker, so give it the right one in place of its own, which may be too short.
         let marker = [0xff, 0xee, 0, 14, b'A', b'd', b'o', b'b', b'e', 0, 100, 0, 0, 0, 0, u8::from(!rgb)];
-        let adobe = layout.adobe.map_or(2..2, |(at, _)| at..at + 16);
+        let adobe = layout.app14.map_or(2..2, |(from, to)| from..to);
         Cow::Owned([&bytes[..2], &marker, &bytes[2..adobe.start], &bytes[adobe.end..]].concat())
     } else {
         Cow::Borrowed(bytes)
@@ -225,7 +227,11 @@ mod tests {
         // 200, 40, 40 is stored as Y 88, Cb 101, Cr 208; the same three taken for red, green and blue.
         let (red, stored) = ([200, 40, 40], [88, 101, 208]);
         type Case<'a> = (&'a [u8], [u8; 3], &'static str, [i32; 3], bool);
-        let cases: [Case<'_>; 10] = [
+        // A marker that ends before its word says nothing.
+        const SHORT: &[u8] = b"\xff\xee\0\x0cAdobe\0\0\0\0\0";
+        let cases: [Case<'_>; 12] = [
+            (SHORT, [1, 2, 3], "RGB", stored, false),
+            (SHORT, [1, 2, 3], "YBR_FULL", red, false),
             (JFIF, [1, 2, 3], "RGB", red, true),
             (JFIF, [1, 2, 3], "YBR_FULL_422", red, false),
             (TURNED, [1, 2, 3], "RGB", red, true),
