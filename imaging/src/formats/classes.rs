@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     fn stored(coding: Coding, values: &[u32]) -> StoredMask {
-        StoredMask { height: 1, width: values.len(), values: values.to_vec(), coding, thresholded: false }
+        StoredMask { height: 1, width: values.len(), values: values.to_vec(), coding, thresholded: false, from_alpha: false }
     }
 
     fn survey(masks: &[StoredMask]) -> Survey {

@@ -2,7 +2,9 @@
 //!
 //! | kind | file |
 //! |---|---|
-//! | PNG, JPEG, BMP, TIFF, GIF | [`raster`] |
+//! | PNG, JPEG, BMP, GIF | [`raster`] |
+//! | TIFF | `tiff` (pages), its `chain` (directories) and `page` (pixels) |
+//! | how numbers become levels | `samples`; how a picture lies: `orientation` |
 //! | DICOM | [`dicom`] (attributes), `elements` (the data set), `pixels`, `rle`, `jpeg` (one frame), [`dicom_write`] |
 //! | NIfTI volumes | `nifti` |
 //! | masks | [`mask`] (values as stored), [`classes`] (which value is which class) |
@@ -22,10 +24,13 @@ mod fixtures;
 mod jpeg;
 pub mod mask;
 mod nifti;
+mod orientation;
 mod pixels;
 pub mod raster;
 mod rle;
+mod samples;
 mod sniff;
+mod tiff;
 
 use crate::DataError;
 use crate::geometry::{Image, Scale, Volume};
