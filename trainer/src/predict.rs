@@ -151,7 +151,10 @@ fn collect(input: &Path, out: &Path, found: &mut Vec<(PathBuf, PathBuf)>, failur
         let path = entry.path();
         if path.is_dir() {
             if entry.depth() > 0 && entry.path_is_symlink() {
-                warn(format!("{}: a link to a folder, which is not followed: name it to read it", files::absolute(path)));
+                warn(format!(
+                    "{}: a link to a folder, which is not followed: name it to read it",
+                    files::absolute(path)
+                ));
             }
         } else if !entry.file_name().as_encoded_bytes().starts_with(b".") {
             let below = path.strip_prefix(input).unwrap_or(path).to_owned();

@@ -353,6 +353,51 @@ mod tests {
     }
 
     #[test]
+    fn a_mask_in_the_alpha_channel_is_read_and_other_alpha_hides_or_tells_nothing() {
+        use png::{BitDepth, ColorType};
+        let read = |colour, data: &[u8], samples: usize| {
+            let mask =
+                read_mask("m.png", png(colour, BitDepth::Eight, [1, (data.len() / samples) as u32], data)).unwrap();
+            (mask.values, mask.coding, mask.from_alpha)
+        };
+        let black = read(ColorType::Rgba, &[0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 255], 4);
+        assert_eq!(black, (vec![255, 0, 255], Coding::Grey, true));
+        assert_eq!(read(ColorType::GrayscaleAlpha, &[0, 0, 0, 2, 0, 1], 2), (vec![0, 2, 1], Coding::Grey, true));
+        let white = read(ColorType::GrayscaleAlpha, &[255, 0, 255, 1, 255, 2], 2);
+        assert_eq!(white, (vec![0, 1, 2], Coding::Grey, true), "class numbers in the alpha of white");
+        let painted = read(ColorType::Rgba, &[255, 0, 0, 90, 0, 255, 0, 90, 9, 9, 9, 0], 4);
+        assert_eq!(painted, (vec![0xff_00_00, 0x00_ff_00, 0], Coding::Colour, false), "half transparent");
+        let clear = read(ColorType::Rgba, &[255, 0, 0, 0, 0, 0, 0, 0], 4);
+        assert_eq!(clear, (vec![0xff_00_00, 0], Coding::Colour, false), "transparent everywhere");
+        assert_eq!(read(ColorType::GrayscaleAlpha, &[0, 255, 0, 255], 2), (vec![0, 0], Coding::Grey, false));
+        let native = png(ColorType::Rgba, BitDepth::Eight, [1, 2], &[0, 0, 0, 255, 0, 0, 0, 0]);
+        assert_eq!(read_class_mask("m.png", &native).unwrap().classes, [1, 0]);
+    }
+
+    #[test]
+    fn masks_are_turned_as_their_tag_says_and_animations_are_none() {
+        for (tag, (size, seen)) in (1..).zip(orientation::tests::SEEN) {
+            let plain = png(png::ColorType::Grayscale, png::BitDepth::Eight, [2, 3], &[1, 2, 3, 4, 5, 6]);
+            for last in [false, true] {
+                let bytes = orientation::tests::tagged(&plain, tag, last);
+                let mask = read_mask("m.png", bytes.clone()).unwrap();
+                assert_eq!(([mask.height, mask.width], mask.values), (size, seen.map(u32::from).to_vec()));
+                let mask = read_class_mask("m.png", &bytes).unwrap();
+                assert_eq!(([mask.height, mask.width], mask.classes), (size, seen.to_vec()));
+            }
+        }
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.set_animated(2, 0).unwrap();
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&[1]).unwrap();
+        writer.write_image_data(&[0]).unwrap();
+        writer.finish().unwrap();
+        assert!(read_mask("m.png", bytes).unwrap_err().to_string().contains("2 pictures"));
+    }
+
+    #[test]
     fn soft_edges_are_cut_and_photographs_are_refused() {
         let ramp: Vec<u8> = (0..600).map(|i| (i as u8).wrapping_mul(4)).collect();
         let soft: Vec<u8> = [vec![0; 4000], ramp.clone(), vec![255; 4000]].concat();

@@ -82,6 +82,22 @@ pub(super) mod tests {
         ([3, 2], [3, 6, 2, 5, 1, 4]),
     ];
 
+    /// The data of an EXIF segment with one tag.
+    pub(crate) fn exif(tag: u8) -> Vec<u8> {
+        let head = *b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0";
+        [&head[..], &[tag, 0, 0, 0, 0, 0, 0]].concat()
+    }
+
+    /// A PNG with an orientation, before its pixels or after them.
+    pub(crate) fn tagged(png: &[u8], tag: u8, last: bool) -> Vec<u8> {
+        let data = [b"eXIf".to_vec(), exif(tag)].concat();
+        let length = (data.len() as u32 - 4).to_be_bytes();
+        let chunk = [&length[..], &data, &crc32fast::hash(&data).to_be_bytes()].concat();
+        // The header ends after 33 bytes, and the end mark has 12.
+        let at = if last { png.len() - 12 } else { 33 };
+        [&png[..at], &chunk, &png[at..]].concat()
+    }
+
     #[test]
     fn all_eight_orientations_turn_pixels_as_viewers_do() {
         for (number, (seen_size, seen)) in (1..).zip(SEEN) {

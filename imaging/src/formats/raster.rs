@@ -2,7 +2,7 @@
 //! stacks are clips.
 
 use super::decode::{decode, decoder, limits, unreadable};
-use super::samples::{Facts, Levels, PLAIN, Stored};
+use super::samples::{self, Facts, Levels, PLAIN, Stored};
 use super::tiff::Tiff;
 use super::{Refusal, check_png, check_size, image_from, jpeg, orientation};
 use crate::geometry::Image;
@@ -65,7 +65,8 @@ impl Raster {
             _ => false,
         };
         if animated {
-            let content = animation(format, &bytes, stored)?;
+            let (content, note) = animation(format, &bytes, stored)?;
+            notes.extend(note.map(str::to_owned));
             return Ok(Self { size, content, orientation, notes });
         }
         if format == ImageFormat::Jpeg {
@@ -131,8 +132,29 @@ impl Raster {
     }
 }
 
-/// All frames of a GIF or animated PNG, laid over black.
-fn animation(format: ImageFormat, bytes: &[u8], stored: [usize; 2]) -> Result<Content, Refusal> {
+/// All frames of a GIF or animated PNG, laid over black. Where all of them are black and transparent in different ways, they
+/// lie in the alpha channel, which is a note.
+fn animation(
+    format: ImageFormat,
+    bytes: &[u8],
+    stored: [usize; 2],
+) -> Result<(Content, Option<&'static str>), Refusal> {
+    let (content, alpha) = frames(format, bytes, stored, over_black)?;
+    let Content::Animation { frames: shown, .. } = &content else { return Ok((content, None)) };
+    if alpha.is_none_or(|[low, high]| low == high) || shown.iter().flatten().any(|&level| level != 0) {
+        return Ok((content, None));
+    }
+    let only_alpha = |rgba: &[u8]| rgba.iter().skip(3).step_by(4).copied().collect();
+    Ok((frames(format, bytes, stored, only_alpha)?.0, Some(samples::IN_ALPHA)))
+}
+
+/// The frames of an animation, and the lowest and the highest alpha in them.
+fn frames(
+    format: ImageFormat,
+    bytes: &[u8],
+    stored: [usize; 2],
+    kept: impl Fn(&[u8]) -> Vec<u8>,
+) -> Result<(Content, Option<[u8; 2]>), Refusal> {
     let source = Cursor::new(bytes);
     let decoded = if format == ImageFormat::Gif {
         let mut decoder = GifDecoder::new(source).map_err(unreadable)?;
@@ -143,6 +165,7 @@ fn animation(format: ImageFormat, bytes: &[u8], stored: [usize; 2]) -> Result<Co
         decoder.apng().map_err(unreadable)?.into_frames()
     };
     let (mut frames, mut times_us, mut now, mut taken) = (Vec::new(), Vec::new(), 0, 0);
+    let mut alpha: Option<[u8; 2]> = None;
     for frame in decoded {
         let frame = frame.map_err(unreadable)?;
         let (numerator, denominator) = frame.delay().numer_denom_ms();
@@ -151,7 +174,11 @@ fn animation(format: ImageFormat, bytes: &[u8], stored: [usize; 2]) -> Result<Co
         if [rgba.height() as usize, rgba.width() as usize] != stored {
             return Err(Refusal::unreadable("A frame of the animation has another size than the first."));
         }
-        let image = over_black(&rgba);
+        alpha = rgba.pixels().fold(alpha, |seen, pixel| {
+            let [low, high] = seen.unwrap_or([255, 0]);
+            Some([low.min(pixel.0[3]), high.max(pixel.0[3])])
+        });
+        let image = kept(&rgba);
         taken += image.len();
         if taken > MAX_ANIMATION_BYTES {
             return Err(Refusal::unsupported(
@@ -166,7 +193,7 @@ fn animation(format: ImageFormat, bytes: &[u8], stored: [usize; 2]) -> Result<Co
     if frames.is_empty() {
         return Err(Refusal::unreadable("There is no frame in it."));
     }
-    Ok(Content::Animation { stored, frames, times_us })
+    Ok((Content::Animation { stored, frames, times_us }, alpha))
 }
 
 /// Red, green, blue and alpha to colour bytes, or to grey bytes where there is no colour.
@@ -183,6 +210,7 @@ fn over_black(rgba: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use crate::formats::orientation::tests::{SEEN, exif, tagged};
     use crate::formats::{encode, open};
     use image::codecs::gif::GifEncoder;
     use image::{Delay, DynamicImage, Frame, ImageFormat, Rgb, RgbImage};
@@ -252,5 +280,58 @@ mod tests {
         let clip = open("a.gif", bytes).unwrap();
         assert_eq!(clip.frame_times_us().unwrap(), [0, 40_000, 140_000]);
         assert_eq!(clip.frame(2).unwrap().to_bytes(), [200; 6]);
+    }
+
+    #[test]
+    fn pictures_are_turned_as_their_tag_says() {
+        let png = encode::encode_png_grey(2, 3, &[1, 2, 3, 4, 5, 6]).unwrap();
+        let blocks = image::GrayImage::from_fn(24, 16, |x, y| image::Luma([40 * (1 + x / 8 + 3 * (y / 8)) as u8]));
+        let jpeg = written(&blocks.into(), ImageFormat::Jpeg).unwrap();
+        for (tag, (size, seen)) in (1..).zip(SEEN) {
+            for last in [false, true] {
+                let clip = open("a.png", tagged(&png, tag, last)).unwrap();
+                assert_eq!((clip.size(), clip.frame(0).unwrap().to_bytes()), ((size[0], size[1]), seen.to_vec()));
+                assert_eq!(clip.notes().len(), usize::from(tag != 1));
+            }
+            let data = [b"Exif\0\0".to_vec(), exif(tag)].concat();
+            let length = (data.len() as u16 + 2).to_be_bytes();
+            let bytes = [&jpeg[..2], &[0xff, 0xe1], &length, &data, &jpeg[2..]].concat();
+            let clip = open("a.jpg", bytes).unwrap();
+            assert_eq!(clip.size(), (8 * size[0], 8 * size[1]));
+            let image = clip.frame(0).unwrap();
+            let levels = image.to_bytes();
+            // The middle of every block, whose level is 40 times its number.
+            let middle = |i: usize| levels[(8 * (i / size[1]) + 4) * image.width + 8 * (i % size[1]) + 4];
+            let read: Vec<u8> = (0..6).map(|i| (middle(i) + 20) / 40).collect();
+            assert_eq!(read, seen, "orientation {tag}");
+        }
+    }
+
+    #[test]
+    fn sixteen_bits_and_alpha_of_a_png_are_read_with_a_note() {
+        let twelve = image::ImageBuffer::<image::Luma<u16>, _>::from_raw(3, 1, vec![0, 1000, 4095]).unwrap();
+        let clip = open("a.png", written(&twelve.into(), ImageFormat::Png).unwrap()).unwrap();
+        assert_eq!(clip.frame(0).unwrap().pixels, [0.0, 1000.0 / 4095.0, 1.0]);
+        assert!(clip.notes()[0].contains("use 12 of them"), "{:?}", clip.notes());
+        let black = image::GrayAlphaImage::from_raw(3, 1, vec![0, 10, 0, 200, 0, 0]).unwrap();
+        let clip = open("a.png", written(&DynamicImage::from(black), ImageFormat::Png).unwrap()).unwrap();
+        assert_eq!(clip.frame(0).unwrap().to_bytes(), [10, 200, 0]);
+        assert!(clip.notes()[0].contains("alpha channel"), "{:?}", clip.notes());
+    }
+
+    #[test]
+    fn an_animation_in_the_alpha_channel_is_read() {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
+        encoder.set_color(png::ColorType::GrayscaleAlpha);
+        encoder.set_animated(2, 0).unwrap();
+        let mut writer = encoder.write_header().unwrap();
+        writer.set_blend_op(png::BlendOp::Source).unwrap();
+        writer.write_image_data(&[0, 30, 0, 0]).unwrap();
+        writer.write_image_data(&[0, 0, 0, 40]).unwrap();
+        writer.finish().unwrap();
+        let clip = open("a.png", bytes).unwrap();
+        assert_eq!([0, 1].map(|index| clip.frame(index).unwrap().to_bytes()), [[30, 0], [0, 40]]);
+        assert_eq!(clip.notes().len(), 1);
     }
 }

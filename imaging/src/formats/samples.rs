@@ -125,6 +125,10 @@ pub(super) struct Levels {
     alpha: Alpha,
 }
 
+/// What is told of a file whose alpha channel is the picture.
+pub(super) const IN_ALPHA: &str =
+    "Its colours are black everywhere, and its picture lies in the alpha channel, which is read instead.";
+
 /// Levels of files whose numbers have 8 bits and no alpha.
 pub(super) const PLAIN: Levels = Levels { black: 0.0, white: 65535.0, alpha: Alpha::Over };
 
@@ -193,10 +197,7 @@ impl Facts {
         let mut notes = Vec::new();
         let alpha = match self.alpha {
             Some([low, high]) if !self.coloured && low < high => {
-                notes.push(
-                    "Its colours are black everywhere, and its picture lies in the alpha channel, which is read instead."
-                        .to_owned(),
-                );
+                notes.push(IN_ALPHA.to_owned());
                 Alpha::Picture
             }
             Some([_, 0.0]) if self.coloured => {

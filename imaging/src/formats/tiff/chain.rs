@@ -108,7 +108,8 @@ impl<'a> File<'a> {
             let kind = self.number(entry + 2, 2)?;
             let count = self.offset(entry + 4)?;
             let value = entry + 4 + self.offset_size();
-            let within = size_of(kind).and_then(|size| size.checked_mul(count)).is_some_and(|n| n <= self.offset_size());
+            let within =
+                size_of(kind).and_then(|size| size.checked_mul(count)).is_some_and(|n| n <= self.offset_size());
             let at = if within { value } else { self.offset(value)? };
             fields.entry(tag).or_insert(Field { kind, count, at });
         }
@@ -118,7 +119,9 @@ impl<'a> File<'a> {
     /// Follow the chain of directories. It fails where there is none, and where the chain crosses itself.
     pub(super) fn chain(&self) -> Result<Chain, Refusal> {
         let crossed = || {
-            Refusal::unreadable("The list of its pages leads back into itself, so that nobody knows how many there are. Export it again.")
+            Refusal::unreadable(
+                "The list of its pages leads back into itself, so that nobody knows how many there are. Export it again.",
+            )
         };
         let mut chain = Chain { directories: Vec::new(), cut: false };
         let mut seen = BTreeSet::new();
@@ -135,7 +138,9 @@ impl<'a> File<'a> {
             next = after;
         }
         if chain.directories.is_empty() {
-            return Err(Refusal::unreadable("The picture is damaged or cut short: its first page is not in the file. Copy or export it again."));
+            return Err(Refusal::unreadable(
+                "The picture is damaged or cut short: its first page is not in the file. Copy or export it again.",
+            ));
         }
         Ok(chain)
     }

@@ -52,7 +52,8 @@ impl Kind {
             extra: page.number(file, tag::EXTRA_SAMPLES),
             unsigned: number(tag::SAMPLE_FORMAT, 1) == 1,
         };
-        let refused = |what: String| Err(Refusal::Unsupported(format!("{what} Save it as PNG, or as TIFF of 8 or 16 bits.")));
+        let refused =
+            |what: String| Err(Refusal::Unsupported(format!("{what} Save it as PNG, or as TIFF of 8 or 16 bits.")));
         if let Some(name) = foreign_compression(kind.compression) {
             return refused(format!("Its pixels are packed as {name}, which is not read in TIFF."));
         }
@@ -73,7 +74,11 @@ impl Kind {
             other if other == u64::MAX => {
                 return refused("It does not say whether its numbers are grey levels or colours.".into());
             }
-            other => return refused(format!("Its colours are of kind {other} (photometric interpretation), which is not read.")),
+            other => {
+                return refused(format!(
+                    "Its colours are of kind {other} (photometric interpretation), which is not read."
+                ));
+            }
         };
         if !known {
             return refused(format!(
@@ -84,7 +89,9 @@ impl Kind {
         }
         let whole = page.fields.get(&tag::SUBSAMPLING).and_then(|field| file.numbers(field));
         if kind.photometric == YCBCR && kind.compression != JPEG && whole.is_none_or(|parts| parts != [1, 1]) {
-            return refused("Its colours have fewer pixels than its brightness (YCbCr without JPEG), which is not read.".into());
+            return refused(
+                "Its colours have fewer pixels than its brightness (YCbCr without JPEG), which is not read.".into(),
+            );
         }
         Ok(kind)
     }
@@ -136,10 +143,13 @@ pub(super) fn pixels(file: File<'_>, page: &Directory, kind: &Kind) -> Option<Ra
 }
 
 /// Decode a page. With `shift`, its pixels are read so many bytes after the range where it says that they are.
-pub(super) fn decode(file: File<'_>, page: &Directory, shift: Option<(Range<usize>, usize)>) -> Result<Stored, Refusal> {
-    let [height, width] = page
-        .size(file)
-        .ok_or_else(|| Refusal::unreadable("A page does not say its size. Copy or export it again."))?;
+pub(super) fn decode(
+    file: File<'_>,
+    page: &Directory,
+    shift: Option<(Range<usize>, usize)>,
+) -> Result<Stored, Refusal> {
+    let [height, width] =
+        page.size(file).ok_or_else(|| Refusal::unreadable("A page does not say its size. Copy or export it again."))?;
     check_size(height as u64, width as u64)?;
     let kind = Kind::of(file, page)?;
     if kind.compression == JPEG {
@@ -204,11 +214,8 @@ pub(super) fn decode(file: File<'_>, page: &Directory, shift: Option<(Range<usiz
 fn check_jpeg(file: File<'_>, page: &Directory) -> Result<(), Refusal> {
     let numbers = |tag| page.fields.get(&tag).and_then(|field| file.numbers(field)).unwrap_or_default();
     let (strips, tiles) = (numbers(tag::STRIPS), numbers(tag::TILES));
-    let (starts, lengths) = if strips.is_empty() {
-        (tiles, numbers(tag::TILE_BYTES))
-    } else {
-        (strips, numbers(tag::STRIP_BYTES))
-    };
+    let (starts, lengths) =
+        if strips.is_empty() { (tiles, numbers(tag::TILE_BYTES)) } else { (strips, numbers(tag::STRIP_BYTES)) };
     for (start, length) in starts.into_iter().zip(lengths) {
         let end = start.saturating_add(length).min(file.bytes.len() as u64);
         let stream = file.bytes.get(start as usize..end as usize).unwrap_or_default();
@@ -269,7 +276,9 @@ fn with_palette(file: File<'_>, page: &Directory, stored: Stored) -> Result<Stor
     let level = |at: usize| (levels[at] >> shift) as u8;
     let palette: Vec<[u8; 3]> = (0..count).map(|i| [level(i), level(count + i), level(2 * count + i)]).collect();
     match &stored.samples {
-        Samples::Eight(v) if v.iter().all(|&v| usize::from(v) < count) => Ok(Stored { palette: Some(palette), ..stored }),
+        Samples::Eight(v) if v.iter().all(|&v| usize::from(v) < count) => {
+            Ok(Stored { palette: Some(palette), ..stored })
+        }
         _ => Err(damaged()),
     }
 }
@@ -317,7 +326,11 @@ struct Seen<'a> {
 
 impl Seen<'_> {
     fn patch(&mut self, file: File<'_>, at: usize, size: usize, number: u64) {
-        let bytes = if file.big_endian { number.to_be_bytes()[8 - size..].to_vec() } else { number.to_le_bytes()[..size].to_vec() };
+        let bytes = if file.big_endian {
+            number.to_be_bytes()[8 - size..].to_vec()
+        } else {
+            number.to_le_bytes()[..size].to_vec()
+        };
         self.patches.push((at, bytes));
     }
 

@@ -262,7 +262,10 @@ fn masks_keep_their_numbers_in_every_kind_of_page() {
     };
     assert_eq!(mask(16, &[1, 0, 2, 1], &[]).values, [1, 258]);
     assert_eq!(mask(8, &[0, 3], &[]).values, [0, 3]);
-    assert_eq!(mask(32, &[&1.0_f32.to_le_bytes()[..], &5.0_f32.to_le_bytes()].concat(), &[(339, 3, vec![3])]).values, [1, 5]);
+    assert_eq!(
+        mask(32, &[&1.0_f32.to_le_bytes()[..], &5.0_f32.to_le_bytes()].concat(), &[(339, 3, vec![3])]).values,
+        [1, 5]
+    );
     assert_eq!(mask(1, &[0b0100_0000], &[(262, 3, vec![0])]).values, [1, 0]);
     let palette: Vec<u64> = [[0, 65535], [0, 0], [0, 0x8000]].concat();
     let palette = mask(8, &[1, 0], &[(262, 3, vec![3]), (320, 3, palette)]);
