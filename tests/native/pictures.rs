@@ -22,9 +22,9 @@ fn png(picture: &DynamicImage) -> Vec<u8> {
 
 /// A PNG that says how it lies.
 fn tagged(png: &[u8], orientation: u8) -> Vec<u8> {
-    let data = [b"eXIfMM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0", &[orientation, 0, 0, 0, 0, 0, 0][..]].concat();
-    let chunk =
-        [&(data.len() as u32 - 4).to_be_bytes()[..], &data, &crc32fast::hash(&data).to_be_bytes()].concat();
+    let data =
+        [b"eXIfMM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0", &[orientation, 0, 0, 0, 0, 0, 0][..]].concat();
+    let chunk = [&(data.len() as u32 - 4).to_be_bytes()[..], &data, &crc32fast::hash(&data).to_be_bytes()].concat();
     [&png[..33], &chunk, &png[33..]].concat()
 }
 
@@ -36,7 +36,8 @@ fn write(path: &Path, bytes: &[u8]) {
 /// The frames of the only procedure whose name begins so, and its masks.
 fn procedure(data: &Path, name: &str) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let folders = fs::read_dir(data.join("procedures")).unwrap().map(|entry| entry.unwrap().path());
-    let folder = folders.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name)).unwrap();
+    let folder =
+        folders.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name)).unwrap();
     let files = |sort: &str| -> Vec<Vec<u8>> {
         let Ok(entries) = fs::read_dir(folder.join(sort)) else { return Vec::new() };
         let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();

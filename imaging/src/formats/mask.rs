@@ -170,18 +170,19 @@ fn stored_png(bytes: &[u8]) -> Result<StoredMask, Refusal> {
     Ok(turned(grey_where_colourless(with_alpha(mask, alpha)), orientation::of_png(bytes)))
 }
 
-/// Make transparent pixels background. Where that leaves one value everywhere, the mask is the alpha channel itself, and
-/// where all are transparent alike, alpha tells nothing.
+/// Make transparent pixels background. Where that leaves one value everywhere, the mask is the alpha channel itself, and so
+/// it is where one colour has class numbers for its alpha. Where all pixels are transparent alike, alpha tells nothing.
 fn with_alpha(mut mask: StoredMask, alpha: Vec<u32>) -> StoredMask {
     let (Some(&lowest), Some(&highest)) = (alpha.iter().min(), alpha.iter().max()) else { return mask };
     if lowest == highest {
         return mask;
     }
+    let constant = |values: &[u32]| values.iter().all(|value| *value == values[0]);
+    let numbered = constant(&mask.values) && highest < 128 && alpha.iter().any(|level| ![0, highest].contains(level));
     // Masks that were laid over their picture are half transparent where they show something.
-    let visible = |alpha: u32| alpha > highest / 2;
-    let shown = |(&value, &alpha): (&u32, &u32)| if visible(alpha) { value } else { 0 };
+    let shown = |(&value, &alpha): (&u32, &u32)| if alpha > highest / 2 { value } else { 0 };
     let values: Vec<u32> = mask.values.iter().zip(&alpha).map(shown).collect();
-    if values.iter().all(|value| *value == values[0]) {
+    if numbered || constant(&values) {
         return StoredMask { values: alpha, coding: Coding::Grey, from_alpha: true, ..mask };
     }
     mask.values = values;

@@ -228,7 +228,7 @@ mod tests {
     fn every_format_and_depth_from_one_pixel_on() {
         for (width, height) in [(1, 1), (7, 5)] {
             let rgb = DynamicImage::ImageRgb8(RgbImage::from_fn(width, height, |x, y| {
-                Rgb([200, 20 * x as u8, 20 * y as u8])
+                Rgb([255, 20 * x as u8, 20 * y as u8])
             }));
             for format in FORMATS {
                 let depths = [rgb.clone(), rgb.to_rgb16().into(), rgb.to_luma8().into(), rgb.to_luma16().into()];
@@ -302,7 +302,7 @@ mod tests {
             let levels = image.to_bytes();
             // The middle of every block, whose level is 40 times its number.
             let middle = |i: usize| levels[(8 * (i / size[1]) + 4) * image.width + 8 * (i % size[1]) + 4];
-            let read: Vec<u8> = (0..6).map(|i| (middle(i) + 20) / 40).collect();
+            let read: Vec<u8> = (0..6).map(|i| ((u16::from(middle(i)) + 20) / 40) as u8).collect();
             assert_eq!(read, seen, "orientation {tag}");
         }
     }

@@ -216,7 +216,7 @@ fn white_is_zero_signed_numbers_fractions_and_few_bits_are_read_as_they_mean() {
     let wide: Vec<u8> = [1000_u32, 4095].iter().flat_map(|number| number.to_le_bytes()).collect();
     assert_eq!(levels(32, 1, 1, &wide), [1000.0 / 4095.0, 1.0]);
     assert_eq!(levels(4, 1, 1, &[0x0f, 0x30]), [0.0, 1.0, 0.2, 0.0]);
-    assert_eq!(levels(2, 1, 0, &[0b00_01_10_11]), [1.0, 2.0 / 3.0, 1.0 / 3.0, 0.0]);
+    assert_eq!(levels(2, 1, 0, &[0b00_01_10_11]), [1.0, 1.0 - 1.0 / 3.0, 1.0 - 2.0 / 3.0, 0.0]);
     assert_eq!(levels(1, 1, 1, &[0b1010_0001]), [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
 }
 
