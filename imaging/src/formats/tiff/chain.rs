@@ -16,6 +16,9 @@ pub(super) mod tag {
     pub(in super::super) const ORIENTATION: u16 = 274;
     pub(in super::super) const SAMPLES: u16 = 277;
     pub(in super::super) const STRIP_BYTES: u16 = 279;
+    pub(in super::super) const PLANAR: u16 = 284;
+    pub(in super::super) const TILE_WIDTH: u16 = 322;
+    pub(in super::super) const TILE_HEIGHT: u16 = 323;
     pub(in super::super) const TILES: u16 = 324;
     pub(in super::super) const TILE_BYTES: u16 = 325;
     pub(in super::super) const COLOURS: u16 = 320;

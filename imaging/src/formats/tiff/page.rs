@@ -60,6 +60,12 @@ impl Kind {
         if number(tag::FILL_ORDER, 1) == 2 {
             return refused("The bits of its bytes stand in reverse (fill order 2), which is not read.".into());
         }
+        let rows = number(tag::TILE_HEIGHT, 0);
+        let ragged = rows > 0 && number(tag::HEIGHT, 0) % rows != 0;
+        // The crate takes the lowest tiles of the second colour for whole ones, and panics.
+        if kind.samples > 1 && number(tag::PLANAR, 1) == 2 && ragged {
+            return refused("Its colours are tiles of planes that do not end with the picture, which is not read.".into());
+        }
         if !matches!(kind.bits, 1 | 2 | 4 | 8 | 16 | 32 | 64) {
             return refused(format!("Its numbers have {} bits without padding, which is not read.", kind.bits));
         }
@@ -153,7 +159,7 @@ pub(super) fn decode(
     check_size(height as u64, width as u64)?;
     let kind = Kind::of(file, page)?;
     if kind.compression == JPEG {
-        check_jpeg(file, page)?;
+        check_jpeg(file, page, &kind)?;
     }
     let mut seen = Seen { bytes: file.bytes, patches: Vec::new(), shift, position: 0 };
     seen.patch(file, file.first(), file.offset_size(), page.at as u64);
@@ -210,16 +216,27 @@ pub(super) fn decode(
     }
 }
 
-/// Refuse a page with a JPEG stream that is cut short, which decoders fill with grey.
-fn check_jpeg(file: File<'_>, page: &Directory) -> Result<(), Refusal> {
+/// Refuse a page with a JPEG stream that is cut short, which decoders fill with grey, or that holds something else.
+fn check_jpeg(file: File<'_>, page: &Directory, kind: &Kind) -> Result<(), Refusal> {
     let numbers = |tag| page.fields.get(&tag).and_then(|field| file.numbers(field)).unwrap_or_default();
-    let (strips, tiles) = (numbers(tag::STRIPS), numbers(tag::TILES));
-    let (starts, lengths) =
-        if strips.is_empty() { (tiles, numbers(tag::TILE_BYTES)) } else { (strips, numbers(tag::STRIP_BYTES)) };
+    let tiled = page.fields.contains_key(&tag::TILES);
+    let (starts, lengths, width) = if tiled {
+        (numbers(tag::TILES), numbers(tag::TILE_BYTES), page.number(file, tag::TILE_WIDTH))
+    } else {
+        (numbers(tag::STRIPS), numbers(tag::STRIP_BYTES), page.number(file, tag::WIDTH))
+    };
+    let planar = page.number(file, tag::PLANAR) == Some(2);
+    let components = if planar { 1 } else { kind.samples };
     for (start, length) in starts.into_iter().zip(lengths) {
         let end = start.saturating_add(length).min(file.bytes.len() as u64);
         let stream = file.bytes.get(start as usize..end as usize).unwrap_or_default();
-        Layout::of(stream).and_then(|layout| layout.check_complete(stream)).map_err(Refusal::Unreadable)?;
+        let layout = Layout::of(stream).map_err(Refusal::Unreadable)?;
+        layout.check_complete(stream).map_err(Refusal::Unreadable)?;
+        if usize::from(layout.components) != components || Some(u64::from(layout.width)) != width {
+            return Err(Refusal::unreadable(
+                "A JPEG stream in it has other colours or another width than the page. Export it again.",
+            ));
+        }
     }
     Ok(())
 }

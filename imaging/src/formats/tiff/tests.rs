@@ -290,4 +290,8 @@ fn what_is_not_read_is_refused_with_its_name_and_a_remedy() {
     refused(1, (266, 3, vec![2]), "fill order 2");
     refused(8, (262, 3, vec![8]), "kind 8");
     refused(8, (277, 3, vec![2]), "2 numbers");
+    let mut tiles = Made::new(false, false);
+    let more = [(258, 3, vec![8; 3]), (262, 3, vec![2]), (277, 3, vec![3]), (284, 3, vec![2]), (322, 3, vec![16])];
+    tiles.page([2, 3], 8, &[1; 768], &[&more[..], &[(323, 3, vec![16])]].concat());
+    assert!(open("a.tif", tiles.bytes).unwrap_err().to_string().contains("tiles of planes"));
 }
