@@ -64,7 +64,9 @@ impl Kind {
         let ragged = rows > 0 && number(tag::HEIGHT, 0) % rows != 0;
         // The crate takes the lowest tiles of the second colour for whole ones, and panics.
         if kind.samples > 1 && number(tag::PLANAR, 1) == 2 && ragged {
-            return refused("Its colours are tiles of planes that do not end with the picture, which is not read.".into());
+            return refused(
+                "Its colours are tiles of planes that do not end with the picture, which is not read.".into(),
+            );
         }
         if !matches!(kind.bits, 1 | 2 | 4 | 8 | 16 | 32 | 64) {
             return refused(format!("Its numbers have {} bits without padding, which is not read.", kind.bits));
