@@ -200,6 +200,15 @@ pub(super) fn decode(
         Samples::Sixteen(v) => Samples::Sixteen(interleaved(&v, planes)),
         Samples::Float(v) => Samples::Float(interleaved(&v, planes)),
     };
+    let count = match &samples {
+        Samples::Eight(v) => v.len(),
+        Samples::Sixteen(v) => v.len(),
+        Samples::Float(v) => v.len(),
+    };
+    // A field that stands twice, or in an odd type, is read by the crate in another way.
+    if count != height * width * stride {
+        return Err(Refusal::unreadable("A page has another size than it says. Copy or export it again."));
+    }
     let stored = Stored {
         height,
         width,

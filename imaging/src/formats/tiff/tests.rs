@@ -295,3 +295,15 @@ fn what_is_not_read_is_refused_with_its_name_and_a_remedy() {
     tiles.page([2, 3], 8, &[1; 768], &[&more[..], &[(323, 3, vec![16])]].concat());
     assert!(open("a.tif", tiles.bytes).unwrap_err().to_string().contains("tiles of planes"));
 }
+
+#[test]
+fn a_page_whose_size_can_be_read_in_two_ways_is_refused() {
+    for turned in [1, 6] {
+        let mut made = Made::new(false, false);
+        made.page([1, 2], 8, &[1, 2], &[(256, 4, vec![1]), (256, 4, vec![2]), (274, 3, vec![turned])]);
+        let picture = open("a.tif", made.bytes.clone()).and_then(|clip| clip.frame(0)).unwrap_err();
+        for error in [picture, read_mask("a.tif", made.bytes).unwrap_err()] {
+            assert!(error.to_string().contains("another size than it says"), "{error}");
+        }
+    }
+}
