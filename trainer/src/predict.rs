@@ -28,6 +28,9 @@ use crate::video::{Video, is_video};
 const NAME_BYTES: usize = 255;
 const RESULT_ENDING: usize = ".png.part".len();
 
+/// A file and what its results are called.
+type Input = (PathBuf, String);
+
 /// A file or folder and why there is nothing of it.
 type Failure = (String, String);
 
@@ -106,7 +109,7 @@ fn is_name(cause: &(dyn Error + 'static)) -> bool {
 
 /// All files with their labels, no two of them alike: results of one must not take the place of another's. Second, what
 /// could not be looked into, each with the reason.
-fn inputs(given: &[PathBuf], out: &Path) -> Result<(Vec<(PathBuf, String)>, Vec<Failure>)> {
+fn inputs(given: &[PathBuf], out: &Path) -> Result<(Vec<Input>, Vec<Failure>)> {
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for input in given {
         collect(input, out, &mut found, &mut failures);
