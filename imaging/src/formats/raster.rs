@@ -228,7 +228,7 @@ mod tests {
     fn every_format_and_depth_from_one_pixel_on() {
         for (width, height) in [(1, 1), (7, 5)] {
             let rgb = DynamicImage::ImageRgb8(RgbImage::from_fn(width, height, |x, y| {
-                Rgb([255, 20 * x as u8, 20 * y as u8])
+                Rgb([255, 120 + 10 * x as u8, 20 * y as u8])
             }));
             for format in FORMATS {
                 let depths = [rgb.clone(), rgb.to_rgb16().into(), rgb.to_luma8().into(), rgb.to_luma16().into()];
