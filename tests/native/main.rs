@@ -11,6 +11,7 @@ mod metrics;
 mod misuse;
 mod old_files;
 mod one_recording;
+mod pictures;
 mod report;
 mod resume;
 mod study;

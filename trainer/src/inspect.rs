@@ -16,7 +16,7 @@ use crate::args::Inspect;
 use crate::device;
 use crate::failure::Usage;
 use crate::files;
-use crate::terminal::{bar, say};
+use crate::terminal::{bar, say, warn};
 
 /// Pictures in a row.
 const COLUMNS: usize = 8;
@@ -60,7 +60,12 @@ pub(crate) fn run(verb: &Inspect) -> Result<()> {
 
     if let Some(file) = &verb.image {
         let name = files::absolute(file);
-        let image = formats::open(&name, files::read(file)?)?.frame(0)?;
+        let clip = formats::open(&name, files::read(file)?)?;
+        clip.notes().iter().for_each(|note| warn(format!("{name}: {note}")));
+        if clip.len() > 1 {
+            warn(format!("{name}: holds {} frames, of which the first is looked at", clip.len()));
+        }
+        let image = clip.frame(0)?;
         if predictor.window() > 1 {
             let message =
                 format!("{name}: this network reads {} frames at once, and --image is one", predictor.window());

@@ -1,16 +1,20 @@
 //! `sonoseg predict`: needles in images, DICOM files, videos and folders of them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
-use std::fs;
+use std::error::Error;
 use std::path::{Component, Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use sonoseg_core::inference::Predictor;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::formats;
 use sonoseg_imaging::formats::encode::{encode_png_mask, encode_png_rgb};
 use sonoseg_imaging::geometry::Image;
+use walkdir::WalkDir;
 
 use crate::args::Predict;
 use crate::device;
@@ -19,6 +23,16 @@ use crate::files;
 use crate::overlay;
 use crate::terminal::{bar, say, warn};
 use crate::video::{Video, is_video};
+
+/// Longest name of a file on common systems, and what the name of a result adds to that of its input while it is written.
+const NAME_BYTES: usize = 255;
+const RESULT_ENDING: usize = ".png.part".len();
+
+/// A file and what its results are called.
+type Input = (PathBuf, String);
+
+/// A file or folder and why there is nothing of it.
+type Failure = (String, String);
 
 /// One row of `geometry.csv`. Lengths in pixels of the input; millimetres only where the file says its scale.
 #[derive(Serialize)]
@@ -41,9 +55,10 @@ struct Row<'a> {
 pub(crate) fn run(verb: &Predict) -> Result<()> {
     let chosen = device::choose(verb.device)?;
     let predictor = files::load_model(&verb.model, &chosen.device)?;
-    let inputs = inputs(&verb.inputs, &verb.out)?;
+    let (inputs, mut failures) = inputs(&verb.inputs, &verb.out)?;
+    failures.iter().for_each(|(place, reason)| warn(format!("{place}: {reason}")));
+    let unseen = failures.len();
     let mut work = Work { predictor, out: &verb.out, every: verb.every, rows: csv::Writer::from_writer(Vec::new()) };
-    let mut failures = Vec::new();
     let mut predicted = 0;
     let progress = bar(inputs.len() as u64, "predicting");
     for (path, label) in &inputs {
@@ -52,7 +67,7 @@ pub(crate) fn run(verb: &Predict) -> Result<()> {
             Ok(frames) => predicted += frames,
             Err(error) => {
                 // A full disk or a lost device is nobody's input: it ends the command.
-                if error.chain().all(|cause| !cause.is::<DataError>()) {
+                if error.chain().all(|cause| !cause.is::<DataError>() && !is_name(cause)) {
                     return Err(error);
                 }
                 progress.suspend(|| warn(format!("{error:#}")));
@@ -65,7 +80,7 @@ pub(crate) fn run(verb: &Predict) -> Result<()> {
     files::write(&verb.out.join("geometry.csv"), &work.rows.into_inner()?)?;
     say(format!(
         "{predicted} frames of {} files on {}: {}",
-        inputs.len() - failures.len(),
+        inputs.len() + unseen - failures.len(),
         chosen.name,
         verb.out.display()
     ));
@@ -84,55 +99,88 @@ pub(crate) fn run(verb: &Predict) -> Result<()> {
     }
     files::write(&failures_path, &list.into_inner()?)?;
     say(format!("what could not be read, and why: {}", failures_path.display()));
-    Err(SomeFailed { failed: failures.len(), total: inputs.len() }.into())
+    Err(SomeFailed { failed: failures.len(), total: inputs.len() + unseen }.into())
 }
 
-/// All files with their labels, no two of them alike: results of one must not take the place of another's.
-fn inputs(given: &[PathBuf], out: &Path) -> Result<Vec<(PathBuf, String)>> {
-    let mut found = Vec::new();
+/// Whether a name was too long for the place of the results, or not allowed there: that is one input's trouble.
+fn is_name(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidFilename)
+}
+
+/// All files with their labels, no two of them alike: results of one must not take the place of another's. Second, what
+/// could not be looked into, each with the reason.
+fn inputs(given: &[PathBuf], out: &Path) -> Result<(Vec<Input>, Vec<Failure>)> {
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
     for input in given {
-        collect(input, out, &mut found)?;
+        collect(input, out, &mut found, &mut failures);
     }
     found.sort();
     found.dedup_by(|(a, _), (b, _)| a == b);
-    if found.is_empty() {
+    if found.is_empty() && failures.is_empty() {
         let given: Vec<String> = given.iter().map(|input| files::absolute(input)).collect();
         return Err(DataError::unreadable(given.join(", "), "holds no files").into());
     }
-    let mut often: BTreeMap<String, usize> = BTreeMap::new();
-    for (_, label) in &found {
-        *often.entry(label.clone()).or_default() += 1;
+    let mut often: BTreeMap<PathBuf, usize> = BTreeMap::new();
+    for (_, below) in &found {
+        *often.entry(below.clone()).or_default() += 1;
     }
-    for (path, label) in found.iter_mut().filter(|(_, label)| often[label] > 1) {
-        let whole = files::absolute(path);
-        let parts = Path::new(&whole).components().filter(|part| matches!(part, Component::Normal(_)));
-        *label = parts.collect::<PathBuf>().display().to_string();
-    }
-    Ok(found)
+    let labelled = |(path, below): (PathBuf, PathBuf)| {
+        let whole = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        let parts = whole.components().filter(|part| matches!(part, Component::Normal(_)));
+        let label = if often[&below] > 1 { label(&parts.collect::<PathBuf>()) } else { label(&below) };
+        (path, label)
+    };
+    Ok((found.into_iter().map(labelled).collect(), failures))
 }
 
-/// A file by its name, a folder by all files below it but the results; each with the label that its own results get.
-fn collect(input: &Path, out: &Path, found: &mut Vec<(PathBuf, String)>) -> Result<()> {
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+/// A file by its name, a folder by all files below it but the results; each with its path below what was given. Links to
+/// folders are not followed, because they may lead back to where they stand.
+fn collect(input: &Path, out: &Path, found: &mut Vec<(PathBuf, PathBuf)>, failures: &mut Vec<Failure>) {
     if !input.is_dir() {
-        found.push((input.to_owned(), name(input)));
-        return Ok(());
+        found.push((input.to_owned(), input.file_name().unwrap_or_default().into()));
+        return;
     }
-    let mut folders = vec![input.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = fs::read_dir(&folder).map_err(|e| DataError::unreadable(files::absolute(&folder), e))?;
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if path.is_dir() {
-                if !files::same(&path, out) {
-                    folders.push(path);
-                }
-            } else if !name(&path).starts_with('.') {
-                let label = path.strip_prefix(input).unwrap_or(&path).display().to_string();
-                found.push((path, label));
+    let results = |path: &Path| path.is_dir() && files::same(path, out);
+    let walk = WalkDir::new(input).into_iter();
+    for entry in walk.filter_entry(|entry| entry.depth() == 0 || !results(entry.path())) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(e) => {
+                let path = e.path().map(files::absolute).unwrap_or_default();
+                failures.push((path, format!("cannot be looked into: {e}")));
+                continue;
             }
+        };
+        let path = entry.path();
+        if path.is_dir() {
+            if entry.depth() > 0 && entry.path_is_symlink() {
+                warn(format!(
+                    "{}: a link to a folder, which is not followed: name it to read it",
+                    files::absolute(path)
+                ));
+            }
+        } else if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            let below = path.strip_prefix(input).unwrap_or(path).to_owned();
+            found.push((entry.into_path(), below));
         }
     }
-    Ok(())
+}
+
+/// What the results of a file are called: its path, as text that no other path has, and so short that a result's name fits.
+fn label(below: &Path) -> String {
+    let text = below.to_string_lossy();
+    let name = text.rsplit('/').next().unwrap_or(&text);
+    if matches!(text, Cow::Borrowed(_)) && name.len() + RESULT_ENDING <= NAME_BYTES {
+        return text.into_owned();
+    }
+    let hash = Sha256::digest(below.as_os_str().as_encoded_bytes());
+    let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let mut room = NAME_BYTES - RESULT_ENDING - hash.len() - 1;
+    while !name.is_char_boundary(room.min(name.len())) {
+        room -= 1;
+    }
+    let folders = &text[..text.len() - name.len()];
+    format!("{folders}{}-{hash}", &name[..room.min(name.len())])
 }
 
 struct Work<'a> {
@@ -237,5 +285,45 @@ impl Work<'_> {
             mask_pixels: prediction.mask().map_or(0, |mask| mask.classes.iter().filter(|&&class| class > 0).count()),
         })?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_paths_unless_the_results_would_not_fit() {
+        assert_eq!(label(Path::new("a/b.png")), "a/b.png");
+        let long = |end: char| format!("folder/{}{end}.png", "é".repeat(123));
+        let labels = [label(Path::new(&long('a'))), label(Path::new(&long('b')))];
+        assert_ne!(labels[0], labels[1]);
+        for label in labels {
+            let name = label.strip_prefix("folder/éé").unwrap();
+            assert!(name.len() + 4 + RESULT_ENDING <= NAME_BYTES, "{label}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_no_text_keep_apart_and_links_to_folders_are_not_followed() {
+        use std::os::unix::ffi::OsStrExt;
+        let root = tempfile::tempdir().unwrap();
+        let name = |byte: u8| root.path().join(std::ffi::OsStr::from_bytes(&[b'a', byte, b'.', b'p']));
+        for byte in [0xe8, 0xe9] {
+            fs::write(name(byte), b"x").unwrap();
+        }
+        fs::create_dir(root.path().join("sub")).unwrap();
+        fs::write(root.path().join("sub/b.p"), b"x").unwrap();
+        for (link, to) in [("self", "."), ("sub/up", ".."), ("c.p", "sub/b.p")] {
+            std::os::unix::fs::symlink(to, root.path().join(link)).unwrap();
+        }
+        let (found, failures) = inputs(&[root.path().to_owned()], &root.path().join("out")).unwrap();
+        let mut labels: Vec<&str> = found.iter().map(|(_, label)| label.as_str()).collect();
+        assert_eq!(failures.len(), 0);
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), 4, "two odd names, a file below and a link to a file: {labels:?}");
+        assert!(labels.contains(&"sub/b.p") && labels.contains(&"c.p"));
     }
 }

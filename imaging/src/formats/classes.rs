@@ -57,6 +57,11 @@ impl Survey {
         }
         match &mask.coding {
             Coding::Palette(colours) => {
+                let black = |value: u32| palette_colour(colours, value) == 0;
+                // Programs that make files small number their colours anew: then black is the background, not number 0.
+                self.painted |= values.first() == Some(&0)
+                    && !black(0)
+                    && values.iter().any(|&value| value != VOID && black(value));
                 for value in values {
                     let colour = palette_colour(colours, value);
                     self.colours.insert(colour);
@@ -251,7 +256,14 @@ mod tests {
     use super::*;
 
     fn stored(coding: Coding, values: &[u32]) -> StoredMask {
-        StoredMask { height: 1, width: values.len(), values: values.to_vec(), coding, thresholded: false }
+        StoredMask {
+            height: 1,
+            width: values.len(),
+            values: values.to_vec(),
+            coding,
+            thresholded: false,
+            from_alpha: false,
+        }
     }
 
     fn survey(masks: &[StoredMask]) -> Survey {
@@ -285,6 +297,9 @@ mod tests {
         // The same number in two colours means that the colours are the classes.
         assert_eq!(read(&[red, green.clone()]), (Reading::Colours, vec![0, 2], 3));
         assert_eq!(read(&[stored(Coding::Colour, &[0xff_00_00, 0]), green]), (Reading::Colours, vec![2, 0], 3));
+        // A palette in another order: black is number 1.
+        let anew = stored(Coding::Palette(vec![[255; 3], [0; 3]]), &[1, 0, 1]);
+        assert_eq!(read(&[anew]), (Reading::Colours, vec![0, 1, 0], 2));
         let error = map(&[grey(&[0, 255]), grey(&[0, 1, 2])]).unwrap_err();
         assert!(error.contains("black and white"), "{error}");
         assert!(map(&[stored(Coding::Colour, &[0x01_02_03])]).unwrap_err().contains("black"));

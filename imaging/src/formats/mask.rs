@@ -5,8 +5,10 @@ use std::io::Cursor;
 
 use image::ImageFormat;
 
+use super::samples::{Samples, Stored};
 use super::sniff::{self, Kind};
-use super::{MAX_PIXELS, Refusal, check_png, check_size, open};
+use super::tiff::Tiff;
+use super::{MAX_PIXELS, Refusal, check_png, check_size, open, orientation};
 use crate::DataError;
 use crate::geometry::Mask;
 
@@ -46,6 +48,8 @@ pub struct StoredMask {
     pub coding: Coding,
     /// True when soft or lossy edges were cut at the middle level, which leaves 0 and 255.
     pub thresholded: bool,
+    /// True when the file's colours show nothing and the values are those of its alpha channel.
+    pub from_alpha: bool,
 }
 
 impl StoredMask {
@@ -70,15 +74,29 @@ impl StoredMask {
     }
 }
 
-/// Read a mask as it is stored: palette entries and grey levels keep their numbers. JPEG masks, and grey ones with soft
-/// edges, are cut at the middle level. A mask of one or two channels of 16 bits keeps its levels.
+/// Read a mask as it is stored: palette entries and grey levels keep their numbers, those of 16 bits too. JPEG masks, and
+/// grey ones with soft edges, are cut at the middle level. Where the colours show nothing, the mask lies in the alpha
+/// channel. A mask with an orientation tag is turned as pictures are.
+///
+/// # Errors
+/// For a file that is damaged, not read, no mask, or of more than one picture.
 pub fn read_mask(name: &str, bytes: Vec<u8>) -> Result<StoredMask, DataError> {
     let kind = sniff::kind(name, &bytes).map_err(|refusal| refusal.of(name))?;
     let mask = match kind {
-        Kind::Raster(ImageFormat::Png) => stored_png(&bytes).map_err(|refusal| refusal.of(name))?,
-        _ => decoded(name, bytes)?,
+        Kind::Raster(ImageFormat::Png) => stored_png(&bytes).map(|mask| (mask, false)),
+        Kind::Raster(ImageFormat::Tiff) => stored_tiff(bytes),
+        _ => Ok((decoded(name, bytes)?, kind == Kind::Raster(ImageFormat::Jpeg))),
     };
-    soften(mask, kind == Kind::Raster(ImageFormat::Jpeg)).map_err(|refusal| refusal.of(name))
+    mask.and_then(|(mask, lossy)| soften(mask, lossy)).map_err(|refusal| refusal.of(name))
+}
+
+fn one_picture(count: usize) -> Result<(), Refusal> {
+    match count {
+        1 => Ok(()),
+        _ => Err(Refusal::Unsupported(format!(
+            "It holds {count} pictures, and a mask is one. Save every mask as a file of its own."
+        ))),
+    }
 }
 
 /// Read a mask of the native layout: the stored numbers of an 8-bit PNG, grey or with a palette, are the classes, and a
@@ -118,6 +136,7 @@ fn stored_png(bytes: &[u8]) -> Result<StoredMask, Refusal> {
     check_size(height.into(), width.into())?;
     let (height, width) = (height as usize, width as usize);
     check_png(bytes, height, width)?;
+    one_picture(reader.info().animation_control.map_or(1, |animation| animation.num_frames.max(1) as usize))?;
     let palette = reader.info().palette.as_deref().map(|p| p.as_chunks::<3>().0.to_vec()).unwrap_or_default();
     let size =
         reader.output_buffer_size().ok_or_else(|| Refusal::unsupported("It is too large. Scale it down first."))?;
@@ -131,23 +150,93 @@ fn stored_png(bytes: &[u8]) -> Result<StoredMask, Refusal> {
     };
     // Colour counts in 8 bits; grey keeps its 16, because some writers put class numbers there.
     let eight = |at: usize| sample(at) >> if info.bit_depth == png::BitDepth::Sixteen { 8 } else { 0 };
-    let visible = |at: usize| eight(at) >= 128;
-    let pixels = 0..height * width;
     let colour = |at: usize| eight(at) << 16 | eight(at + 1) << 8 | eight(at + 2);
+    let pixels = 0..height * width;
     let (values, coding): (Vec<u32>, Coding) = match info.color_type {
         png::ColorType::Grayscale => (packed(&raw, info.bit_depth, width, info.line_size, &sample), Coding::Grey),
         png::ColorType::Indexed => {
             (packed(&raw, info.bit_depth, width, info.line_size, &sample), Coding::Palette(palette))
         }
-        png::ColorType::GrayscaleAlpha => {
-            (pixels.map(|i| if visible(2 * i + 1) { sample(2 * i) } else { 0 }).collect(), Coding::Grey)
-        }
-        png::ColorType::Rgb => (pixels.map(|i| colour(3 * i)).collect(), Coding::Colour),
-        png::ColorType::Rgba => {
-            (pixels.map(|i| if visible(4 * i + 3) { colour(4 * i) } else { 0 }).collect(), Coding::Colour)
-        }
+        png::ColorType::GrayscaleAlpha => (pixels.clone().map(|i| sample(2 * i)).collect(), Coding::Grey),
+        png::ColorType::Rgb => (pixels.clone().map(|i| colour(3 * i)).collect(), Coding::Colour),
+        png::ColorType::Rgba => (pixels.clone().map(|i| colour(4 * i)).collect(), Coding::Colour),
     };
-    Ok(grey_where_colourless(StoredMask { height, width, values, coding, thresholded: false }))
+    let alpha: Vec<u32> = match info.color_type {
+        png::ColorType::GrayscaleAlpha => pixels.map(|i| sample(2 * i + 1)).collect(),
+        png::ColorType::Rgba => pixels.map(|i| sample(4 * i + 3)).collect(),
+        _ => Vec::new(),
+    };
+    let mask = StoredMask { height, width, values, coding, thresholded: false, from_alpha: false };
+    Ok(turned(grey_where_colourless(with_alpha(mask, alpha)), orientation::of_png(bytes)))
+}
+
+/// Make transparent pixels background. Where that leaves one value everywhere, the mask is the alpha channel itself, and so
+/// it is where one colour has class numbers for its alpha. Where all pixels are transparent alike, alpha tells nothing.
+fn with_alpha(mut mask: StoredMask, alpha: Vec<u32>) -> StoredMask {
+    let (Some(&lowest), Some(&highest)) = (alpha.iter().min(), alpha.iter().max()) else { return mask };
+    if lowest == highest {
+        return mask;
+    }
+    let constant = |values: &[u32]| values.iter().all(|value| *value == values[0]);
+    let numbered = constant(&mask.values) && highest < 128 && alpha.iter().any(|level| ![0, highest].contains(level));
+    // Masks that were laid over their picture are half transparent where they show something.
+    let shown = |(&value, &alpha): (&u32, &u32)| if alpha > highest / 2 { value } else { 0 };
+    let values: Vec<u32> = mask.values.iter().zip(&alpha).map(shown).collect();
+    if numbered || constant(&values) {
+        return StoredMask { values: alpha, coding: Coding::Grey, from_alpha: true, ..mask };
+    }
+    mask.values = values;
+    mask
+}
+
+fn turned(mask: StoredMask, tag: u8) -> StoredMask {
+    let stored = [mask.height, mask.width];
+    let [height, width] = orientation::size(stored, tag);
+    StoredMask { height, width, values: orientation::turn(&mask.values, stored, tag), ..mask }
+}
+
+/// A TIFF of one page without any change of its numbers, and whether it went through a lossy codec.
+fn stored_tiff(bytes: Vec<u8>) -> Result<(StoredMask, bool), Refusal> {
+    let tiff = Tiff::open(bytes)?;
+    one_picture(tiff.len())?;
+    let (stored, tag) = tiff.numbers(0)?;
+    let Stored { height, width, stride, samples, top, inverted, palette, .. } = stored;
+    let coloured = stride >= 3;
+    let mut numbers: Vec<u32> = match samples {
+        Samples::Eight(v) => v.into_iter().map(u32::from).collect(),
+        // Colour counts in 8 bits; grey keeps its 16, because some writers put class numbers there.
+        Samples::Sixteen(v) => v.into_iter().map(|v| u32::from(if coloured { v >> 8 } else { v })).collect(),
+        Samples::Float(v) => whole(&v)?,
+    };
+    if inverted {
+        let white = if numbers.iter().all(|&v| v <= u32::from(top)) { u32::from(top) } else { 65535 };
+        numbers.iter_mut().for_each(|v| *v = white.saturating_sub(*v));
+    }
+    let pixels = numbers.chunks_exact(stride);
+    let value = |p: &[u32]| if coloured { p[0] << 16 | p[1] << 8 | p[2] } else { p[0] };
+    let values = pixels.clone().map(value).collect();
+    let alpha = if stride.is_multiple_of(2) { pixels.map(|p| p[stride - 1]).collect() } else { Vec::new() };
+    let coding = match palette {
+        Some(colours) => Coding::Palette(colours),
+        None if coloured => Coding::Colour,
+        None => Coding::Grey,
+    };
+    let mask = StoredMask { height, width, values, coding, thresholded: false, from_alpha: false };
+    Ok((turned(grey_where_colourless(with_alpha(mask, alpha)), tag), tiff.is_lossy()))
+}
+
+/// Numbers with a fraction are class numbers where they have none, and levels from 0 to 1 otherwise.
+fn whole(numbers: &[f32]) -> Result<Vec<u32>, Refusal> {
+    let class = |v: &f32| (*v >= 0.0 && *v < 4e9 && v.fract() == 0.0).then_some(*v as u32);
+    if let Some(classes) = numbers.iter().map(class).collect() {
+        return Ok(classes);
+    }
+    let level = |v: &f32| (0.0..=1.0).contains(v).then(|| (255.0 * v).round() as u32);
+    numbers.iter().map(level).collect::<Option<_>>().ok_or_else(|| {
+        Refusal::unsupported(
+            "Its numbers are neither class numbers from 0 on nor levels from 0 to 1. Save the mask as PNG of 8 bits.",
+        )
+    })
 }
 
 /// The samples of a grey or palette picture, of which several may share a byte.
@@ -168,7 +257,9 @@ fn packed(raw: &[u8], depth: png::BitDepth, width: usize, line: usize, sample: &
 
 /// A mask in another format than PNG, by its decoded colours.
 fn decoded(name: &str, bytes: Vec<u8>) -> Result<StoredMask, DataError> {
-    let image = open(name, bytes)?.frame(0)?;
+    let clip = open(name, bytes)?;
+    one_picture(clip.len()).map_err(|refusal| refusal.of(name))?;
+    let image = clip.frame(0)?;
     let levels = image.to_bytes();
     let (values, coding) = if image.channels == 1 {
         (levels.into_iter().map(u32::from).collect(), Coding::Grey)
@@ -176,7 +267,7 @@ fn decoded(name: &str, bytes: Vec<u8>) -> Result<StoredMask, DataError> {
         let colour = |p: &[u8; 3]| u32::from(p[0]) << 16 | u32::from(p[1]) << 8 | u32::from(p[2]);
         (levels.as_chunks::<3>().0.iter().map(colour).collect(), Coding::Colour)
     };
-    Ok(StoredMask { height: image.height, width: image.width, values, coding, thresholded: false })
+    Ok(StoredMask { height: image.height, width: image.width, values, coding, thresholded: false, from_alpha: false })
 }
 
 fn grey_where_colourless(mut mask: StoredMask) -> StoredMask {
@@ -260,6 +351,51 @@ mod tests {
         let grey = encode_png_rgb(1, 2, &[0, 0, 0, 3, 3, 3]).unwrap();
         let grey = read_mask("m.png", grey).unwrap();
         assert_eq!((grey.values, grey.coding), (vec![0, 3], Coding::Grey));
+    }
+
+    #[test]
+    fn a_mask_in_the_alpha_channel_is_read_and_other_alpha_hides_or_tells_nothing() {
+        use png::{BitDepth, ColorType};
+        let read = |colour, data: &[u8], samples: usize| {
+            let mask =
+                read_mask("m.png", png(colour, BitDepth::Eight, [1, (data.len() / samples) as u32], data)).unwrap();
+            (mask.values, mask.coding, mask.from_alpha)
+        };
+        let black = read(ColorType::Rgba, &[0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 255], 4);
+        assert_eq!(black, (vec![255, 0, 255], Coding::Grey, true));
+        assert_eq!(read(ColorType::GrayscaleAlpha, &[0, 0, 0, 2, 0, 1], 2), (vec![0, 2, 1], Coding::Grey, true));
+        let white = read(ColorType::GrayscaleAlpha, &[255, 0, 255, 1, 255, 2], 2);
+        assert_eq!(white, (vec![0, 1, 2], Coding::Grey, true), "class numbers in the alpha of white");
+        let painted = read(ColorType::Rgba, &[255, 0, 0, 90, 0, 255, 0, 90, 9, 9, 9, 0], 4);
+        assert_eq!(painted, (vec![0xff_00_00, 0x00_ff_00, 0], Coding::Colour, false), "half transparent");
+        let clear = read(ColorType::Rgba, &[255, 0, 0, 0, 0, 0, 0, 0], 4);
+        assert_eq!(clear, (vec![0xff_00_00, 0], Coding::Colour, false), "transparent everywhere");
+        assert_eq!(read(ColorType::GrayscaleAlpha, &[0, 255, 0, 255], 2), (vec![0, 0], Coding::Grey, false));
+        let native = png(ColorType::Rgba, BitDepth::Eight, [1, 2], &[0, 0, 0, 255, 0, 0, 0, 0]);
+        assert_eq!(read_class_mask("m.png", &native).unwrap().classes, [1, 0]);
+    }
+
+    #[test]
+    fn masks_are_turned_as_their_tag_says_and_animations_are_none() {
+        for (tag, (size, seen)) in (1..).zip(orientation::tests::SEEN) {
+            let plain = png(png::ColorType::Grayscale, png::BitDepth::Eight, [2, 3], &[1, 2, 3, 4, 5, 6]);
+            for last in [false, true] {
+                let bytes = orientation::tests::tagged(&plain, tag, last);
+                let mask = read_mask("m.png", bytes.clone()).unwrap();
+                assert_eq!(([mask.height, mask.width], mask.values), (size, seen.map(u32::from).to_vec()));
+                let mask = read_class_mask("m.png", &bytes).unwrap();
+                assert_eq!(([mask.height, mask.width], mask.classes), (size, seen.to_vec()));
+            }
+        }
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.set_animated(2, 0).unwrap();
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&[1]).unwrap();
+        writer.write_image_data(&[0]).unwrap();
+        writer.finish().unwrap();
+        assert!(read_mask("m.png", bytes).unwrap_err().to_string().contains("2 pictures"));
     }
 
     #[test]

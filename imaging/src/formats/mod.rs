@@ -2,8 +2,10 @@
 //!
 //! | kind | file |
 //! |---|---|
-//! | PNG, JPEG, BMP, TIFF, GIF | [`raster`] |
 //! | DICOM | [`dicom`] (a folder: attributes, the data set, frames, pixels, video), `jpeg` (one frame), [`dicom_write`] |
+//! | PNG, JPEG, BMP, GIF | [`raster`] |
+//! | TIFF | `tiff` (pages), its `chain` (directories) and `page` (pixels) |
+//! | how numbers become levels | `samples`; how a picture lies: `orientation` |
 //! | NIfTI volumes | `nifti` |
 //! | masks | [`mask`] (values as stored), [`classes`] (which value is which class) |
 //! | PNG to write | [`encode`] |
@@ -20,7 +22,11 @@ mod jpeg;
 pub mod mask;
 mod nifti;
 pub mod raster;
+mod orientation;
+pub mod raster;
+mod samples;
 mod sniff;
+mod tiff;
 
 use crate::DataError;
 use crate::geometry::{Image, Scale, Volume};

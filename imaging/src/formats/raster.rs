@@ -1,12 +1,16 @@
-//! Pictures through the `image` crate: PNG, JPEG, BMP, TIFF and GIF, with animated GIF and PNG and TIFF stacks as clips.
+//! Pictures: PNG, JPEG, BMP and GIF through the `image` crate, TIFF through [`tiff`](super::tiff); animated GIF and PNG and TIFF
+//! stacks are clips.
 
 use super::decode::{decode, decoder, limits, unreadable};
-use super::{Refusal, check_png, check_size, image_from, jpeg};
+use super::samples::{self, Facts, Levels, PLAIN, Stored};
+use super::tiff::Tiff;
+use super::{Refusal, check_png, check_size, image_from, jpeg, orientation};
 use crate::geometry::Image;
 use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
-use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat};
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use image::metadata::Orientation;
+use image::{AnimationDecoder, ImageDecoder, ImageFormat};
+use std::io::Cursor;
 
 /// Largest memory for the decoded frames of an animation, which can only be decoded in order.
 const MAX_ANIMATION_BYTES: usize = 1 << 30;
@@ -14,30 +18,46 @@ const MAX_ANIMATION_BYTES: usize = 1 << 30;
 /// An opened picture, animation or stack.
 #[derive(Debug)]
 pub struct Raster {
-    height: usize,
-    width: usize,
+    /// Height and width as people see them.
+    size: [usize; 2],
     content: Content,
+    /// How the file's pixels lie; 1 where the content turns its pages itself.
+    orientation: u8,
     notes: Vec<String>,
 }
 
 #[derive(Debug)]
 enum Content {
     /// One picture, decoded when asked for.
-    Still { format: ImageFormat, bytes: Vec<u8> },
-    /// Pages of one size in a TIFF, each decoded when asked for: where their directories begin.
-    Pages { bytes: Vec<u8>, directories: Vec<u32> },
+    Still { format: ImageFormat, bytes: Vec<u8>, levels: Levels },
+    /// A TIFF, each page decoded when asked for.
+    Tiff(Tiff),
     /// Decoded frames: colour bytes `[height, width, 3]`, or grey `[height, width]`, and when each is shown.
-    Animation { frames: Vec<Vec<u8>>, times_us: Vec<u64> },
+    Animation { stored: [usize; 2], frames: Vec<Vec<u8>>, times_us: Vec<u64> },
 }
 
 impl Raster {
-    /// Read the sizes; decode nothing but animations.
+    /// Read the sizes; decode nothing but animations, and pictures whose levels depend on what is in them.
     pub(super) fn open(format: ImageFormat, bytes: Vec<u8>) -> Result<Self, Refusal> {
-        let (width, height) = decoder(format, Cursor::new(&bytes))?.dimensions();
+        if format == ImageFormat::Tiff {
+            let tiff = Tiff::open(bytes)?;
+            let (size, notes) = (tiff.size(), tiff.notes().to_vec());
+            return Ok(Self { size, content: Content::Tiff(tiff), orientation: orientation::UPRIGHT, notes });
+        }
+        let mut decoder = decoder(format, Cursor::new(&bytes))?;
+        let ((width, height), colour) = (decoder.dimensions(), decoder.color_type());
         check_size(height.into(), width.into())?;
-        let (height, width) = (height as usize, width as usize);
+        let stored = [height as usize, width as usize];
+        let orientation = match format {
+            ImageFormat::Png => orientation::of_png(&bytes),
+            _ => decoder.orientation().map_or(orientation::UPRIGHT, Orientation::to_exif),
+        };
+        drop(decoder);
+        let size = orientation::size(stored, orientation);
+        let mut notes: Vec<String> =
+            (orientation != orientation::UPRIGHT).then(|| orientation::NOTE.to_owned()).into_iter().collect();
         if format == ImageFormat::Png {
-            check_png(&bytes, height, width)?;
+            check_png(&bytes, stored[0], stored[1])?;
         }
         let animated = match format {
             ImageFormat::Gif => true,
@@ -45,31 +65,34 @@ impl Raster {
             _ => false,
         };
         if animated {
-            let frames = animation(format, &bytes, height, width)?;
-            return Ok(Self { height, width, content: frames, notes: Vec::new() });
+            let (content, note) = animation(format, &bytes, stored)?;
+            notes.extend(note.map(str::to_owned));
+            return Ok(Self { size, content, orientation, notes });
         }
         if format == ImageFormat::Jpeg {
             jpeg::Layout::of(&bytes).and_then(|layout| layout.check_complete(&bytes)).map_err(Refusal::Unreadable)?;
         }
-        let directories = if format == ImageFormat::Tiff { tiff_pages(&bytes, height, width) } else { Vec::new() };
-        let content = if directories.len() > 1 {
-            Content::Pages { bytes, directories }
-        } else {
-            Content::Still { format, bytes }
-        };
-        Ok(Self { height, width, content, notes: Vec::new() })
+        let mut levels = PLAIN;
+        if colour.has_alpha() || colour.bytes_per_pixel() > colour.channel_count() {
+            let mut facts = Facts::default();
+            facts.add(&Stored::of(decode(format, Cursor::new(&bytes))?));
+            let (found, doubts) = facts.levels();
+            levels = found;
+            notes.extend(doubts);
+        }
+        Ok(Self { size, content: Content::Still { format, bytes, levels }, orientation, notes })
     }
 
     pub(super) fn len(&self) -> usize {
         match &self.content {
             Content::Still { .. } => 1,
-            Content::Pages { directories, .. } => directories.len(),
+            Content::Tiff(tiff) => tiff.len(),
             Content::Animation { frames, .. } => frames.len(),
         }
     }
 
     pub(super) fn size(&self) -> (usize, usize) {
-        (self.height, self.width)
+        (self.size[0], self.size[1])
     }
 
     pub(super) fn notes(&self) -> &[String] {
@@ -77,7 +100,11 @@ impl Raster {
     }
 
     pub(super) fn is_lossy(&self) -> bool {
-        matches!(&self.content, Content::Still { format: ImageFormat::Jpeg, .. })
+        match &self.content {
+            Content::Still { format, .. } => *format == ImageFormat::Jpeg,
+            Content::Tiff(tiff) => tiff.is_lossy(),
+            Content::Animation { .. } => false,
+        }
     }
 
     pub(super) fn frame_times_us(&self) -> Option<Vec<u64>> {
@@ -88,52 +115,46 @@ impl Raster {
     }
 
     pub(super) fn frame(&self, index: usize) -> Result<Image, Refusal> {
-        let decoded = match &self.content {
-            Content::Still { format, bytes } => decode(*format, Cursor::new(bytes))?,
-            Content::Pages { bytes, directories } => {
-                let page = TiffPage::new(bytes, directories[index]);
-                decode(ImageFormat::Tiff, std::io::BufReader::new(page))?
-            }
-            Content::Animation { frames, .. } => {
+        let image = match &self.content {
+            Content::Still { format, bytes, levels } => Stored::of(decode(*format, Cursor::new(bytes))?).image(levels),
+            Content::Tiff(tiff) => tiff.frame(index)?,
+            Content::Animation { stored: [height, width], frames, .. } => {
                 let frame = &frames[index];
-                let stride = if frame.len() == self.height * self.width { 1 } else { 3 };
-                return Ok(image_from(self.height, self.width, frame, stride, level8));
+                let stride = if frame.len() == height * width { 1 } else { 3 };
+                image_from(*height, *width, frame, stride, |level| f32::from(level) / 255.0)
             }
         };
-        if (decoded.height() as usize, decoded.width() as usize) != self.size() {
-            return Err(Refusal::unreadable("A page has another size than its directory says."));
+        let image = orientation::turn_image(image, self.orientation);
+        if (image.height, image.width) != self.size() {
+            return Err(Refusal::unreadable("Its pixels have another size than it says. Copy or export it again."));
         }
-        let (height, width) = self.size();
-        Ok(match &decoded {
-            DynamicImage::ImageLuma8(b) => image_from(height, width, b, 1, level8),
-            DynamicImage::ImageLumaA8(b) => image_from(height, width, b, 2, level8),
-            DynamicImage::ImageRgb8(b) => image_from(height, width, b, 3, level8),
-            DynamicImage::ImageRgba8(b) => image_from(height, width, b, 4, level8),
-            DynamicImage::ImageLuma16(b) => image_from(height, width, b, 1, level16),
-            DynamicImage::ImageLumaA16(b) => image_from(height, width, b, 2, level16),
-            DynamicImage::ImageRgb16(b) => image_from(height, width, b, 3, level16),
-            DynamicImage::ImageRgba16(b) => image_from(height, width, b, 4, level16),
-            DynamicImage::ImageRgb32F(b) => image_from(height, width, b, 3, level_float),
-            DynamicImage::ImageRgba32F(b) => image_from(height, width, b, 4, level_float),
-            other => image_from(height, width, &other.to_rgb16(), 3, level16),
-        })
+        Ok(image)
     }
 }
 
-fn level8(value: u8) -> f32 {
-    f32::from(value) / 255.0
+/// All frames of a GIF or animated PNG, laid over black. Where all of them are black and transparent in different ways, they
+/// lie in the alpha channel, which is a note.
+fn animation(
+    format: ImageFormat,
+    bytes: &[u8],
+    stored: [usize; 2],
+) -> Result<(Content, Option<&'static str>), Refusal> {
+    let (content, alpha) = frames(format, bytes, stored, over_black)?;
+    let Content::Animation { frames: shown, .. } = &content else { return Ok((content, None)) };
+    if alpha.is_none_or(|[low, high]| low == high) || shown.iter().flatten().any(|&level| level != 0) {
+        return Ok((content, None));
+    }
+    let only_alpha = |rgba: &[u8]| rgba.iter().skip(3).step_by(4).copied().collect();
+    Ok((frames(format, bytes, stored, only_alpha)?.0, Some(samples::IN_ALPHA)))
 }
 
-fn level16(value: u16) -> f32 {
-    f32::from(value) / 65535.0
-}
-
-fn level_float(value: f32) -> f32 {
-    if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) }
-}
-
-/// All frames of a GIF or animated PNG, laid over black.
-fn animation(format: ImageFormat, bytes: &[u8], height: usize, width: usize) -> Result<Content, Refusal> {
+/// The frames of an animation, and the lowest and the highest alpha in them.
+fn frames(
+    format: ImageFormat,
+    bytes: &[u8],
+    stored: [usize; 2],
+    kept: impl Fn(&[u8]) -> Vec<u8>,
+) -> Result<(Content, Option<[u8; 2]>), Refusal> {
     let source = Cursor::new(bytes);
     let decoded = if format == ImageFormat::Gif {
         let mut decoder = GifDecoder::new(source).map_err(unreadable)?;
@@ -144,15 +165,20 @@ fn animation(format: ImageFormat, bytes: &[u8], height: usize, width: usize) -> 
         decoder.apng().map_err(unreadable)?.into_frames()
     };
     let (mut frames, mut times_us, mut now, mut taken) = (Vec::new(), Vec::new(), 0, 0);
+    let mut alpha: Option<[u8; 2]> = None;
     for frame in decoded {
         let frame = frame.map_err(unreadable)?;
         let (numerator, denominator) = frame.delay().numer_denom_ms();
         let delay_us = u64::from(numerator) * 1000 / u64::from(denominator.max(1));
         let rgba = frame.into_buffer();
-        if (rgba.height() as usize, rgba.width() as usize) != (height, width) {
+        if [rgba.height() as usize, rgba.width() as usize] != stored {
             return Err(Refusal::unreadable("A frame of the animation has another size than the first."));
         }
-        let image = over_black(&rgba);
+        alpha = rgba.pixels().fold(alpha, |seen, pixel| {
+            let [low, high] = seen.unwrap_or([255, 0]);
+            Some([low.min(pixel.0[3]), high.max(pixel.0[3])])
+        });
+        let image = kept(&rgba);
         taken += image.len();
         if taken > MAX_ANIMATION_BYTES {
             return Err(Refusal::unsupported(
@@ -167,7 +193,7 @@ fn animation(format: ImageFormat, bytes: &[u8], height: usize, width: usize) -> 
     if frames.is_empty() {
         return Err(Refusal::unreadable("There is no frame in it."));
     }
-    Ok(Content::Animation { frames, times_us })
+    Ok((Content::Animation { stored, frames, times_us }, alpha))
 }
 
 /// Red, green, blue and alpha to colour bytes, or to grey bytes where there is no colour.
@@ -182,97 +208,9 @@ fn over_black(rgba: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Where the directories of the pages of the first page's size begin. Other sizes are thumbnails and reduced copies.
-/// Empty for BigTIFF and for chains that run out of the file: the first page is then read alone.
-fn tiff_pages(bytes: &[u8], height: usize, width: usize) -> Vec<u32> {
-    let big = bytes.starts_with(b"MM");
-    let word = |at: usize| -> Option<u16> {
-        let pair = bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if big { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) })
-    };
-    let long = |at: usize| -> Option<u32> {
-        let four = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(if big { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) })
-    };
-    let mut pages = Vec::new();
-    if word(2) != Some(42) {
-        return pages;
-    }
-    let mut next = long(4).unwrap_or(0);
-    // An entry takes twelve bytes, so more of them than this means that the chain bites its tail or crosses itself.
-    let mut left = bytes.len() / 12;
-    while next != 0 {
-        let start = next as usize;
-        let Some(entries) = word(start) else { break };
-        let Some(fewer) = left.checked_sub(usize::from(entries).max(1)) else { break };
-        left = fewer;
-        let (mut page_width, mut page_height) = (None, None);
-        for entry in 0..usize::from(entries) {
-            let at = start + 2 + 12 * entry;
-            // Field type 3 is a 16-bit and 4 a 32-bit number; both are stored in the entry itself.
-            let value = match word(at + 2) {
-                Some(3) => word(at + 8).map(usize::from),
-                Some(4) => long(at + 8).map(|v| v as usize),
-                _ => None,
-            };
-            match word(at) {
-                Some(256) => page_width = value,
-                Some(257) => page_height = value,
-                None => break,
-                _ => {}
-            }
-        }
-        if (page_height, page_width) == (Some(height), Some(width)) {
-            pages.push(next);
-        }
-        next = long(start + 2 + 12 * usize::from(entries)).unwrap_or(0);
-    }
-    pages
-}
-
-/// The bytes of a TIFF with another page named first, without a copy of the file.
-struct TiffPage<'a> {
-    bytes: &'a [u8],
-    header: [u8; 8],
-    position: u64,
-}
-
-impl<'a> TiffPage<'a> {
-    fn new(bytes: &'a [u8], directory: u32) -> Self {
-        let mut header = [0; 8];
-        header[..4].copy_from_slice(&bytes[..4]);
-        let offset = if bytes.starts_with(b"MM") { directory.to_be_bytes() } else { directory.to_le_bytes() };
-        header[4..].copy_from_slice(&offset);
-        Self { bytes, header, position: 0 }
-    }
-}
-
-impl Read for TiffPage<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let start = usize::try_from(self.position).unwrap_or(usize::MAX);
-        let source = if start < 8 { &self.header[start..] } else { self.bytes.get(start..).unwrap_or_default() };
-        let count = source.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&source[..count]);
-        self.position += count as u64;
-        Ok(count)
-    }
-}
-
-impl Seek for TiffPage<'_> {
-    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        let target = match to {
-            SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::End(offset) => (self.bytes.len() as u64).checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = target.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
-        Ok(self.position)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::tiff_pages;
+    use crate::formats::orientation::tests::{SEEN, exif, tagged};
     use crate::formats::{encode, open};
     use image::codecs::gif::GifEncoder;
     use image::{Delay, DynamicImage, Frame, ImageFormat, Rgb, RgbImage};
@@ -290,7 +228,7 @@ mod tests {
     fn every_format_and_depth_from_one_pixel_on() {
         for (width, height) in [(1, 1), (7, 5)] {
             let rgb = DynamicImage::ImageRgb8(RgbImage::from_fn(width, height, |x, y| {
-                Rgb([200, 20 * x as u8, 20 * y as u8])
+                Rgb([255, 120 + 10 * x as u8, 20 * y as u8])
             }));
             for format in FORMATS {
                 let depths = [rgb.clone(), rgb.to_rgb16().into(), rgb.to_luma8().into(), rgb.to_luma16().into()];
@@ -345,67 +283,55 @@ mod tests {
     }
 
     #[test]
-    fn a_tiff_stack_has_its_pages_and_leaves_out_thumbnails() {
-        let page = |level, width| {
-            written(&RgbImage::from_pixel(width, 2, Rgb([level, 0, 0])).into(), ImageFormat::Tiff).unwrap()
-        };
-        // Put the pages one after another: every offset in the later ones moves by what stands before.
-        let mut stack = page(50, 3);
-        for (level, width) in [(100, 1), (150, 3)] {
-            let last = chain_end(&stack);
-            let base = stack.len() as u32;
-            let next = moved(&page(level, width), base);
-            stack[last..last + 4].copy_from_slice(&(long(&next, 4)).to_le_bytes());
-            stack.extend(next);
+    fn pictures_are_turned_as_their_tag_says() {
+        let png = encode::encode_png_grey(2, 3, &[1, 2, 3, 4, 5, 6]).unwrap();
+        let blocks = image::GrayImage::from_fn(24, 16, |x, y| image::Luma([40 * (1 + x / 8 + 3 * (y / 8)) as u8]));
+        let jpeg = written(&blocks.into(), ImageFormat::Jpeg).unwrap();
+        for (tag, (size, seen)) in (1..).zip(SEEN) {
+            for last in [false, true] {
+                let clip = open("a.png", tagged(&png, tag, last)).unwrap();
+                assert_eq!((clip.size(), clip.frame(0).unwrap().to_bytes()), ((size[0], size[1]), seen.to_vec()));
+                assert_eq!(clip.notes().len(), usize::from(tag != 1));
+            }
+            let data = [b"Exif\0\0".to_vec(), exif(tag)].concat();
+            let length = (data.len() as u16 + 2).to_be_bytes();
+            let bytes = [&jpeg[..2], &[0xff, 0xe1], &length, &data, &jpeg[2..]].concat();
+            let clip = open("a.jpg", bytes).unwrap();
+            assert_eq!(clip.size(), (8 * size[0], 8 * size[1]));
+            let image = clip.frame(0).unwrap();
+            let levels = image.to_bytes();
+            // The middle of every block, whose level is 40 times its number.
+            let middle = |i: usize| levels[(8 * (i / size[1]) + 4) * image.width + 8 * (i % size[1]) + 4];
+            let read: Vec<u8> = (0..6).map(|i| ((u16::from(middle(i)) + 20) / 40) as u8).collect();
+            assert_eq!(read, seen, "orientation {tag}");
         }
-        let clip = open("stack.tif", stack).unwrap();
-        assert_eq!((clip.len(), clip.size()), (2, (2, 3)));
-        let reds = [0, 1].map(|index| clip.frame(index).unwrap().to_bytes()[0]);
-        assert_eq!(reds, [50, 150]);
     }
 
     #[test]
-    fn a_chain_of_pages_that_bites_its_tail_ends() {
-        let mut page = written(&RgbImage::from_pixel(3, 2, Rgb([9, 0, 0])).into(), ImageFormat::Tiff).unwrap();
-        let (first, last) = (long(&page, 4), chain_end(&page));
-        page[last..last + 4].copy_from_slice(&first.to_le_bytes());
-        let pages = tiff_pages(&page, 2, 3);
-        assert!((1..=page.len() / 12).contains(&pages.len()), "{} pages", pages.len());
-        assert!(open("loop.tif", page).err().unwrap().to_string().contains("cycle"));
+    fn sixteen_bits_and_alpha_of_a_png_are_read_with_a_note() {
+        let twelve = image::ImageBuffer::<image::Luma<u16>, _>::from_raw(3, 1, vec![0, 1000, 4095]).unwrap();
+        let clip = open("a.png", written(&twelve.into(), ImageFormat::Png).unwrap()).unwrap();
+        assert_eq!(clip.frame(0).unwrap().pixels, [0.0, 1000.0 / 4095.0, 1.0]);
+        assert!(clip.notes()[0].contains("use 12 of them"), "{:?}", clip.notes());
+        let black = image::GrayAlphaImage::from_raw(3, 1, vec![0, 10, 0, 200, 0, 0]).unwrap();
+        let clip = open("a.png", written(&DynamicImage::from(black), ImageFormat::Png).unwrap()).unwrap();
+        assert_eq!(clip.frame(0).unwrap().to_bytes(), [10, 200, 0]);
+        assert!(clip.notes()[0].contains("alpha channel"), "{:?}", clip.notes());
     }
 
-    fn long(bytes: &[u8], at: usize) -> u32 {
-        u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-    }
-
-    fn entries(bytes: &[u8], directory: usize) -> usize {
-        usize::from(u16::from_le_bytes([bytes[directory], bytes[directory + 1]]))
-    }
-
-    /// Where the last directory names the next one.
-    fn chain_end(bytes: &[u8]) -> usize {
-        let mut at = 4;
-        while long(bytes, at) != 0 {
-            let directory = long(bytes, at) as usize;
-            at = directory + 2 + 12 * entries(bytes, directory);
-        }
-        at
-    }
-
-    /// A one-page TIFF with all its offsets raised.
-    fn moved(page: &[u8], by: u32) -> Vec<u8> {
-        let mut bytes = page.to_vec();
-        let directory = long(page, 4) as usize;
-        let mut raise = |at: usize| bytes[at..at + 4].copy_from_slice(&(long(page, at) + by).to_le_bytes());
-        raise(4);
-        for entry in 0..entries(page, directory) {
-            let at = directory + 2 + 12 * entry;
-            let size = [0, 1, 1, 2, 4, 8][usize::from(page[at + 2]).min(5)] * long(page, at + 4);
-            // Tag 273 is where the strips of pixels are; longer values are stored elsewhere as well.
-            if size > 4 || page[at..at + 2] == [17, 1] {
-                raise(at + 8);
-            }
-        }
-        bytes
+    #[test]
+    fn an_animation_in_the_alpha_channel_is_read() {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
+        encoder.set_color(png::ColorType::GrayscaleAlpha);
+        encoder.set_animated(2, 0).unwrap();
+        let mut writer = encoder.write_header().unwrap();
+        writer.set_blend_op(png::BlendOp::Source).unwrap();
+        writer.write_image_data(&[0, 30, 0, 0]).unwrap();
+        writer.write_image_data(&[0, 0, 0, 40]).unwrap();
+        writer.finish().unwrap();
+        let clip = open("a.png", bytes).unwrap();
+        assert_eq!([0, 1].map(|index| clip.frame(index).unwrap().to_bytes()), [[30, 0], [0, 40]]);
+        assert_eq!(clip.notes().len(), 1);
     }
 }

@@ -332,7 +332,11 @@ fn frame(
 ) -> (Option<FrameFacts>, Vec<Found>) {
     let mut found = Vec::new();
     let image = match load(path) {
-        Ok(image) => image,
+        Ok((image, doubts)) => {
+            let advice = "see whether it looks right, and export it anew where it does not";
+            found.extend(doubts.into_iter().map(|doubt| Found::warning(path, "doubtful-frame", doubt, advice)));
+            image
+        }
         Err(what) => {
             found.push(Found::error(path, "bad-frame", what, "ingest or export the source again"));
             return (None, found);
@@ -378,10 +382,15 @@ fn without_name(error: &sonoseg_imaging::DataError, name: &str) -> String {
     text.strip_prefix(&format!("{name}: ")).unwrap_or(&text).to_owned()
 }
 
-fn load(path: &Path) -> Result<Image, String> {
+/// A frame, and what is doubtful about its file.
+fn load(path: &Path) -> Result<(Image, Vec<String>), String> {
     let (name, bytes) = bytes(path)?;
-    let image = formats::open(&name, bytes).and_then(|clip| clip.frame(0));
-    image.map_err(|error| without_name(&error, &name))
+    let clip = formats::open(&name, bytes).map_err(|error| without_name(&error, &name))?;
+    let mut doubts = clip.notes().to_vec();
+    if clip.len() > 1 {
+        doubts.push(format!("It holds {} pictures, and a frame is one: only the first is read.", clip.len()));
+    }
+    Ok((clip.frame(0).map_err(|error| without_name(&error, &name))?, doubts))
 }
 
 fn load_mask(path: &Path) -> Result<Mask, String> {

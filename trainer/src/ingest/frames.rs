@@ -135,7 +135,15 @@ fn picture(
         let stored = masks::read(verb, path)?;
         if [stored.height, stored.width] != [image.height, image.width] {
             let sizes = format!("{}x{}, and its picture {}x{}", stored.width, stored.height, image.width, image.height);
-            return Err(DataError::Inconsistent(format!("the mask {name} is {sizes}: a mask has its picture's size")));
+            let turned = [stored.width, stored.height] == [image.height, image.width]
+                && clip.notes().iter().any(|note| note.contains("orientation tag"));
+            let advice = if turned {
+                "the picture's orientation tag turns it; where the mask was drawn without it, take the tag out \
+                 (exiftool -n -Orientation=1 FILE)"
+            } else {
+                "a mask has its picture's size"
+            };
+            return Err(DataError::Inconsistent(format!("the mask {name} is {sizes}: {advice}")));
         }
         let Some(classes) = classes else { continue };
         let mask = classes.apply(&stored).map_err(|e| DataError::unreadable(name, e))?;

@@ -64,6 +64,10 @@ pub(super) fn classes(verb: &Ingest, plan: &Plan, known: Option<ClassMap>) -> Re
     if soft > 0 {
         say(format!("  masks    {soft} have soft or lossy edges, which are cut at the middle level"));
     }
+    let alpha = stored.iter().filter(|(facts, _)| facts.from_alpha).count();
+    if alpha > 0 {
+        say(format!("  masks    {alpha} have colours that show nothing and lie in the alpha channel, which is read"));
+    }
     let mut growth: Vec<f64> = stored.iter().filter_map(|(facts, _)| facts.growth).collect();
     growth.sort_by(f64::total_cmp);
     if growth.get(growth.len() / 2).is_some_and(|&median| median > OUTLINE_GROWTH) {
@@ -83,6 +87,7 @@ pub(super) fn read(verb: &Ingest, path: &Path) -> Result<StoredMask, DataError> 
 /// What is told about a mask.
 struct StoredMaskFacts {
     thresholded: bool,
+    from_alpha: bool,
     /// Area with filled holes over the area as drawn.
     growth: Option<f64>,
 }
@@ -95,7 +100,7 @@ impl StoredMaskFacts {
             let area = |mask: &Mask| mask.classes.iter().filter(|&&class| class > 0).count() as f64;
             (area(&drawn) > 0.0).then(|| area(&drawn.filled()) / area(&drawn))
         });
-        Self { thresholded: mask.thresholded, growth: growth.flatten() }
+        Self { thresholded: mask.thresholded, from_alpha: mask.from_alpha, growth: growth.flatten() }
     }
 }
 
