@@ -8,7 +8,7 @@
 use burn::tensor::{Device, Tensor, activation};
 
 use super::{Loss, Reads, Step, Task, loss_measure, read, upload};
-use crate::losses::overlap::{DiceFocalConfig, dice_focal};
+use crate::losses::overlap::{DiceFocalConfig, dice_focal, judged_dice_focal};
 use crate::models::frames::Frames;
 use crate::models::unet::layer_set::LayerSet;
 use crate::models::{Network, NetworkConfig};
@@ -16,11 +16,12 @@ use crate::optim::rules::Rules;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::augment::{AugmentConfig, Augmentation};
 use sonoseg_imaging::dataset::sample::{Sample, Target};
-use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::geometry::{Image, Mask};
 use sonoseg_imaging::geometry::draw_capsule;
 use sonoseg_imaging::geometry::resize;
 use sonoseg_imaging::metrics::mask_measures;
 use sonoseg_imaging::metrics::measure::Measures;
+use sonoseg_imaging::metrics::overlap::NOT_JUDGED;
 use sonoseg_imaging::prepare::Preparation;
 use sonoseg_imaging::rng::Rng;
 
@@ -49,7 +50,7 @@ pub struct Segment {
 pub struct View {
     /// `[channels, size, size]`
     pub input: Vec<f32>,
-    /// `[masks, size, size]`
+    /// 1 where something is, 0 elsewhere, [`NOT_JUDGED`] where nobody judged; `[masks, size, size]`
     pub target: Vec<f32>,
 }
 
@@ -60,6 +61,8 @@ pub struct Batch {
     pub input: Tensor<4>,
     /// What the network should give, `[batch, masks, size, size]`.
     pub target: Tensor<4>,
+    /// 1 where somebody judged and 0 elsewhere, `[batch, masks, size, size]`; none where all of it is judged.
+    pub judged: Option<Tensor<4>>,
 }
 
 impl Segment {
@@ -99,7 +102,16 @@ impl Segment {
             }
             other => return Err(format!("has {}, and segmentation learns from needles and masks", other.what())),
         };
-        Ok(mask.iter().map(|&class| f32::from(u8::from(class > 0))).collect())
+        let number = |&class: &u8| if class == Mask::IGNORE { NOT_JUDGED } else { f32::from(u8::from(class > 0)) };
+        Ok(mask.iter().map(number).collect())
+    }
+
+    /// The loss of a batch that the network gave `logits` for.
+    fn loss_of(&self, logits: Tensor<4>, batch: &Batch) -> Tensor<1> {
+        match &batch.judged {
+            Some(judged) => judged_dice_focal(logits, batch.target.clone(), judged.clone(), &self.loss),
+            None => dice_focal(logits, batch.target.clone(), &self.loss),
+        }
     }
 }
 
@@ -123,7 +135,7 @@ impl Task for Segment {
         if sample.frames.len() != window {
             return Err(problem(format!("has {} frames, and the network reads {window}", sample.frames.len())));
         }
-        if sample.targets.len() != window || sample.targets.contains(&Target::Unknown) {
+        if sample.targets.len() != window || !sample.targets.iter().all(Target::is_known) {
             return Err(problem("has no labels for all of its frames; label them or leave it out".into()));
         }
         let first = &sample.frames[0];
@@ -157,22 +169,31 @@ impl Task for Segment {
     fn collate(&self, views: &[View], device: &Device) -> Batch {
         let (count, size) = (views.len(), self.preparation.size);
         let (channels, masks) = (self.network.sizes().channels(), self.frames.masks());
+        let targets = || views.iter().flat_map(|view| view.target.iter().copied());
+        let shape = [count, masks, size, size];
+        let upload_map = |numbers: Vec<f32>| upload(std::iter::once(&numbers[..]), shape, device);
+        let judged = |number: f32| f32::from(u8::from(number != NOT_JUDGED));
         Batch {
             input: upload(views.iter().map(|view| &view.input[..]), [count, channels, size, size], device),
-            target: upload(views.iter().map(|view| &view.target[..]), [count, masks, size, size], device),
+            target: upload_map(targets().map(|number| number.max(0.0)).collect()),
+            judged: targets().any(|number| number == NOT_JUDGED).then(|| upload_map(targets().map(judged).collect())),
         }
     }
 
     fn loss(&self, model: &Network, batch: &Batch, _: &mut Step) -> Loss<()> {
-        dice_focal(model.forward(batch.input.clone()), batch.target.clone(), &self.loss).into()
+        self.loss_of(model.forward(batch.input.clone()), batch).into()
     }
 
     async fn measure(&self, model: &Network, batch: &Batch, _: &mut Step) -> Result<Measures, String> {
         let logits = model.forward(batch.input.clone());
-        let loss = dice_focal(logits.clone(), batch.target.clone(), &self.loss);
+        let loss = self.loss_of(logits.clone(), batch);
         let loss = loss_measure(loss, batch.input.dims()[0]).await?;
         let probability = read(activation::sigmoid(logits)).await?;
-        let target = read(batch.target.clone()).await?;
+        let mut target = read(batch.target.clone()).await?;
+        if let Some(judged) = &batch.judged {
+            let judged = read(judged.clone()).await?;
+            target.iter_mut().zip(judged).filter(|(_, judged)| *judged == 0.0).for_each(|(target, _)| *target = NOT_JUDGED);
+        }
         let size = self.preparation.size;
         let mut measures = Measures(vec![loss]);
         measures.add(&mask_measures(&probability, &target, [size, size], 0.5));
