@@ -5,6 +5,7 @@
 mod circles;
 mod cli;
 mod data;
+mod ignore;
 mod import;
 mod layers;
 mod metrics;

@@ -176,7 +176,8 @@ mod tests {
         ] {
             let alone = dice_focal(tensor(&logits[..4], [1, 1, 2, 2]), tensor(&target[..4], [1, 1, 2, 2]), &config);
             // Two pixels that nobody judged, far off, and a second picture of them.
-            let (mut all, mut truth, mut judged) = (logits.to_vec(), target.to_vec(), vec![1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
+            let (mut all, mut truth, mut judged) =
+                (logits.to_vec(), target.to_vec(), vec![1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
             all.extend([9.0; 6]);
             truth.extend([0.0; 6]);
             judged.extend([0.0; 6]);

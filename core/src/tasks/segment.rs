@@ -16,9 +16,9 @@ use crate::optim::rules::Rules;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::augment::{AugmentConfig, Augmentation};
 use sonoseg_imaging::dataset::sample::{Sample, Target};
-use sonoseg_imaging::geometry::{Image, Mask};
 use sonoseg_imaging::geometry::draw_capsule;
 use sonoseg_imaging::geometry::resize;
+use sonoseg_imaging::geometry::{Image, Mask};
 use sonoseg_imaging::metrics::mask_measures;
 use sonoseg_imaging::metrics::measure::Measures;
 use sonoseg_imaging::metrics::overlap::NOT_JUDGED;
@@ -192,7 +192,11 @@ impl Task for Segment {
         let mut target = read(batch.target.clone()).await?;
         if let Some(judged) = &batch.judged {
             let judged = read(judged.clone()).await?;
-            target.iter_mut().zip(judged).filter(|(_, judged)| *judged == 0.0).for_each(|(target, _)| *target = NOT_JUDGED);
+            target
+                .iter_mut()
+                .zip(judged)
+                .filter(|(_, judged)| *judged == 0.0)
+                .for_each(|(target, _)| *target = NOT_JUDGED);
         }
         let size = self.preparation.size;
         let mut measures = Measures(vec![loss]);

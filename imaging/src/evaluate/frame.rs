@@ -83,7 +83,8 @@ impl Reference {
                 (drawn.unwrap_or_else(|| vec![0; size * size]), Some(needle))
             }
             Truth::Mask(mask) => {
-                let classes = Mask { height: size, width: size, classes: resize::nearest(&mask.classes, extent, square) };
+                let classes =
+                    Mask { height: size, width: size, classes: resize::nearest(&mask.classes, extent, square) };
                 // What was judged may vanish between the pixels of the square.
                 classes.is_judged().then_some(())?;
                 let one = |class: u8| if class == Mask::IGNORE { class } else { u8::from(class > 0) };

@@ -47,6 +47,18 @@ pub struct Told {
     pub names: BTreeMap<u8, String>,
 }
 
+impl Told {
+    /// Whether nobody judged the pixels of this value of a mask.
+    pub fn ignores(&self, mask: &StoredMask, value: u32) -> bool {
+        let (number, colour) = match &mask.coding {
+            Coding::Palette(colours) => (Some(value), palette_colour(colours, value)),
+            Coding::Grey => (Some(value), grey_colour(value)),
+            Coding::Colour => (Some(value & 0xff).filter(|&level| grey_colour(level) == value), value),
+        };
+        self.ignore_colours.contains(&colour) || number.is_some_and(|number| self.ignore.contains(&number))
+    }
+}
+
 /// All values of the masks of a data set.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
@@ -135,13 +147,16 @@ impl Survey {
         let foreground: Vec<u32> =
             numbers.iter().copied().filter(|value| *value != 0 && !ignore.contains(value)).collect();
         let small = foreground.iter().all(|&value| value < INDEX_LIMIT || value == VOID);
+        let largest = foreground.iter().copied().filter(|&value| value != VOID).max().unwrap_or(0);
         let painted = self.painted
             || self.palette.values().any(|colours| colours.len() > 1)
             || (!self.palette.is_empty() && !self.grey.is_empty() && !small);
         let reading = match known {
             Some(known) => known.reading,
             None if painted => Reading::Colours,
-            None if !told.names.is_empty() && small => Reading::Numbers,
+            None if told.names.keys().next_back().is_some_and(|&last| small && largest <= u32::from(last)) => {
+                Reading::Numbers
+            }
             None if foreground.len() > 1 && small || !self.palette.is_empty() || foreground == [1] => Reading::Numbers,
             None => Reading::Levels,
         };
@@ -154,9 +169,11 @@ impl Survey {
             ignore = self.ignored_colours(told);
             ignore.extend(ignored_before);
         }
-        if let Some((value, class)) = map.classes.iter().find(|(value, class)| {
-            ignore.contains(value) && **class != Mask::IGNORE && known.is_some()
-        }) {
+        if let Some((value, class)) = map
+            .classes
+            .iter()
+            .find(|(value, class)| ignore.contains(value) && **class != Mask::IGNORE && known.is_some())
+        {
             return Err(format!(
                 "The data set holds masks already in which {value} is class {class}, {}: masks in which nobody judged it need \
                  a data set of their own.",

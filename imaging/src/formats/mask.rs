@@ -59,13 +59,23 @@ impl StoredMask {
         counts
     }
 
+    /// The value of ignored pixels in a mask with one object.
+    pub const ONE_OBJECT_IGNORED: u32 = 128;
+
     /// The same mask with one object in it, 255 where anything but background is: 0, the values of `background`, and
-    /// colours that are nearly black, because lossy formats leave them around what was painted.
-    pub fn one_object(mut self, background: &[u32]) -> Self {
+    /// colours that are nearly black, because lossy formats leave them around what was painted. Values that are `ignored`
+    /// become [`StoredMask::ONE_OBJECT_IGNORED`].
+    pub fn one_object(mut self, background: &[u32], ignored: impl Fn(&Self, u32) -> bool) -> Self {
         let painted = self.coding == Coding::Colour;
         let black = |value: u32| painted && value.to_be_bytes().into_iter().all(|level| level < NEARLY_BLACK);
         let object = |value: u32| value != 0 && !background.contains(&value) && !black(value);
-        self.values.iter_mut().for_each(|value| *value = if object(*value) { 255 } else { 0 });
+        let value = |value: u32| if object(value) { 255 } else { 0 };
+        let table: BTreeMap<u32, u32> = self
+            .counts()
+            .into_keys()
+            .map(|stored| (stored, if ignored(&self, stored) { Self::ONE_OBJECT_IGNORED } else { value(stored) }))
+            .collect();
+        self.values.iter_mut().for_each(|value| *value = table.get(value).copied().unwrap_or(0));
         Self { coding: Coding::Grey, ..self }
     }
 }
@@ -291,8 +301,9 @@ mod tests {
 
     #[test]
     fn one_object_is_all_but_the_background() {
-        let object = |bytes: Vec<u8>| read_mask("m.png", bytes).unwrap().one_object(&[2]).values;
+        let object = |bytes: Vec<u8>| read_mask("m.png", bytes).unwrap().one_object(&[2], |_, value| value == 7).values;
         assert_eq!(object(encode_png_grey(1, 4, &[0, 1, 2, 3]).unwrap()), [0, 255, 0, 255], "a trimap");
+        assert_eq!(object(encode_png_grey(1, 4, &[0, 7, 2, 3]).unwrap()), [0, 128, 0, 255], "ignored");
         let painted = encode_png_rgb(1, 4, &[0, 0, 2, 5, 0, 3, 19, 164, 201, 166, 255, 71]).unwrap();
         assert_eq!(object(painted), [0, 0, 255, 255], "colours with the traces of a lossy format");
     }

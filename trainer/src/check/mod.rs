@@ -15,7 +15,7 @@ use crate::folder::procedure_folders;
 use crate::terminal::{bar, say};
 use problem::{Level, Problem, Problems};
 use report::Report;
-use scan::Scanned;
+use scan::{FrameFacts, Scanned};
 
 /// Lines of the table; a data set of thousands has them in the JSON file.
 const SHOWN: usize = 50;
@@ -57,7 +57,7 @@ pub(crate) fn run(verb: &Check) -> Result<()> {
 
 /// Problems between procedures.
 fn together(scanned: &[Scanned], problems: &mut Problems) {
-    let masked = |one: &&Scanned| one.frames.iter().any(|frame| frame.classes.is_some());
+    let masked = |one: &&Scanned| one.frames.iter().any(FrameFacts::is_masked);
     let named = || scanned.iter().filter(masked).filter(|one| !one.meta.classes.is_empty());
     // Sources that are added later add their classes behind those that are known.
     if let Some(first) = named().max_by_key(|one| one.meta.classes.len()) {
