@@ -14,6 +14,7 @@ pub mod numbers;
 mod pickle;
 pub mod tensors;
 mod torch;
+mod unwrap;
 
 /// What can be wrong with a model file.
 #[derive(Debug, thiserror::Error)]
@@ -278,7 +279,9 @@ fn halved(tensor: &str, numbers: &[f32]) -> Result<Vec<u8>, String> {
     let halves: Vec<f16> = numbers.iter().map(|&number| f16::from_f32(number)).collect();
     let pairs = || numbers.iter().zip(&halves);
     if let Some((large, _)) = pairs().find(|(number, half)| number.is_finite() && !half.is_finite()) {
-        return Err(format!("its tensor {tensor} holds {large}, and 16 bits end at 65504: store it with 32 (--dtype f32)"));
+        return Err(format!(
+            "its tensor {tensor} holds {large}, and 16 bits end at 65504: store it with 32 (--dtype f32)"
+        ));
     }
     let squares = |sum: f64, number: f64| if number.is_finite() { sum + number * number } else { sum };
     let all = numbers.iter().map(|&number| f64::from(number)).fold(0.0, squares);
@@ -417,7 +420,8 @@ mod tests {
 
     #[test]
     fn sixteen_bits_hold_a_tensor_or_it_is_named() {
-        let state = |numbers: &[f32]| State::from([("deep.weight".to_owned(), (vec![numbers.len()], numbers.to_vec()))]);
+        let state =
+            |numbers: &[f32]| State::from([("deep.weight".to_owned(), (vec![numbers.len()], numbers.to_vec()))]);
         let halved = |numbers: &[f32]| {
             let bytes = encode_as("m", &"header", &state(numbers), Storage::F16).map_err(|e| e.to_string())?;
             let (_, read): (String, State) = decode("m", &bytes).map_err(|e| e.to_string())?;

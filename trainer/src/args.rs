@@ -453,6 +453,10 @@ pub(crate) struct Import {
     /// The safetensors file to write.
     #[arg(long)]
     pub(crate) out: PathBuf,
+    /// Where in the file the weights are, when it holds several networks or puts something in front of their names: the key
+    /// of a dictionary or the beginning of the names, for example `model_ema` or `teacher.backbone`.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
     /// Attention heads of the encoder, which no checkpoint says: one for each 64 of the width unless given.
     #[arg(long)]
     pub(crate) heads: Option<usize>,

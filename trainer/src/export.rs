@@ -18,7 +18,8 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
     }
     let from = files::absolute(&files::model_file(&verb.run)?);
     if let Some(problem) = checkpoint::unusable(&state) {
-        let reason = format!("{problem}: its training diverged, or the file is damaged; train it anew, or take another file");
+        let reason =
+            format!("{problem}: its training diverged, or the file is damaged; train it anew, or take another file");
         return Err(CheckpointError::Foreign { name: from, reason }.into());
     }
     let storage = match verb.dtype {

@@ -132,6 +132,16 @@ impl Procedure {
         label.map(|needle| Target::Needle(*needle))
     }
 
+    /// How many frames there are.
+    pub fn frame_count(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// End points by the number of the frame, where they are labels.
+    pub fn end_points(&self) -> &BTreeMap<usize, Option<Needle>> {
+        &self.labels
+    }
+
     /// Number of the frame at a position.
     pub fn number(&self, index: usize) -> usize {
         self.frames[index].number

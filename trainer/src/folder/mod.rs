@@ -1,5 +1,7 @@
 //! Data on disk: reads the files of a data set, whose meaning `sonoseg_imaging::dataset` knows.
 
+pub(crate) mod contents;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Deref;
