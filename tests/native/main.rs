@@ -16,4 +16,6 @@ mod report;
 mod resume;
 mod study;
 mod tidy;
+mod unsound;
 mod workspace;
+mod wrapped;
