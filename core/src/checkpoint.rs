@@ -36,7 +36,9 @@ pub enum CheckpointError {
         reason: String,
     },
     /// The tensors do not fit the network that the file describes.
-    #[error("{name}: the tensors do not fit the network: {reason}")]
+    #[error(
+        "{name}: the tensors do not fit the network: {reason}. Take the file that belongs to these settings, or export it again"
+    )]
     Mismatch {
         /// File name.
         name: String,
