@@ -215,3 +215,69 @@ impl Task for Segment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::unet::{UnetConfig, UnetVariant};
+
+    fn task() -> Segment {
+        let network =
+            UnetConfig { image_size: 16, in_channels: 1, base: 2, variant: UnetVariant::Plain, ..Default::default() };
+        Segment {
+            network: NetworkConfig::Unet(network),
+            frames: Frames::Single,
+            preparation: Preparation { size: 16, ..Preparation::default() },
+            mask_radius_px: 3.0,
+            augment: AugmentConfig {
+                flip: 1.0,
+                rotation_deg: 20.0,
+                crop_scale: [0.7, 1.0],
+                ..AugmentConfig::default()
+            },
+            loss: DiceFocalConfig::default(),
+            layers: LayerSet::All,
+        }
+    }
+
+    /// A picture of 24 x 32 pixels whose lower half is of the class, and whose rows from 6 to 12 are of `above`.
+    fn sample(above: u8) -> Sample {
+        let classes = (0..24 * 32).map(|at| match at / 32 {
+            0..6 => 0,
+            6..12 => above,
+            _ => 1,
+        });
+        Sample {
+            id: "p/0".into(),
+            group: "p".into(),
+            frames: vec![Image::grey(24, 32, vec![0.5; 24 * 32])],
+            targets: vec![Target::Mask(Mask { height: 24, width: 32, classes: classes.collect() })],
+        }
+    }
+
+    #[test]
+    fn what_nobody_judged_stays_so_through_every_change() {
+        let task = task();
+        let count = |view: &View, number: f32| view.target.iter().filter(|&&target| target == number).count();
+        let plain = &task.views(&sample(Mask::IGNORE), None).unwrap()[0];
+        assert_eq!([0.0, NOT_JUDGED, 1.0].map(|number| count(plain, number)), [64, 64, 128]);
+        for seed in 0..8 {
+            let rng = || Rng::stream(seed, "ignore", [0, 0]);
+            let changed = &task.views(&sample(Mask::IGNORE), Some(&mut rng())).unwrap()[0];
+            let silent = &task.views(&sample(0), Some(&mut rng())).unwrap()[0];
+            let known = [0.0, NOT_JUDGED, 1.0].map(|number| count(changed, number));
+            assert!(known.iter().sum::<usize>() == 256 && known[1] > 16, "{known:?}");
+            // Where somebody judged, both say the same.
+            let same = changed.target.iter().zip(&silent.target).all(|(a, b)| a == b || *a == NOT_JUDGED && *b == 0.0);
+            assert!(same && changed.input == silent.input);
+        }
+        let batch = task.collate(std::slice::from_ref(plain), &Device::flex());
+        let judged: f32 = batch.judged.unwrap().sum().into_scalar();
+        assert_eq!((judged, batch.target.sum().into_scalar::<f32>()), (192.0, 128.0));
+        let all = task.collate(&task.views(&sample(0), None).unwrap(), &Device::flex());
+        assert!(all.judged.is_none(), "the loss of before, bit by bit, where everything is judged");
+        let nothing = Mask { height: 24, width: 32, classes: vec![Mask::IGNORE; 24 * 32] };
+        let nothing = Sample { targets: vec![Target::Mask(nothing)], ..sample(0) };
+        assert!(task.views(&nothing, None).unwrap_err().to_string().contains("no labels"));
+    }
+}
