@@ -160,7 +160,10 @@ impl<'a> Archive<'a> {
 }
 
 /// A dictionary that holds tensors, and the keys that lead to it, with dots between them.
-type Group<'s> = (String, &'s [(Id, Id)]);
+type Group<'s> = (String, Entries<'s>);
+
+/// Keys and values of a dictionary.
+type Entries<'s> = &'s [(Id, Id)];
 
 /// All dictionaries that hold tensors, the outermost first, each once: a file may mention one many times.
 fn groups<'s>(
@@ -192,7 +195,7 @@ fn groups<'s>(
 const MOST_GROUPS: usize = 100;
 
 /// The dictionary that the weights are in, and what of the key is left to look for in their names.
-fn chosen<'s>(pickle: &'s Pickle<'_>, key: Option<&str>) -> Result<(&'s [(Id, Id)], Option<String>), String> {
+fn chosen<'s>(pickle: &'s Pickle<'_>, key: Option<&str>) -> Result<(Entries<'s>, Option<String>), String> {
     let Value::Dict(root) = pickle.root() else {
         return Err("holds no dictionary of tensors; save it again with torch.save(model.state_dict(), ..)".into());
     };

@@ -187,7 +187,7 @@ mod tests {
                 let logits = Tensor::<4>::from_data(logits.into_data(), &device).require_grad();
                 let on = |numbers: &[f32]| Tensor::<1>::from_floats(numbers, &device).reshape([2, 1, 2, 3]);
                 let loss = judged_dice_focal(logits.clone(), on(&truth), on(&judged), &config);
-                let gradients = loss.clone().backward();
+                let gradients = loss.backward();
                 let gradient = logits.grad(&gradients).unwrap().into_data().try_into_vec::<f32>().unwrap();
                 (value(loss.inner()), gradient)
             };

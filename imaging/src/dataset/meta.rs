@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(meta.class_number("background"), None);
         assert_eq!(Meta::default().class_number("7"), Some(7), "without names every number may occur");
         assert_eq!(Meta::default().class_number("nerve"), None);
-        assert_eq!(Meta { ignore: Some(2), ..meta.clone() }.class_number("vessel"), None, "nobody judged it");
+        assert_eq!(Meta { ignore: Some(2), ..meta }.class_number("vessel"), None, "nobody judged it");
         assert_eq!(serde_json::to_string(&Meta::default()).unwrap(), "{}");
     }
 
