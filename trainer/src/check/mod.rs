@@ -66,14 +66,15 @@ fn together(scanned: &[Scanned], problems: &mut Problems) {
             let place = format!("{}/meta.json", other.id);
             problems.error("classes-differ", place, what, "a class has one number in the whole data set");
         }
-        for (number, name) in first.meta.classes.iter().enumerate().skip(1) {
-            let occurs = |one: &Scanned| {
-                one.frames.iter().filter_map(|frame| frame.classes.as_ref()).any(|c| c.contains_key(&(number as u8)))
-            };
-            if !scanned.iter().any(occurs) {
-                let what = format!("no mask holds class {number}, {name}");
-                problems.warning("class-absent", "procedures", what, "a network cannot learn it");
-            }
+        let absent = |(number, _): &(usize, &String)| {
+            let holds = |frame: &FrameFacts| frame.classes.as_ref().is_some_and(|c| c.contains_key(&(*number as u8)));
+            !scanned.iter().any(|one| one.frames.iter().any(holds))
+        };
+        let absent = first.meta.classes.iter().enumerate().skip(1).filter(absent);
+        let absent: Vec<String> = absent.map(|(number, name)| format!("class {number}, {name}")).collect();
+        if !absent.is_empty() {
+            let what = format!("no mask holds {}", absent.join(", or "));
+            problems.warning("class-absent", "procedures", what, "a network cannot learn it");
         }
     }
     let scaled = scanned.iter().filter(|one| one.meta.spacing.is_some()).count();
