@@ -117,7 +117,7 @@ pub fn import(name: &str, bytes: &[u8], layout: Layout, options: &ImportOptions)
 }
 
 fn import_tensors(tensors: Tensors, layout: Layout, options: &ImportOptions) -> Result<Imported, String> {
-    let reader = Reader { naming: layout.naming(&tensors), layout, tensors };
+    let reader = Reader { naming: layout.naming(&tensors), layout, tensors, key: options.key.clone() };
     let (sizes, weights, problem) = match layout {
         Layout::MaeEncoder | Layout::TimmVit | Layout::HfVitMae => vit::encoder(&reader, options),
         Layout::MaeFull => vit::auto_encoder(&reader, options),
@@ -137,6 +137,8 @@ struct Reader {
     layout: Layout,
     naming: Naming,
     tensors: Tensors,
+    /// Where in the file the tensors are.
+    key: Option<String>,
 }
 
 impl Reader {
@@ -178,6 +180,7 @@ impl Reader {
             .collect();
         let listed: Vec<String> = fronts.iter().take(5).map(|front| format!("`{front}.`")).collect();
         let first = fronts.first()?;
+        let first = self.key.as_ref().map_or((*first).to_owned(), |key| format!("{key}.{first}"));
         Some(match fronts.len() {
             1 => format!("; the names of a network begin with {} there: take it off with --key {first}", listed[0]),
             _ => format!(

@@ -62,13 +62,17 @@ fn of_two_networks_in_a_file_one_has_to_be_chosen() {
 
 #[test]
 fn an_unknown_front_is_named_as_the_reason() {
-    for (name, key, advice) in
-        [("unknown_front.pth", None, "--key backbone"), ("dino.pth", Some("teacher"), "--key backbone")]
-    {
+    for (name, key, advice) in [
+        ("unknown_front.pth", None, "--key backbone"),
+        ("unknown_within.pth", None, "--key backbone"),
+        ("dino.pth", Some("teacher"), "--key teacher.backbone"),
+    ] {
         let message = full(name, key).unwrap_err();
         assert!(message.contains("begin with `backbone.`") && message.contains(advice), "{message}");
     }
-    assert_eq!(full("unknown_front.pth", Some("backbone")).unwrap(), full("bare.pth", None).unwrap());
+    for name in ["unknown_front.pth", "unknown_within.pth"] {
+        assert_eq!(full(name, Some("backbone")).unwrap(), full("bare.pth", None).unwrap(), "{name}");
+    }
 }
 
 #[test]

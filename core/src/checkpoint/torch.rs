@@ -215,9 +215,9 @@ fn chosen<'s>(pickle: &'s Pickle<'_>, key: Option<&str>) -> Result<(Entries<'s>,
     }
     let wraps = |path: &str| path.split('.').all(|part| WRAPPERS.contains(&part));
     let known: Vec<&Group<'s>> = found.iter().filter(|(path, _)| wraps(path)).collect();
-    let candidates = if known.is_empty() || key.is_some() { found.iter().collect() } else { known };
+    let candidates = if known.is_empty() { found.iter().collect() } else { known };
     match candidates[..] {
-        [(_, dict)] if key.is_none() => Ok((dict, None)),
+        [(_, dict)] => Ok((dict, key.map(str::to_owned))),
         [] => {
             let keys: Vec<String> = pickle.entries(root).map(|(key, _)| short(key)).take(10).collect();
             Err(format!(

@@ -128,6 +128,7 @@ def main():
     torch.save({"model": state, "model_ema": other, "optimizer": {"state": {0: {"exp_avg": torch.zeros(2)}}}}, "two.pth")
     torch.save({**front("model."), **front("ema_model.", other)}, "two_fronts.pth")
     torch.save(front("backbone."), "unknown_front.pth")
+    torch.save({"model": front("backbone.")}, "unknown_within.pth")
     torch.save({"student": front("backbone."), "teacher": front("backbone.", other)}, "dino.pth")
     torch.save(OrderedDict((name, tensor.double()) for name, tensor in state.items()), "f64.pth")
 
