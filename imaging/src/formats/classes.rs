@@ -148,15 +148,14 @@ impl Survey {
             numbers.iter().copied().filter(|value| *value != 0 && !ignore.contains(value)).collect();
         let small = foreground.iter().all(|&value| value < INDEX_LIMIT || value == VOID);
         let largest = foreground.iter().copied().filter(|&value| value != VOID).max().unwrap_or(0);
+        let named = told.names.keys().next_back().is_some_and(|&last| largest <= u32::from(last));
         let painted = self.painted
             || self.palette.values().any(|colours| colours.len() > 1)
             || (!self.palette.is_empty() && !self.grey.is_empty() && !small);
         let reading = match known {
             Some(known) => known.reading,
             None if painted => Reading::Colours,
-            None if told.names.keys().next_back().is_some_and(|&last| small && largest <= u32::from(last)) => {
-                Reading::Numbers
-            }
+            None if named && small && foreground != [VOID] => Reading::Numbers,
             None if foreground.len() > 1 && small || !self.palette.is_empty() || foreground == [1] => Reading::Numbers,
             None => Reading::Levels,
         };

@@ -44,7 +44,11 @@ pub(super) fn classes(verb: &Ingest, plan: &Plan, known: Option<ClassMap>) -> Re
     progress.finish_and_clear();
     let mut survey = Survey::default();
     stored.iter().for_each(|(_, one)| survey.merge(one));
-    let file = if verb.classes.is_empty() && !verb.one_class { DatasetJson::of(plan) } else { DatasetJson::default() };
+    let file = if verb.classes.is_empty() && !verb.one_class {
+        DatasetJson::of(plan).unwrap_or_default()
+    } else {
+        DatasetJson::default()
+    };
     let numbered = (1..).zip(&verb.classes).map(|(class, name)| (class, name.clone()));
     let names = if verb.classes.is_empty() { file.names.clone() } else { numbered.collect() };
     let mut told = Told { names, ..ignored(verb) };
@@ -54,6 +58,10 @@ pub(super) fn classes(verb: &Ingest, plan: &Plan, known: Option<ClassMap>) -> Re
     let mut map = survey.class_map(known.as_ref(), &told).map_err(DataError::Inconsistent)?;
     if !verb.classes.is_empty() {
         map = map.named(&verb.classes).map_err(|e| crate::failure::Usage(format!("--classes: {e}")))?;
+    } else if map.reading == Reading::Levels && known.is_none() {
+        // As many grey levels as names: black and white for one class, most often.
+        let names: Vec<String> = file.names.values().cloned().collect();
+        map = map.clone().named(&names).unwrap_or(map);
     }
     doubts(verb, &file, &told, &survey, &map);
     let reading = match map.reading {
@@ -88,8 +96,10 @@ fn doubts(verb: &Ingest, file: &DatasetJson, told: &Told, survey: &Survey, map: 
     if file.regions {
         warn("dataset.json names regions of several classes: the numbers in the masks are the classes, see --classes");
     }
-    if !file.names.is_empty() && map.reading != Reading::Numbers {
-        warn("dataset.json names class numbers, and the masks hold none: its names are not used, see --classes");
+    if map.reading != Reading::Numbers {
+        if file.names.values().any(|name| !map.names.contains(name)) {
+            warn("dataset.json names class numbers, and the masks hold none: its names are not used, see --classes");
+        }
         return;
     }
     let last = file.names.keys().next_back().map_or(0, |&last| usize::from(last));
@@ -169,21 +179,20 @@ impl DatasetJson {
         Ok(read)
     }
 
-    /// That of a plan, where it has one that can be read.
-    fn of(plan: &Plan) -> Self {
-        let read = plan.class_names.as_deref().map(Self::read).transpose();
-        read.unwrap_or_else(|error| {
-            warn(format!("{error:#}: what it says of the masks is not known"));
-            None
-        })
-        .unwrap_or_default()
+    /// That of a plan; nothing where it has none.
+    fn of(plan: &Plan) -> Result<Self> {
+        plan.class_names.as_deref().map_or_else(|| Ok(Self::default()), Self::read)
     }
 }
 
 /// The verb with what a `dataset.json` beside the masks says of pixels that nobody judged.
 pub(super) fn with_ignored(verb: &Ingest, plan: &Plan) -> Ingest {
     let mut verb = verb.clone();
-    let of_file = DatasetJson::of(plan).ignore.map(Ignored::Number);
+    let of_file = DatasetJson::of(plan).unwrap_or_else(|error| {
+        warn(format!("{error:#}: what it says of the masks is not known"));
+        DatasetJson::default()
+    });
+    let of_file = of_file.ignore.map(Ignored::Number);
     verb.ignore.extend(of_file.filter(|one| !verb.ignore.contains(one)));
     verb
 }
