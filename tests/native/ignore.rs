@@ -119,8 +119,8 @@ fn the_label_ignore_of_nn_unet_is_neither_learned_nor_counted() {
 
 #[test]
 fn ignored_pixels_change_nothing_whatever_is_under_them() {
-    // The same frames and judged labels; where nobody judged, one data set is silent and the masks of the other say so for
-    // rows that hold an object. A network that learned or counted these rows would differ.
+    // The same frames and judged labels; where nobody judged, the masks hold other numbers, each named by its meta.json. A
+    // network that learned or counted these rows would give other losses and figures.
     let workspace = Workspace::new();
     let labels = r#"{"background": 0, "lesion": 1, "ignore": 3}"#;
     let settings = ["--set", "data.class=\"lesion\"", "--set", "network.frames=single", "--epochs", "1"];

@@ -100,7 +100,7 @@ fn a_run_knows_its_data_by_what_they_hold() {
         words.map(str::to_owned)
     };
     let evaluate = |data: &Path| succeeds(&["evaluate", text(&run), "--data", text(data), "--device", "flex"]);
-    // The same data elsewhere, with one more group, are the same.
+    // The same data elsewhere are the same.
     blocks(&moved, 4);
     assert!(!evaluate(&moved).contains("not those of the training"));
     // Equal names and sizes, and other labels; then other pictures.
