@@ -14,6 +14,7 @@ pub mod numbers;
 mod pickle;
 pub mod tensors;
 mod torch;
+mod unwrap;
 
 /// What can be wrong with a model file.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +36,9 @@ pub enum CheckpointError {
         reason: String,
     },
     /// The tensors do not fit the network that the file describes.
-    #[error("{name}: the tensors do not fit the network: {reason}")]
+    #[error(
+        "{name}: the tensors do not fit the network: {reason}. Take the file that belongs to these settings, or export it again"
+    )]
     Mismatch {
         /// File name.
         name: String,
@@ -259,20 +262,61 @@ pub async fn write_part<M: Module>(name: &str, state: &State, part: &str, model:
     write_state(name, all, model)
 }
 
-/// A model file as bytes: the header (any serialisable value) and the tensors.
-pub fn encode<H: Serialize>(header: &H, state: &State, storage: Storage) -> Result<Vec<u8>, CheckpointError> {
-    let foreign = |reason: String| CheckpointError::Foreign { name: "model".into(), reason };
+/// What makes weights useless: numbers that are not finite, by the name of the first tensor that holds some. A training that
+/// diverged writes such, and no device can compute with them.
+pub fn unusable(state: &State) -> Option<String> {
+    state.iter().find_map(|(tensor, (_, numbers))| {
+        let bad = numbers.iter().filter(|number| !number.is_finite()).count();
+        let all = numbers.len();
+        (bad > 0).then(|| format!("{bad} of the {all} numbers of its tensor {tensor} are infinite or no numbers"))
+    })
+}
+
+/// Share of a tensor's length (root of the sum of squares) that 16 bits may lose: far above rounding, far below what a
+/// network needs.
+const MOST_LOST: f64 = 0.01;
+
+/// What 16 bits make of a tensor, or why they cannot hold it.
+fn halved(tensor: &str, numbers: &[f32]) -> Result<Vec<u8>, String> {
+    let halves: Vec<f16> = numbers.iter().map(|&number| f16::from_f32(number)).collect();
+    let pairs = || numbers.iter().zip(&halves);
+    if let Some((large, _)) = pairs().find(|(number, half)| number.is_finite() && !half.is_finite()) {
+        return Err(format!(
+            "its tensor {tensor} holds {large}, and 16 bits end at 65504: store it with 32 (--dtype f32)"
+        ));
+    }
+    let squares = |sum: f64, number: f64| if number.is_finite() { sum + number * number } else { sum };
+    let all = numbers.iter().map(|&number| f64::from(number)).fold(0.0, squares);
+    let lost = pairs().map(|(&number, half)| f64::from(number) - half.to_f64()).fold(0.0, squares);
+    if lost.sqrt() > MOST_LOST * all.sqrt() {
+        return Err(format!(
+            "the numbers of its tensor {tensor} are so small that 16 bits lose {:.0} % of them: store it with 32 (--dtype f32)",
+            100.0 * (lost / all).sqrt()
+        ));
+    }
+    Ok(halves.iter().flat_map(|half| half.to_le_bytes()).collect())
+}
+
+/// A model file as bytes: the header (any serialisable value) and the tensors. `name` is for the message where 16 bits
+/// cannot hold a tensor.
+pub fn encode_as<H: Serialize>(
+    name: &str,
+    header: &H,
+    state: &State,
+    storage: Storage,
+) -> Result<Vec<u8>, CheckpointError> {
+    let foreign = |reason: String| CheckpointError::Foreign { name: name.to_owned(), reason };
     let header = serde_json::to_string(header).map_err(|e| foreign(e.to_string()))?;
     let bytes: Vec<(&String, &[usize], Vec<u8>)> = state
         .iter()
         .map(|(name, (shape, numbers))| {
             let bytes = match storage {
                 Storage::F32 => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
-                Storage::F16 => numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
+                Storage::F16 => halved(name, numbers).map_err(foreign)?,
             };
-            (name, shape.as_slice(), bytes)
+            Ok((name, shape.as_slice(), bytes))
         })
-        .collect();
+        .collect::<Result<_, _>>()?;
     let dtype = match storage {
         Storage::F32 => Dtype::F32,
         Storage::F16 => Dtype::F16,
@@ -284,6 +328,11 @@ pub fn encode<H: Serialize>(header: &H, state: &State, storage: Storage) -> Resu
     }
     let metadata = std::collections::HashMap::from([(HEADER_KEY.to_owned(), header)]);
     safetensors::serialize(views, Some(metadata)).map_err(|e| foreign(e.to_string()))
+}
+
+/// [`encode_as`] of a model that has no name yet.
+pub fn encode<H: Serialize>(header: &H, state: &State, storage: Storage) -> Result<Vec<u8>, CheckpointError> {
+    encode_as("model", header, state, storage)
 }
 
 /// Read a model file: its header and its tensors. f16, bf16 and f32 tensors are understood.
@@ -369,6 +418,34 @@ mod tests {
         assert_eq!((header.as_str(), &read), ("header", &state));
         let filled = write_state("m.safetensors", read, block()).unwrap();
         assert_eq!(pollster::block_on(read_state(&filled)).unwrap(), state);
+    }
+
+    #[test]
+    fn sixteen_bits_hold_a_tensor_or_it_is_named() {
+        let state =
+            |numbers: &[f32]| State::from([("deep.weight".to_owned(), (vec![numbers.len()], numbers.to_vec()))]);
+        let halved = |numbers: &[f32]| {
+            let bytes = encode_as("m", &"header", &state(numbers), Storage::F16).map_err(|e| e.to_string())?;
+            let (_, read): (String, State) = decode("m", &bytes).map_err(|e| e.to_string())?;
+            Ok::<_, String>(read["deep.weight"].1.clone())
+        };
+        // The last number that is rounded down to 65504, and the first that is not.
+        assert_eq!(halved(&[65519.996, -65504.0]).unwrap(), [65504.0, -65504.0]);
+        for large in [65520.0, -7e4, 1e38] {
+            let message = halved(&[1.0, large]).unwrap_err();
+            assert!(message.contains("deep.weight") && message.contains("65504"), "{message}");
+        }
+        // A few numbers that vanish among others lose nothing; a whole tensor of them does.
+        assert_eq!(halved(&[0.5, 1e-9, 0.0]).unwrap(), [0.5, 0.0, 0.0]);
+        for small in [&[1e-8, 2e-8][..], &[7e-8, 1.3e-7], &[1e-40; 3]] {
+            let message = halved(small).unwrap_err();
+            assert!(message.contains("deep.weight") && message.contains("so small"), "{message}");
+        }
+        assert_eq!(halved(&[0.0; 3]).unwrap(), [0.0; 3]);
+        assert!(encode(&"header", &state(&[1e38, 1e-40]), Storage::F32).is_ok());
+        assert_eq!(unusable(&state(&[1e38, 1e-40])), None);
+        let bad = unusable(&state(&[1.0, f32::NAN, f32::INFINITY])).unwrap();
+        assert!(bad.contains("2 of the 3 numbers of its tensor deep.weight"), "{bad}");
     }
 
     #[test]

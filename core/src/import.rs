@@ -1,11 +1,13 @@
 //! Public checkpoints become weights of our networks: every tensor of the file is used, or ignored by a rule, or the
 //! import fails.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::positions::sincos_table;
 use crate::checkpoint::numbers::{Numbers, Tensors};
-use crate::checkpoint::tensors::read_tensors;
+use crate::checkpoint::tensors::read_tensors_under;
 use crate::checkpoint::{CheckpointError, State};
 use crate::models::vit::VitConfig;
 
@@ -25,7 +27,7 @@ pub use vit::DecoderSizes;
 const MOST_NAMES: usize = 20;
 
 /// What the tensors of a file do not say, and what they must say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
     /// Attention heads of the encoder; none = one for each 64 of the width (ViT-H: 16).
     pub heads: Option<usize>,
@@ -33,6 +35,8 @@ pub struct ImportOptions {
     pub decoder_heads: Option<usize>,
     /// Height and width that the position table must be for; none = whatever it is for.
     pub image_size: Option<usize>,
+    /// Dictionary of the file, or beginning of the names, that the weights are under; none = where they usually are.
+    pub key: Option<String>,
 }
 
 /// Sizes of the network that a file holds.
@@ -108,12 +112,12 @@ type Weight = (String, Vec<usize>);
 /// Fails on a file that cannot be read, on tensors that are missing, misshapen, not finite or outside the rules (all are
 /// named), and where `options` lacks what the file does not say.
 pub fn import(name: &str, bytes: &[u8], layout: Layout, options: &ImportOptions) -> Result<Imported, CheckpointError> {
-    import_tensors(read_tensors(name, bytes)?, layout, options)
+    import_tensors(read_tensors_under(name, bytes, options.key.as_deref())?, layout, options)
         .map_err(|reason| CheckpointError::Foreign { name: name.to_owned(), reason })
 }
 
 fn import_tensors(tensors: Tensors, layout: Layout, options: &ImportOptions) -> Result<Imported, String> {
-    let reader = Reader { naming: layout.naming(&tensors), layout, tensors };
+    let reader = Reader { naming: layout.naming(&tensors), layout, tensors, key: options.key.clone() };
     let (sizes, weights, problem) = match layout {
         Layout::MaeEncoder | Layout::TimmVit | Layout::HfVitMae => vit::encoder(&reader, options),
         Layout::MaeFull => vit::auto_encoder(&reader, options),
@@ -133,6 +137,8 @@ struct Reader {
     layout: Layout,
     naming: Naming,
     tensors: Tensors,
+    /// Where in the file the tensors are.
+    key: Option<String>,
 }
 
 impl Reader {
@@ -160,9 +166,28 @@ impl Reader {
         let some: Vec<&String> = self.tensors.keys().take(5).collect();
         let hint = match Layout::guess(&self.tensors) {
             Some(other) if other != self.layout => format!("; it looks like {}: try --as {0}", other.name()),
-            _ => String::new(),
+            _ => self.fronts().unwrap_or_default(),
         };
         format!("does not name its tensors as {} does; it holds, for example, {some:?}{hint}", self.layout.name())
+    }
+
+    /// What stands in front of the names of a network, if that is why the file is a stranger.
+    fn fronts(&self) -> Option<String> {
+        let fronts: BTreeSet<&str> = self
+            .tensors
+            .keys()
+            .filter_map(|name| Layout::SIGNS.iter().find_map(|sign| name.strip_suffix(sign))?.strip_suffix('.'))
+            .collect();
+        let listed: Vec<String> = fronts.iter().take(5).map(|front| format!("`{front}.`")).collect();
+        let first = fronts.first()?;
+        let first = self.key.as_ref().map_or((*first).to_owned(), |key| format!("{key}.{first}"));
+        Some(match fronts.len() {
+            1 => format!("; the names of a network begin with {} there: take it off with --key {first}", listed[0]),
+            _ => format!(
+                "; networks begin there with {}: say which with --key, for example --key {first}",
+                listed.join(", ")
+            ),
+        })
     }
 
     /// Take the weights of a network out of the file, and account for the rest.

@@ -49,7 +49,7 @@ fn expected(entry: &Value) -> Tensors {
 fn options(entry: &Value) -> ImportOptions {
     let number = |key: &str| entry["config"][key].as_u64().map(|n| n as usize);
     let [heads, decoder_heads, image_size] = ["heads", "decoder_heads", "img_size"].map(number);
-    ImportOptions { heads, decoder_heads, image_size }
+    ImportOptions { heads, decoder_heads, image_size, key: None }
 }
 
 /// The layout that the file of an entry has, if it is one of ours.

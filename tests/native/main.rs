@@ -5,6 +5,7 @@
 mod circles;
 mod cli;
 mod data;
+mod ignore;
 mod import;
 mod layers;
 mod metrics;
@@ -16,4 +17,6 @@ mod report;
 mod resume;
 mod study;
 mod tidy;
+mod unsound;
 mod workspace;
+mod wrapped;

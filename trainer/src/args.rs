@@ -86,7 +86,7 @@ fn difficulty(text: &str) -> Result<Difficulty, String> {
     serde_json::from_value(text.into()).map_err(|_| "write simple, medium or hard".into())
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Ingest {
     /// Videos, DICOM files, pictures, or folders of them. Masks are found in `masks/` beside `images/`, in nnU-Net's
     /// `labelsTr/`, or by the ending `_mask` of the name.
@@ -115,6 +115,11 @@ pub(crate) struct Ingest {
     /// Values of masks that are background besides 0, such as 2 in the trimaps of Oxford's pets.
     #[arg(long, value_delimiter = ',', requires = "one_class")]
     pub(crate) background: Vec<u32>,
+    /// Value of mask pixels that nobody judged, which are neither learned nor counted: a grey level or palette entry, such
+    /// as 255 in Pascal VOC, Cityscapes and mmsegmentation, or a colour such as #e0e0c0. The label `ignore` of nnU-Net's
+    /// dataset.json is known without it.
+    #[arg(long, value_delimiter = ',', value_name = "VALUE", value_parser = ignored)]
+    pub(crate) ignore: Vec<Ignored>,
     /// Fill outlines: background that masks enclose becomes part of them.
     #[arg(long)]
     pub(crate) fill: bool,
@@ -143,6 +148,24 @@ pub(crate) struct Ingest {
     /// Say what would be done, and stop.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// What marks pixels that nobody judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ignored {
+    /// A grey level or the entry of a palette.
+    Number(u32),
+    /// `0xRRGGBB`
+    Colour(u32),
+}
+
+fn ignored(text: &str) -> Result<Ignored, String> {
+    let ignored = match text.strip_prefix('#') {
+        Some(digits) if digits.len() == 6 => u32::from_str_radix(digits, 16).ok().map(Ignored::Colour),
+        Some(_) => None,
+        None => text.parse::<u16>().ok().map(|number| Ignored::Number(number.into())),
+    };
+    ignored.ok_or_else(|| "write a grey level or palette entry such as 255, or a colour such as #e0e0c0".into())
 }
 
 /// Frames of a labelled clip that its table leaves out.
@@ -430,6 +453,10 @@ pub(crate) struct Import {
     /// The safetensors file to write.
     #[arg(long)]
     pub(crate) out: PathBuf,
+    /// Where in the file the weights are, when it holds several networks or puts something in front of their names: the key
+    /// of a dictionary or the beginning of the names, for example `model_ema` or `teacher.backbone`.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
     /// Attention heads of the encoder, which no checkpoint says: one for each 64 of the width unless given.
     #[arg(long)]
     pub(crate) heads: Option<usize>,

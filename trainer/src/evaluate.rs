@@ -15,6 +15,7 @@ use crate::device;
 use crate::failure::Usage;
 use crate::files;
 use crate::folder::Folder;
+use crate::folder::contents::Contents;
 use crate::table::count;
 use crate::terminal::{say, warn};
 use measure::{ALL, Evaluation, Method};
@@ -28,11 +29,12 @@ pub(crate) fn run(verb: &Evaluate) -> Result<()> {
     let chosen = chosen(&verb.model, &data, part)?;
     let evaluation = Evaluation::measure(&predictor, &data, &chosen, masks.as_deref())?;
     print_table(&evaluation);
-    if let Some(caveat) = chosen.caveat {
+    let caveat = chosen.told();
+    if let Some(caveat) = &caveat {
         warn(caveat);
     }
     if let Some(out) = &verb.out {
-        evaluation.write(out, chosen.caveat)?;
+        evaluation.write(out, caveat.as_deref())?;
         say(format!("details: {} and {}", out.join("metrics.json").display(), out.join("per_frame.csv").display()));
     }
     Ok(())
@@ -47,6 +49,16 @@ pub(crate) struct Chosen {
     pub(crate) groups: BTreeSet<String>,
     /// What the reader of the figures has to know.
     pub(crate) caveat: Option<&'static str>,
+    /// How the data differ from those of the training.
+    pub(crate) changed: Option<String>,
+}
+
+impl Chosen {
+    /// Everything that the reader of the figures has to know.
+    pub(crate) fn told(&self) -> Option<String> {
+        let parts: Vec<&str> = self.caveat.into_iter().chain(self.changed.as_deref()).collect();
+        (!parts.is_empty()).then(|| parts.join(" "))
+    }
 }
 
 /// What is said of figures on what was learned.
@@ -56,7 +68,7 @@ const LEARNED: &str = "Nothing was held out of this run: these frames are those 
 /// A part of the data, as the run in `model` split them.
 pub(crate) fn chosen(model: &Path, data: &Folder, part: Part) -> Result<Chosen> {
     if part == Part::All {
-        return Ok(Chosen { side: None, groups: data.groups(), caveat: None });
+        return Ok(Chosen { side: None, groups: data.groups(), caveat: None, changed: None });
     }
     // The model files of a run lie beside its split.
     let run = if model.is_dir() { model } else { model.parent().unwrap_or(Path::new("")) };
@@ -79,7 +91,21 @@ pub(crate) fn chosen(model: &Path, data: &Folder, part: Part) -> Result<Chosen> 
         );
         return Err(DataError::Inconsistent(message).into());
     }
-    Ok(Chosen { side: Some((split, side)), groups, caveat })
+    let changed = match Contents::of_run(run)? {
+        Some(then) => {
+            let now = Contents::of(data, &groups)?;
+            // Labels count here, whether the run learned from them or not: the figures are about them.
+            then.among(&now).changed(&now, true)
+        }
+        None => None,
+    };
+    let changed = changed.map(|what| {
+        format!(
+            "The data are not those of the training: {what}. These figures are about what lies in {} now.",
+            data.root().display()
+        )
+    });
+    Ok(Chosen { side: Some((split, side)), groups, caveat, changed })
 }
 
 /// The main figures by difficulty, on the terminal.

@@ -16,11 +16,17 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
         let (_, other) = open(path)?;
         checkpoint::average(&files::absolute(path), &mut state, &other, 1.0 / (1 + others) as f32)?;
     }
+    let from = files::absolute(&files::model_file(&verb.run)?);
+    if let Some(problem) = checkpoint::unusable(&state) {
+        let reason =
+            format!("{problem}: its training diverged, or the file is damaged; train it anew, or take another file");
+        return Err(CheckpointError::Foreign { name: from, reason }.into());
+    }
     let storage = match verb.dtype {
         Dtype::F32 => Storage::F32,
         Dtype::F16 => Storage::F16,
     };
-    let bytes = checkpoint::encode(&header, &state, storage)?;
+    let bytes = checkpoint::encode_as(&from, &header, &state, storage)?;
     files::write(&verb.out, &bytes)?;
     let parameters: usize = state.values().map(|(_, numbers)| numbers.len()).sum();
     let from = &header.recipe.trained_on;

@@ -19,7 +19,7 @@ pub(crate) fn run(verb: &Import) -> Result<()> {
     }
     let bytes = files::read(&verb.file)?;
     let Import { heads, decoder_heads, image_size, .. } = *verb;
-    let options = ImportOptions { heads, decoder_heads, image_size };
+    let options = ImportOptions { heads, decoder_heads, image_size, key: verb.key.clone() };
     let sha256 = format!("{:x}", Sha256::digest(&bytes));
     let imported = import(&verb.file.display().to_string(), &bytes, verb.layout, &options)?;
     // Public files are large, and from here on only the weights count.

@@ -1,7 +1,7 @@
 //! A prediction drawn over its frame.
 
 use sonoseg_core::inference::Prediction;
-use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::geometry::{Image, Mask};
 use sonoseg_imaging::geometry::{Needle, draw_capsule};
 
 const MASK: [f32; 3] = [40.0, 200.0, 255.0];
@@ -51,9 +51,9 @@ pub(crate) fn outline(rgb: &mut [u8], [height, width]: [usize; 2], needle: &Need
     }
 }
 
-/// Draw the inner edge of a mask over a picture of `[height, width]`.
+/// Draw the inner edge of a mask over a picture of `[height, width]`. What nobody judged has none.
 pub(crate) fn outline_mask(rgb: &mut [u8], [height, width]: [usize; 2], classes: &[u8]) {
-    let inside = |y: usize, x: usize| y < height && x < width && classes[y * width + x] > 0;
+    let inside = |y: usize, x: usize| y < height && x < width && Mask::shows(classes[y * width + x]);
     for (index, pixel) in rgb.chunks_exact_mut(3).enumerate() {
         let (y, x) = (index / width, index % width);
         let around = [(y.wrapping_sub(1), x), (y + 1, x), (y, x.wrapping_sub(1)), (y, x + 1)];

@@ -21,7 +21,7 @@ use crate::evaluate;
 use crate::evaluate::measure::Evaluation;
 use crate::files;
 use crate::folder::Folder;
-use crate::terminal::say;
+use crate::terminal::{say, warn};
 use contents::Measured;
 pub(crate) use contents::quoted;
 pub(crate) use curves::write_curves;
@@ -55,7 +55,10 @@ fn measure(verb: &Report, run: &RunFolder) -> Result<Measured> {
     let data = Folder::for_recipe(&data_path, &predictor.header().recipe)?;
     let chosen = evaluate::chosen(&run.path, &data, Part::Val)?;
     let evaluation = Evaluation::measure(&predictor, &data, &chosen, None)?;
-    evaluation.write(&run.path.join("evaluation"), chosen.caveat)?;
+    evaluation.write(&run.path.join("evaluation"), chosen.told().as_deref())?;
+    if let Some(changed) = &chosen.changed {
+        warn(changed);
+    }
     let worst = Worst::draw(&evaluation, &predictor, &data)?;
     Ok(Measured { evaluation, worst, weights, parameters: predictor.summary().parameters, data_path, chosen })
 }

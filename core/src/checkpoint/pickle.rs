@@ -8,8 +8,7 @@
 mod machine;
 mod value;
 
-use value::Id;
-pub(super) use value::{Storage, Value, View};
+pub(super) use value::{Id, Storage, Value, View};
 
 /// A pickle that was read.
 #[derive(Debug)]

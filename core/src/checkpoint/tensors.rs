@@ -8,17 +8,24 @@ use safetensors::{Dtype, SafeTensors};
 use super::CheckpointError;
 use super::numbers::{Element, Tensors, short};
 use super::torch;
+use super::unwrap::unwrapped;
 
 /// Length of a tensor's name, in bytes.
 const MOST_LETTERS: usize = 300;
 
 /// The tensors of a file by its bytes; `name` is for the message.
 ///
-/// Of a training file these are the weights (its `model` or `state_dict`). The `module.` in front of every name that
-/// training on several devices leaves is taken off.
+/// Of a training file these are the weights (its `model` or `state_dict`). What training on several devices, compiling,
+/// averaging and Lightning put in front of the names is taken off.
 pub fn read_tensors(name: &str, bytes: &[u8]) -> Result<Tensors, CheckpointError> {
+    read_tensors_under(name, bytes, None)
+}
+
+/// Those of [`read_tensors`] in the dictionary, or with the beginning of their names, that `key` is: `model_ema`,
+/// `teacher.backbone`.
+pub fn read_tensors_under(name: &str, bytes: &[u8], key: Option<&str>) -> Result<Tensors, CheckpointError> {
     let refused = |reason: String| CheckpointError::Foreign { name: name.to_owned(), reason };
-    let tensors = read(bytes).map_err(refused)?;
+    let (tensors, key) = read(bytes, key).map_err(refused)?;
     if tensors.is_empty() {
         return Err(refused("holds no tensors".into()));
     }
@@ -26,24 +33,19 @@ pub fn read_tensors(name: &str, bytes: &[u8]) -> Result<Tensors, CheckpointError
     if let Some(odd) = tensors.keys().find(|tensor| tensor.len() > MOST_LETTERS || tensor.contains(char::is_control)) {
         return Err(refused(format!("holds a tensor with the name `{}`, which is none", short(odd))));
     }
-    if tensors.keys().all(|tensor| tensor.starts_with("module.")) {
-        return Ok(tensors
-            .into_iter()
-            .map(|(tensor, numbers)| (tensor["module.".len()..].to_owned(), numbers))
-            .collect());
-    }
-    Ok(tensors)
+    unwrapped(tensors, key.as_deref()).map_err(refused)
 }
 
-fn read(bytes: &[u8]) -> Result<Tensors, String> {
+/// The tensors, and what of the key is left to look for in their names.
+fn read(bytes: &[u8], key: Option<&str>) -> Result<(Tensors, Option<String>), String> {
     if bytes.is_empty() {
         Err("is empty; download it again".into())
     } else if bytes.starts_with(b"PK\x03\x04") {
-        torch::read_archive(bytes)
+        torch::read_archive(bytes, key)
     } else if torch::is_stream(bytes) {
-        torch::read_stream(bytes)
+        torch::read_stream(bytes, key)
     } else if bytes.get(8) == Some(&b'{') {
-        read_safetensors(bytes)
+        Ok((read_safetensors(bytes)?, key.map(str::to_owned)))
     } else if bytes.get(257..262) == Some(b"ustar") {
         Err("is in the format of PyTorch before 0.1.10; load it in Python and save it again".into())
     } else if bytes.trim_ascii_start().starts_with(b"<") {

@@ -1,19 +1,39 @@
 //! Files of `torch.save`: the archive that PyTorch writes since 1.6 (a zip file of one pickle and one record a storage)
 //! and the stream that it wrote before. What the pickle claims is checked against what the file holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 
 use zip::{CompressionMethod, ZipArchive};
 
 use super::numbers::{Element, Numbers, Tensors, short};
-use super::pickle::{Pickle, Value, View};
+use super::pickle::{Id, Pickle, Value, View};
 
 /// What a stream begins with, in Python's spelling of 0x1950a86a20f9469cfc6c.
 const STREAM_MARK: [u8; 12] = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
-/// Where training programs keep the weights; the first that is there counts.
-const WRAPPERS: [&str; 3] = ["model", "state_dict", "model_state_dict"];
+/// Where training programs keep the weights. Of several that hold some, a person has to choose.
+const WRAPPERS: [&str; 12] = [
+    "model",
+    "state_dict",
+    "model_state_dict",
+    "module",
+    "net",
+    "network",
+    "model_ema",
+    "ema_model",
+    "ema",
+    "state_dict_ema",
+    "ema_state_dict",
+    "params_ema",
+];
+
+/// What training programs keep beside the weights, of the same names or sizes.
+const OTHERS: [&str; 7] =
+    ["optimizer", "optimizer_state_dict", "optimizer_states", "lr_scheduler", "scaler", "callbacks", "loops"];
+
+/// Dictionaries within dictionaries that are looked into.
+const MOST_DEPTH: usize = 3;
 
 /// Bytes that the tensors may fill for each byte of the file. Truth values fill eight; tensors that share their numbers
 /// fill more than they take in the file, but a file of honest weights stays far below.
@@ -25,7 +45,7 @@ pub(super) fn is_stream(bytes: &[u8]) -> bool {
 }
 
 /// The tensors of an archive.
-pub(super) fn read_archive(bytes: &[u8]) -> Result<Tensors, String> {
+pub(super) fn read_archive(bytes: &[u8], key: Option<&str>) -> Result<(Tensors, Option<String>), String> {
     let mut archive = Archive::open(bytes)?;
     if archive.holds("constants.pkl") {
         return Err("is a TorchScript program (torch.jit.save); load it in Python and save its state_dict()".into());
@@ -34,7 +54,7 @@ pub(super) fn read_archive(bytes: &[u8]) -> Result<Tensors, String> {
         return Err("was written on a big-endian computer; load it in Python and save it again elsewhere".into());
     }
     let (pickle, _) = Pickle::read(archive.record("data.pkl")?)?;
-    let views = weights(&pickle)?;
+    let (views, key) = weights(&pickle, key)?;
     let mut records = BTreeMap::new();
     for (_, view) in &views {
         let key = view.storage.key;
@@ -42,12 +62,12 @@ pub(super) fn read_archive(bytes: &[u8]) -> Result<Tensors, String> {
             records.insert(key, archive.record(&format!("data/{key}"))?);
         }
     }
-    materialise(&views, &records, bytes.len())
+    Ok((materialise(&views, &records, bytes.len())?, key))
 }
 
 /// The tensors of a stream: five pickles (mark, version, system, weights, keys of the storages), then the storages, each
 /// with its count in front.
-pub(super) fn read_stream(bytes: &[u8]) -> Result<Tensors, String> {
+pub(super) fn read_stream(bytes: &[u8], key: Option<&str>) -> Result<(Tensors, Option<String>), String> {
     let mut rest = bytes;
     let mut pickles = Vec::with_capacity(5);
     for _ in 0..5 {
@@ -86,7 +106,8 @@ pub(super) fn read_stream(bytes: &[u8]) -> Result<Tensors, String> {
         records.insert(key, record);
         rest = after;
     }
-    materialise(&weights(main)?, &records, bytes.len())
+    let (views, key) = weights(main, key)?;
+    Ok((materialise(&views, &records, bytes.len())?, key))
 }
 
 /// The zip file, of which records are lent and not copied: PyTorch stores them as they are.
@@ -138,22 +159,90 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// The tensors that the weights are made of, by name.
-fn weights<'s, 'a>(pickle: &'s Pickle<'a>) -> Result<Vec<(&'a str, &'s View<'a>)>, String> {
+/// A dictionary that holds tensors, and the keys that lead to it, with dots between them.
+type Group<'s> = (String, Entries<'s>);
+
+/// Keys and values of a dictionary.
+type Entries<'s> = &'s [(Id, Id)];
+
+/// All dictionaries that hold tensors, the outermost first, each once: a file may mention one many times.
+fn groups<'s>(
+    pickle: &'s Pickle<'_>,
+    path: &str,
+    dict: &'s [(Id, Id)],
+    depth: usize,
+    seen: &mut BTreeSet<*const (Id, Id)>,
+    found: &mut Vec<Group<'s>>,
+) {
+    if !seen.insert(dict.as_ptr()) {
+        return;
+    }
+    if pickle.entries(dict).any(|(_, value)| matches!(value, Value::Tensor(_))) {
+        found.push((path.to_owned(), dict));
+    }
+    for (key, value) in pickle.entries(dict).filter(|(key, _)| !OTHERS.contains(key)) {
+        if let Value::Dict(inner) = value
+            && depth < MOST_DEPTH
+            && found.len() < MOST_GROUPS
+        {
+            let path = if path.is_empty() { short(key) } else { format!("{path}.{}", short(key)) };
+            groups(pickle, &path, inner, depth + 1, seen, found);
+        }
+    }
+}
+
+/// Dictionaries of tensors that are told apart.
+const MOST_GROUPS: usize = 100;
+
+/// The dictionary that the weights are in, and what of the key is left to look for in their names.
+fn chosen<'s>(pickle: &'s Pickle<'_>, key: Option<&str>) -> Result<(Entries<'s>, Option<String>), String> {
     let Value::Dict(root) = pickle.root() else {
         return Err("holds no dictionary of tensors; save it again with torch.save(model.state_dict(), ..)".into());
     };
-    let wrapped = |wrapper: &str| {
-        pickle.entries(root).find_map(|(key, value)| match value {
-            Value::Dict(inner) if key == wrapper => Some(inner),
-            _ => None,
-        })
-    };
-    let plain = || pickle.entries(root).any(|(_, value)| matches!(value, Value::Tensor(_))).then_some(root);
-    let dict = WRAPPERS.iter().find_map(|wrapper| wrapped(wrapper)).or_else(plain).ok_or_else(|| {
-        let keys: Vec<String> = pickle.entries(root).map(|(key, _)| short(key)).take(10).collect();
-        format!("keeps no tensors where they are looked for ({} or outermost), but {keys:?}", WRAPPERS.join(", "))
-    })?;
+    let mut found = Vec::new();
+    groups(pickle, "", root, 1, &mut BTreeSet::new(), &mut found);
+    if let Some(key) = key {
+        let rest = |path: &str| match key.strip_prefix(path)? {
+            "" => Some(None),
+            rest if path.is_empty() => Some(Some(rest.to_owned())),
+            rest => rest.strip_prefix('.').map(|rest| Some(rest.to_owned())),
+        };
+        // The longest path fits best.
+        let fits = found.iter().filter_map(|(path, dict)| Some((path.len(), *dict, rest(path)?)));
+        if let Some((_, dict, rest)) = fits.max_by_key(|(length, ..)| *length) {
+            return Ok((dict, rest));
+        }
+    }
+    let wraps = |path: &str| path.split('.').all(|part| WRAPPERS.contains(&part));
+    let known: Vec<&Group<'s>> = found.iter().filter(|(path, _)| wraps(path)).collect();
+    let candidates = if known.is_empty() { found.iter().collect() } else { known };
+    match candidates[..] {
+        [(_, dict)] => Ok((dict, key.map(str::to_owned))),
+        [] => {
+            let keys: Vec<String> = pickle.entries(root).map(|(key, _)| short(key)).take(10).collect();
+            Err(format!(
+                "keeps no tensors where they are looked for ({} or outermost), but {keys:?}",
+                WRAPPERS.join(", ")
+            ))
+        }
+        _ => {
+            let name = |path: &String| if path.is_empty() { "outermost".into() } else { format!("`{path}`") };
+            let places: Vec<String> = candidates.iter().take(10).map(|(path, _)| name(path)).collect();
+            let one =
+                candidates.iter().map(|(path, _)| path.as_str()).find(|path| !path.is_empty()).unwrap_or_default();
+            Err(match key {
+                Some(key) => format!("holds nothing under `{}`, but tensors in {}", short(key), places.join(", ")),
+                None => {
+                    format!("holds tensors in {}: say which with --key, for example --key {one}", places.join(" and "))
+                }
+            })
+        }
+    }
+}
+
+/// The tensors that the weights are made of, by name, and what of the key is left to look for in their names.
+fn weights<'s, 'a>(pickle: &'s Pickle<'a>, key: Option<&str>) -> Result<(Views<'s, 'a>, Option<String>), String> {
+    let (dict, key) = chosen(pickle, key)?;
     let tensor = |(name, value): (&'a str, &'s Value<'a>)| match value {
         Value::Tensor(view) => Ok((name, &**view)),
         _ => Err(format!(
@@ -161,8 +250,11 @@ fn weights<'s, 'a>(pickle: &'s Pickle<'a>) -> Result<Vec<(&'a str, &'s View<'a>)
             short(name)
         )),
     };
-    pickle.entries(dict).map(tensor).collect()
+    Ok((pickle.entries(dict).map(tensor).collect::<Result<_, _>>()?, key))
 }
+
+/// Tensors by name, as the pickle claims them.
+type Views<'s, 'a> = Vec<(&'a str, &'s View<'a>)>;
 
 fn materialise(views: &[(&str, &View<'_>)], records: &BTreeMap<&str, &[u8]>, file: usize) -> Result<Tensors, String> {
     let mut room = file.saturating_mul(MOST_GROWTH);

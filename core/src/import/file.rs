@@ -5,9 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::{Imported, Layout, Sizes};
 use crate::checkpoint::{self, CheckpointError, State, Storage};
 
-/// Largest number that 16 bits hold.
-const MOST_F16: f32 = 65_504.0;
-
 /// What an imported file says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,13 +42,6 @@ impl ImportHeader {
 impl Imported {
     /// The file of these weights. `source` and `sha256` are name and checksum of the file that they are from.
     pub fn to_bytes(&self, source: &str, sha256: &str, storage: Storage) -> Result<Vec<u8>, CheckpointError> {
-        let large = |(_, (_, numbers)): &(&String, &(Vec<usize>, Vec<f32>))| numbers.iter().any(|n| n.abs() > MOST_F16);
-        if storage == Storage::F16
-            && let Some((tensor, _)) = self.state.iter().find(large)
-        {
-            let reason = format!("its tensor {tensor} holds numbers too large for 16 bits; store it with 32");
-            return Err(CheckpointError::Foreign { name: source.to_owned(), reason });
-        }
         let header = ImportHeader {
             kind: ImportHeader::KIND.into(),
             format: ImportHeader::FORMAT,
@@ -64,7 +54,7 @@ impl Imported {
             missing: self.missing.clone(),
             note: self.layout.note().into(),
         };
-        checkpoint::encode(&header, &self.state, storage)
+        checkpoint::encode_as(source, &header, &self.state, storage)
     }
 }
 

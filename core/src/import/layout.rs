@@ -94,6 +94,10 @@ impl Layout {
     pub const ALL: [Self; 5] =
         [Self::MaeEncoder, Self::MaeFull, Self::TimmVit, Self::HfVitMae, Self::TorchvisionResnet];
 
+    /// Names by which a network of some layout is known, whatever stands in front of them.
+    pub(super) const SIGNS: [&str; 4] =
+        ["vit.embeddings.cls_token", "embeddings.cls_token", "cls_token", "layer1.0.conv1.weight"];
+
     /// Its name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {

@@ -34,8 +34,20 @@ pub struct ModelSummary {
 
 /// The network did not answer.
 #[derive(Debug, thiserror::Error)]
-#[error("the device did not give the prediction: {0}")]
-pub struct PredictError(pub String);
+pub enum PredictError {
+    /// The device failed.
+    #[error("the device did not give the prediction: {0}")]
+    Device(String),
+    /// It computed something else than numbers, from weights that are numbers.
+    #[error(
+        "the network gave values that are no numbers. The numbers of the model file are finite (the largest is {largest:e}): \
+         if that is far above 1000, the weights are broken, and else the device computes wrongly; try --device flex"
+    )]
+    NotFinite {
+        /// Largest absolute weight.
+        largest: f32,
+    },
+}
 
 /// A network with everything from frames to answers.
 #[derive(Debug)]
@@ -84,6 +96,11 @@ impl Predictor {
             return Err(foreign(format!(
                 "its header describes a network of more than {least:.0} weights, and it holds {held}: it is cut short or \
                  no sonoseg model"
+            )));
+        }
+        if let Some(problem) = checkpoint::unusable(&state) {
+            return Err(foreign(format!(
+                "{problem}: the file is damaged, its training diverged, or 16 bits were too few for it; export it again"
             )));
         }
         let network = checkpoint::write_state(name, state, header.network.init(device))?;
@@ -161,13 +178,15 @@ impl Predictor {
     pub async fn forward(&self, prepared: &Prepared) -> Result<Vec<f32>, PredictError> {
         let logits = self.network.forward(self.input(prepared));
         let middle = logits.narrow(1, self.frames().middle_mask(), 1);
-        let failed = |e: &dyn std::fmt::Debug| PredictError(format!("{e:?}"));
+        let failed = |e: &dyn std::fmt::Debug| PredictError::Device(format!("{e:?}"));
         let data = activation::sigmoid(middle).into_data_async().await.map_err(|e| failed(&e))?;
         let numbers: Vec<f32> = data.try_into_vec().map_err(|e| failed(&e))?;
         if numbers.iter().all(|p| p.is_finite()) {
             Ok(numbers)
         } else {
-            Err(PredictError("it gave values that are no numbers".into()))
+            let state = checkpoint::read_state(&self.network).await.map_err(|e| failed(&e))?;
+            let largest = state.values().flat_map(|(_, numbers)| numbers).fold(0.0_f32, |most, n| most.max(n.abs()));
+            Err(PredictError::NotFinite { largest })
         }
     }
 

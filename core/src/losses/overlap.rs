@@ -1,4 +1,5 @@
-//! Losses between a predicted and a true mask, all on logits, as MONAI defines them.
+//! Losses between a predicted and a true mask, all on logits, as MONAI defines them. Pixels that nobody judged can be left
+//! out: then each loss is that of the other pixels alone.
 
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
@@ -31,15 +32,20 @@ impl Default for DiceFocalConfig {
 /// - `logits`, `target`: `[batch, channels, height, width]`
 /// - output: `[1]`
 pub fn dice(logits: Tensor<4>, target: Tensor<4>, smooth: f64) -> Tensor<1> {
-    let [batch, channels, height, width] = logits.dims();
-    assert_eq!(target.dims(), logits.dims(), "Dice compares maps of one size");
+    dice_planes(activation::sigmoid(logits), target, smooth).mean()
+}
+
+/// Soft Dice of each plane, `[batch * channels, 1]`.
+fn dice_planes(probability: Tensor<4>, target: Tensor<4>, smooth: f64) -> Tensor<2> {
+    let [batch, channels, height, width] = probability.dims();
+    assert_eq!(target.dims(), probability.dims(), "Dice compares maps of one size");
     let rows = [batch * channels, height * width];
-    let probability = activation::sigmoid(logits).reshape(rows);
+    let probability = probability.reshape(rows);
     let target = target.reshape(rows);
     let both = (probability.clone() * target.clone()).sum_dim(1);
     let all = (probability + target).sum_dim(1);
     let overlap: Tensor<2> = (both * 2.0 + smooth) / (all + smooth);
-    (overlap.neg() + 1.0).mean()
+    overlap.neg() + 1.0
 }
 
 /// Sigmoid focal loss, mean over all elements: `BCE * (1 - p_t)^gamma`, times `alpha` where the target is 1 and
@@ -49,6 +55,11 @@ pub fn dice(logits: Tensor<4>, target: Tensor<4>, smooth: f64) -> Tensor<1> {
 /// - `logits`, `target`: `[batch, channels, height, width]`
 /// - output: `[1]`
 pub fn focal(logits: Tensor<4>, target: Tensor<4>, gamma: f64, alpha: Option<f64>) -> Tensor<1> {
+    focal_pixels(logits, target, gamma, alpha).mean()
+}
+
+/// [`focal`] of every pixel.
+fn focal_pixels(logits: Tensor<4>, target: Tensor<4>, gamma: f64, alpha: Option<f64>) -> Tensor<4> {
     assert_eq!(target.dims(), logits.dims(), "the focal loss compares maps of one size");
     // With s = +1 where the target is 1 and -1 elsewhere: BCE = -log sigmoid(s x) and 1 - p_t = sigmoid(-s x).
     let signed = logits * (target.clone() * 2.0 - 1.0);
@@ -56,8 +67,8 @@ pub fn focal(logits: Tensor<4>, target: Tensor<4>, gamma: f64, alpha: Option<f64
     let weight = activation::log_sigmoid(signed.neg()).mul_scalar(gamma).exp();
     let loss = cross_entropy * weight;
     match alpha {
-        Some(alpha) => (loss * (target * (2.0 * alpha - 1.0) + (1.0 - alpha))).mean(),
-        None => loss.mean(),
+        Some(alpha) => loss * (target * (2.0 * alpha - 1.0) + (1.0 - alpha)),
+        None => loss,
     }
 }
 
@@ -67,9 +78,14 @@ pub fn focal(logits: Tensor<4>, target: Tensor<4>, gamma: f64, alpha: Option<f64
 /// - `logits`, `target`: `[batch, channels, height, width]`
 /// - output: `[1]`
 pub fn binary_cross_entropy(logits: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+    cross_entropy_pixels(logits, target).mean()
+}
+
+/// [`binary_cross_entropy`] of every pixel.
+fn cross_entropy_pixels(logits: Tensor<4>, target: Tensor<4>) -> Tensor<4> {
     assert_eq!(target.dims(), logits.dims(), "the cross-entropy compares maps of one size");
     // As in `focal`, but for targets between 0 and 1 too: -log sigmoid(x) + (1 - y) x.
-    (activation::log_sigmoid(logits.clone()).neg() + logits * (target.neg() + 1.0)).mean()
+    activation::log_sigmoid(logits.clone()).neg() + logits * (target.neg() + 1.0)
 }
 
 /// [`dice`] and [`focal`] summed with their weights: the loss of Yang 2024 (section 2.4). With the weight 0 for Dice
@@ -88,6 +104,35 @@ pub fn dice_focal(logits: Tensor<4>, target: Tensor<4>, config: &DiceFocalConfig
         return pixels * config.focal_weight;
     }
     dice(logits, target, config.smooth) * config.dice_weight + pixels * config.focal_weight
+}
+
+/// [`dice_focal`] of the judged pixels alone. A plane without any has no Dice, and a batch without any costs nothing.
+///
+/// # Shapes
+/// - `logits`, `target`: `[batch, channels, height, width]`
+/// - `judged`: the same, 1 where somebody judged and 0 elsewhere
+/// - output: `[1]`
+pub fn judged_dice_focal(
+    logits: Tensor<4>,
+    target: Tensor<4>,
+    judged: Tensor<4>,
+    config: &DiceFocalConfig,
+) -> Tensor<1> {
+    let [batch, channels, height, width] = logits.dims();
+    assert_eq!(judged.dims(), logits.dims(), "every pixel is judged or not");
+    let pixels = if config.gamma == 0.0 {
+        cross_entropy_pixels(logits.clone(), target.clone())
+    } else {
+        focal_pixels(logits.clone(), target.clone(), config.gamma, None)
+    };
+    let pixels = (pixels * judged.clone()).sum() / judged.clone().sum().clamp_min(1.0);
+    if config.dice_weight == 0.0 {
+        return pixels * config.focal_weight;
+    }
+    let planes = dice_planes(activation::sigmoid(logits) * judged.clone(), target * judged.clone(), config.smooth);
+    let counted = judged.reshape([batch * channels, height * width]).sum_dim(1).clamp_max(1.0);
+    let dice = (planes * counted.clone()).sum() / counted.sum().clamp_min(1.0);
+    dice * config.dice_weight + pixels * config.focal_weight
 }
 
 #[cfg(test)]
@@ -116,5 +161,45 @@ mod tests {
         close(dice_focal(logits.clone(), target, &config), 1.115_713_5);
         close(dice(logits, map([0.0; 4]), 1e-5), 0.999_994_5);
         close(dice(map([-40.0; 4]), map([0.0; 4]), 1.0), 0.0);
+    }
+
+    #[test]
+    fn a_loss_of_judged_pixels_is_the_loss_of_a_picture_of_them_alone() {
+        let device = Device::flex();
+        let tensor = |numbers: &[f32], shape: [usize; 4]| Tensor::<1>::from_floats(numbers, &device).reshape(shape);
+        let (logits, target) = ([2.0, -1.0, 0.5, -3.0, 30.0, -30.0], [1.0, 0.0, 0.0, 1.0, 0.0, 1.0]);
+        let value = |loss: Tensor<1>| loss.into_data().try_into_vec::<f32>().unwrap()[0];
+        for config in [
+            DiceFocalConfig::default(),
+            DiceFocalConfig { smooth: 1e-5, ..Default::default() },
+            DiceFocalConfig { gamma: 0.0, dice_weight: 0.0, ..Default::default() },
+        ] {
+            let alone = dice_focal(tensor(&logits[..4], [1, 1, 2, 2]), tensor(&target[..4], [1, 1, 2, 2]), &config);
+            // Two pixels that nobody judged, far off, and a second picture of them.
+            let (mut all, mut truth, mut judged) =
+                (logits.to_vec(), target.to_vec(), vec![1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
+            all.extend([9.0; 6]);
+            truth.extend([0.0; 6]);
+            judged.extend([0.0; 6]);
+            let of_judged = |all: &[f32]| {
+                let logits = tensor(all, [2, 1, 2, 3]).detach();
+                let device = Device::flex().autodiff();
+                let logits = Tensor::<4>::from_data(logits.into_data(), &device).require_grad();
+                let on = |numbers: &[f32]| Tensor::<1>::from_floats(numbers, &device).reshape([2, 1, 2, 3]);
+                let loss = judged_dice_focal(logits.clone(), on(&truth), on(&judged), &config);
+                let gradients = loss.backward();
+                let gradient = logits.grad(&gradients).unwrap().into_data().try_into_vec::<f32>().unwrap();
+                (value(loss.inner()), gradient)
+            };
+            let (loss, gradient) = of_judged(&all);
+            assert!((loss - value(alone.clone())).abs() < 1e-6, "{loss} instead of {}", value(alone));
+            assert!(gradient[..4].iter().all(|&g| g != 0.0) && gradient[4..].iter().all(|&g| g == 0.0), "{gradient:?}");
+            all[4..].fill(-5.0);
+            assert_eq!(of_judged(&all), (loss, gradient), "what nobody judged has no part in it");
+            let everything = tensor(&[1.0; 4], [1, 1, 2, 2]);
+            let (x, y) = (tensor(&logits[..4], [1, 1, 2, 2]), tensor(&target[..4], [1, 1, 2, 2]));
+            assert!((value(judged_dice_focal(x.clone(), y.clone(), everything.clone(), &config)) - loss).abs() < 1e-6);
+            assert_eq!(value(judged_dice_focal(x, y, everything * 0.0, &config)), 0.0);
+        }
     }
 }

@@ -8,7 +8,7 @@
 use burn::tensor::{Device, Tensor, activation};
 
 use super::{Loss, Reads, Step, Task, loss_measure, read, upload};
-use crate::losses::overlap::{DiceFocalConfig, dice_focal};
+use crate::losses::overlap::{DiceFocalConfig, dice_focal, judged_dice_focal};
 use crate::models::frames::Frames;
 use crate::models::unet::layer_set::LayerSet;
 use crate::models::{Network, NetworkConfig};
@@ -16,11 +16,12 @@ use crate::optim::rules::Rules;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::augment::{AugmentConfig, Augmentation};
 use sonoseg_imaging::dataset::sample::{Sample, Target};
-use sonoseg_imaging::geometry::Image;
 use sonoseg_imaging::geometry::draw_capsule;
 use sonoseg_imaging::geometry::resize;
+use sonoseg_imaging::geometry::{Image, Mask};
 use sonoseg_imaging::metrics::mask_measures;
 use sonoseg_imaging::metrics::measure::Measures;
+use sonoseg_imaging::metrics::overlap::NOT_JUDGED;
 use sonoseg_imaging::prepare::Preparation;
 use sonoseg_imaging::rng::Rng;
 
@@ -49,7 +50,7 @@ pub struct Segment {
 pub struct View {
     /// `[channels, size, size]`
     pub input: Vec<f32>,
-    /// `[masks, size, size]`
+    /// 1 where something is, 0 elsewhere, [`NOT_JUDGED`] where nobody judged; `[masks, size, size]`
     pub target: Vec<f32>,
 }
 
@@ -60,6 +61,8 @@ pub struct Batch {
     pub input: Tensor<4>,
     /// What the network should give, `[batch, masks, size, size]`.
     pub target: Tensor<4>,
+    /// 1 where somebody judged and 0 elsewhere, `[batch, masks, size, size]`; none where all of it is judged.
+    pub judged: Option<Tensor<4>>,
 }
 
 impl Segment {
@@ -99,7 +102,16 @@ impl Segment {
             }
             other => return Err(format!("has {}, and segmentation learns from needles and masks", other.what())),
         };
-        Ok(mask.iter().map(|&class| f32::from(u8::from(class > 0))).collect())
+        let number = |&class: &u8| if class == Mask::IGNORE { NOT_JUDGED } else { f32::from(u8::from(class > 0)) };
+        Ok(mask.iter().map(number).collect())
+    }
+
+    /// The loss of a batch that the network gave `logits` for.
+    fn loss_of(&self, logits: Tensor<4>, batch: &Batch) -> Tensor<1> {
+        match &batch.judged {
+            Some(judged) => judged_dice_focal(logits, batch.target.clone(), judged.clone(), &self.loss),
+            None => dice_focal(logits, batch.target.clone(), &self.loss),
+        }
     }
 }
 
@@ -123,7 +135,7 @@ impl Task for Segment {
         if sample.frames.len() != window {
             return Err(problem(format!("has {} frames, and the network reads {window}", sample.frames.len())));
         }
-        if sample.targets.len() != window || sample.targets.contains(&Target::Unknown) {
+        if sample.targets.len() != window || !sample.targets.iter().all(Target::is_known) {
             return Err(problem("has no labels for all of its frames; label them or leave it out".into()));
         }
         let first = &sample.frames[0];
@@ -157,22 +169,35 @@ impl Task for Segment {
     fn collate(&self, views: &[View], device: &Device) -> Batch {
         let (count, size) = (views.len(), self.preparation.size);
         let (channels, masks) = (self.network.sizes().channels(), self.frames.masks());
+        let targets = || views.iter().flat_map(|view| view.target.iter().copied());
+        let shape = [count, masks, size, size];
+        let upload_map = |numbers: Vec<f32>| upload(std::iter::once(&numbers[..]), shape, device);
+        let judged = |number: f32| f32::from(u8::from(number != NOT_JUDGED));
         Batch {
             input: upload(views.iter().map(|view| &view.input[..]), [count, channels, size, size], device),
-            target: upload(views.iter().map(|view| &view.target[..]), [count, masks, size, size], device),
+            target: upload_map(targets().map(|number| number.max(0.0)).collect()),
+            judged: targets().any(|number| number == NOT_JUDGED).then(|| upload_map(targets().map(judged).collect())),
         }
     }
 
     fn loss(&self, model: &Network, batch: &Batch, _: &mut Step) -> Loss<()> {
-        dice_focal(model.forward(batch.input.clone()), batch.target.clone(), &self.loss).into()
+        self.loss_of(model.forward(batch.input.clone()), batch).into()
     }
 
     async fn measure(&self, model: &Network, batch: &Batch, _: &mut Step) -> Result<Measures, String> {
         let logits = model.forward(batch.input.clone());
-        let loss = dice_focal(logits.clone(), batch.target.clone(), &self.loss);
+        let loss = self.loss_of(logits.clone(), batch);
         let loss = loss_measure(loss, batch.input.dims()[0]).await?;
         let probability = read(activation::sigmoid(logits)).await?;
-        let target = read(batch.target.clone()).await?;
+        let mut target = read(batch.target.clone()).await?;
+        if let Some(judged) = &batch.judged {
+            let judged = read(judged.clone()).await?;
+            target
+                .iter_mut()
+                .zip(judged)
+                .filter(|(_, judged)| *judged == 0.0)
+                .for_each(|(target, _)| *target = NOT_JUDGED);
+        }
         let size = self.preparation.size;
         let mut measures = Measures(vec![loss]);
         measures.add(&mask_measures(&probability, &target, [size, size], 0.5));
@@ -188,5 +213,71 @@ impl Task for Segment {
             NetworkConfig::Unetr(config) => config.encoder.rules("encoder.", true),
             _ => self.layers.rules(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::unet::{UnetConfig, UnetVariant};
+
+    fn task() -> Segment {
+        let network =
+            UnetConfig { image_size: 16, in_channels: 1, base: 2, variant: UnetVariant::Plain, ..Default::default() };
+        Segment {
+            network: NetworkConfig::Unet(network),
+            frames: Frames::Single,
+            preparation: Preparation { size: 16, ..Preparation::default() },
+            mask_radius_px: 3.0,
+            augment: AugmentConfig {
+                flip: 1.0,
+                rotation_deg: 20.0,
+                crop_scale: [0.7, 1.0],
+                ..AugmentConfig::default()
+            },
+            loss: DiceFocalConfig::default(),
+            layers: LayerSet::All,
+        }
+    }
+
+    /// A picture of 24 x 32 pixels whose lower half is of the class, and whose rows from 6 to 12 are of `above`.
+    fn sample(above: u8) -> Sample {
+        let classes = (0..24 * 32).map(|at| match at / 32 {
+            0..6 => 0,
+            6..12 => above,
+            _ => 1,
+        });
+        Sample {
+            id: "p/0".into(),
+            group: "p".into(),
+            frames: vec![Image::grey(24, 32, vec![0.5; 24 * 32])],
+            targets: vec![Target::Mask(Mask { height: 24, width: 32, classes: classes.collect() })],
+        }
+    }
+
+    #[test]
+    fn what_nobody_judged_stays_so_through_every_change() {
+        let task = task();
+        let count = |view: &View, number: f32| view.target.iter().filter(|&&target| target == number).count();
+        let plain = &task.views(&sample(Mask::IGNORE), None).unwrap()[0];
+        assert_eq!([0.0, NOT_JUDGED, 1.0].map(|number| count(plain, number)), [64, 64, 128]);
+        for seed in 0..8 {
+            let rng = || Rng::stream(seed, "ignore", [0, 0]);
+            let changed = &task.views(&sample(Mask::IGNORE), Some(&mut rng())).unwrap()[0];
+            let silent = &task.views(&sample(0), Some(&mut rng())).unwrap()[0];
+            let known = [0.0, NOT_JUDGED, 1.0].map(|number| count(changed, number));
+            assert!(known.iter().sum::<usize>() == 256 && known[1] > 16, "{known:?}");
+            // Where somebody judged, both say the same.
+            let same = changed.target.iter().zip(&silent.target).all(|(a, b)| a == b || *a == NOT_JUDGED && *b == 0.0);
+            assert!(same && changed.input == silent.input);
+        }
+        let batch = task.collate(std::slice::from_ref(plain), &Device::flex());
+        let judged: f32 = batch.judged.unwrap().sum().into_scalar();
+        assert_eq!((judged, batch.target.sum().into_scalar::<f32>()), (192.0, 128.0));
+        let all = task.collate(&task.views(&sample(0), None).unwrap(), &Device::flex());
+        assert!(all.judged.is_none(), "the loss of before, bit by bit, where everything is judged");
+        let nothing = Mask { height: 24, width: 32, classes: vec![Mask::IGNORE; 24 * 32] };
+        let nothing = Sample { targets: vec![Target::Mask(nothing)], ..sample(0) };
+        assert!(task.views(&nothing, None).unwrap_err().to_string().contains("no labels"));
     }
 }

@@ -8,8 +8,8 @@ use crate::DataError;
 use crate::geometry::Spacing;
 
 /// All keys of [`Meta`].
-pub const KEYS: [&str; 10] =
-    ["difficulty", "fps", "spacing", "origin", "group", "stills", "classes", "class", "stratum", "ingest"];
+pub const KEYS: [&str; 11] =
+    ["difficulty", "fps", "spacing", "origin", "group", "stills", "classes", "class", "ignore", "stratum", "ingest"];
 
 /// `meta.json` of a procedure. Every key may be left out.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub struct Meta {
     /// The one class, by name or number, that counts as foreground, where a recipe names no other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
+    /// The value of mask pixels that nobody judged: they are neither learned nor counted. `sonoseg ingest` writes 255.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<u8>,
     /// Its kind, for example `benign`: folds hold equal shares of every kind. The classes of its masks when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stratum: Option<String>,
@@ -82,7 +85,7 @@ impl Meta {
         let named = self.classes.iter().position(|name| name == wanted);
         let number = named.or_else(|| wanted.parse().ok())?;
         let known = self.classes.is_empty() || number < self.classes.len();
-        u8::try_from(number).ok().filter(|&class| known && class > 0)
+        u8::try_from(number).ok().filter(|&class| known && class > 0 && Some(class) != self.ignore)
     }
 }
 
@@ -100,6 +103,7 @@ mod tests {
         assert_eq!(meta.class_number("background"), None);
         assert_eq!(Meta::default().class_number("7"), Some(7), "without names every number may occur");
         assert_eq!(Meta::default().class_number("nerve"), None);
+        assert_eq!(Meta { ignore: Some(2), ..meta }.class_number("vessel"), None, "nobody judged it");
         assert_eq!(serde_json::to_string(&Meta::default()).unwrap(), "{}");
     }
 
@@ -123,6 +127,7 @@ mod tests {
             stills: true,
             classes: vec![String::new()],
             class: some(),
+            ignore: Some(255),
             stratum: some(),
             ingest: Some(how),
         };

@@ -132,6 +132,16 @@ impl Procedure {
         label.map(|needle| Target::Needle(*needle))
     }
 
+    /// How many frames there are.
+    pub fn frame_count(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// End points by the number of the frame, where they are labels.
+    pub fn end_points(&self) -> &BTreeMap<usize, Option<Needle>> {
+        &self.labels
+    }
+
     /// Number of the frame at a position.
     pub fn number(&self, index: usize) -> usize {
         self.frames[index].number
@@ -141,6 +151,24 @@ impl Procedure {
     pub fn files(&self, index: usize) -> (String, Option<String>) {
         let frame = &self.frames[index];
         (format!("frames/{}", frame.file), frame.mask.as_ref().map(|mask| format!("masks/{mask}")))
+    }
+
+    /// Take masks that nobody judged anywhere for no label. Only where `meta.json` names an ignored value are masks read.
+    pub fn without_unjudged(
+        mut self,
+        read: impl Fn(&str) -> Result<(String, Vec<u8>), DataError>,
+    ) -> Result<Self, DataError> {
+        if self.meta.ignore.is_none() {
+            return Ok(self);
+        }
+        for frame in &mut self.frames {
+            let Some(mask) = &frame.mask else { continue };
+            let (name, bytes) = read(&format!("masks/{mask}"))?;
+            if !read_class_mask(&name, &bytes, self.meta.ignore)?.is_judged() {
+                frame.mask = None;
+            }
+        }
+        Ok(self)
     }
 
     /// The names of all masks, in the folder of the procedure.
@@ -173,13 +201,14 @@ impl Procedure {
     }
 
     fn mask(&self, name: &str, bytes: &[u8], image: &Image) -> Result<Mask, DataError> {
-        let mut mask = read_class_mask(name, bytes)?;
+        let mut mask = read_class_mask(name, bytes, self.meta.ignore)?;
         if [mask.height, mask.width] != [image.height, image.width] {
             let sizes = format!("{}x{}, and its frame {}x{}", mask.width, mask.height, image.width, image.height);
             return Err(DataError::Inconsistent(format!("{name} is {sizes}: a mask has its frame's size")));
         }
         let chosen = |pixel: u8| match &self.foreground {
             None => pixel,
+            Some(_) if pixel == Mask::IGNORE => pixel,
             Some(Foreground::Any) => u8::from(pixel > 0),
             // At most 255 numbers are found among the classes.
             Some(Foreground::Classes(numbers)) => {

@@ -21,6 +21,15 @@ pub enum Target {
 }
 
 impl Target {
+    /// Whether it is a label: a mask that nobody judged anywhere is none.
+    pub fn is_known(&self) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Mask(mask) => mask.is_judged(),
+            _ => true,
+        }
+    }
+
     /// What is known, in a few words for a sentence.
     pub fn what(&self) -> &'static str {
         match self {

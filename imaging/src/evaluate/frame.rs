@@ -45,9 +45,10 @@ pub enum Truth {
     Mask(Mask),
 }
 
-/// The label of a sample's middle frame; `None` when it or another frame that the network reads with it has none.
+/// The label of a sample's middle frame; `None` when it or another frame that the network reads with it has none. A mask
+/// that nobody judged anywhere is none.
 pub fn truth(sample: &Sample) -> Option<Truth> {
-    if sample.targets.contains(&Target::Unknown) {
+    if !sample.targets.iter().all(Target::is_known) {
         return None;
     }
     match &sample.targets[sample.targets.len() / 2] {
@@ -62,7 +63,7 @@ pub fn truth(sample: &Sample) -> Option<Truth> {
 pub struct Reference {
     size: usize,
     radius_px: f64,
-    /// 1 where something is, `[size, size]`.
+    /// 1 where something is, [`Mask::IGNORE`] where nobody judged, `[size, size]`.
     mask: Vec<u8>,
     /// None where the truth is a mask.
     needle: Option<Option<Needle>>,
@@ -82,8 +83,12 @@ impl Reference {
                 (drawn.unwrap_or_else(|| vec![0; size * size]), Some(needle))
             }
             Truth::Mask(mask) => {
-                let classes = resize::nearest(&mask.classes, extent, square);
-                (classes.into_iter().map(|class| u8::from(class > 0)).collect(), None)
+                let classes =
+                    Mask { height: size, width: size, classes: resize::nearest(&mask.classes, extent, square) };
+                // What was judged may vanish between the pixels of the square.
+                classes.is_judged().then_some(())?;
+                let one = |class: u8| if class == Mask::IGNORE { class } else { u8::from(class > 0) };
+                (classes.classes.into_iter().map(one).collect(), None)
             }
         };
         Some(Self { size, radius_px, mask, needle, spacing: square_spacing(frame, size) })
@@ -91,8 +96,9 @@ impl Reference {
 
     /// How an answer compares.
     pub fn score(&self, answer: &Answer) -> Score {
-        let [predicted, truth] =
-            [&answer.mask, &self.mask].map(|mask| mask.iter().map(|&class| class == 1).collect::<Vec<bool>>());
+        let judged = answer.mask.iter().zip(&self.mask).map(|(&class, &truth)| class == 1 && truth != Mask::IGNORE);
+        let predicted: Vec<bool> = judged.collect();
+        let truth: Vec<bool> = self.mask.iter().map(|&class| class == 1).collect();
         let error = |truth: &Option<Needle>| NeedleError::new(answer.needle.as_ref(), truth.as_ref(), self.spacing);
         Score {
             needle: answer.needle,
@@ -150,5 +156,20 @@ mod tests {
         let reference = Reference::new(&sample(Target::Mask(mask)), 4, 1.0).unwrap();
         let score = reference.score(&reference.baseline(&Image::grey(8, 8, vec![0.5; 64])));
         assert_eq!((score.counts, score.error.is_none()), (Counts { tp: 8, fp: 8, fn_: 0, tn: 0 }, true));
+
+        let mut mask = Mask::empty(8, 8);
+        mask.classes[..16].fill(1);
+        mask.classes[16..48].fill(Mask::IGNORE);
+        let reference = Reference::new(&sample(Target::Mask(mask.clone())), 8, 1.0).unwrap();
+        let answer = |from: usize| {
+            let mask = (0..64).map(|at| u8::from((from..48).contains(&at))).collect();
+            reference.score(&Answer { mask, needle: None, confidence: 0.0 })
+        };
+        // Of the 32 judged pixels 8 are found, and nothing that is marked in the other 32 counts.
+        assert_eq!(answer(8).counts, Counts { tp: 8, fp: 0, fn_: 8, tn: 16 });
+        assert_eq!((answer(16).counts.tp, answer(16).counts.fp, answer(16).shape), (0, 0, answer(64).shape));
+        assert_eq!(reference.score(&reference.baseline(&Image::grey(8, 8, vec![0.5; 64]))).counts.fp, 16);
+        mask.classes.fill(Mask::IGNORE);
+        assert!(Reference::new(&sample(Target::Mask(mask)), 8, 1.0).is_none(), "nobody judged any of it");
     }
 }

@@ -10,7 +10,7 @@ use crate::geometry::Mask;
 /// Grey levels and palette entries below this are class numbers by themselves.
 const INDEX_LIMIT: u32 = 32;
 
-/// The value of pixels that nobody labelled, in data sets that follow Pascal VOC.
+/// The value of pixels that nobody judged, in data sets that follow Pascal VOC.
 const VOID: u32 = 255;
 
 /// How the values of masks were read.
@@ -30,10 +30,33 @@ pub enum Reading {
 pub struct ClassMap {
     /// How values were read.
     pub reading: Reading,
-    /// Class of every value that occurs.
+    /// Class of every value that occurs; [`Mask::IGNORE`] where nobody judged.
     pub classes: BTreeMap<u32, u8>,
     /// Names by class; the first is `background`.
     pub names: Vec<String>,
+}
+
+/// What people, or files beside the masks, say of their values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Grey levels and palette entries of pixels that nobody judged.
+    pub ignore: BTreeSet<u32>,
+    /// Colours `0xRRGGBB` of pixels that nobody judged.
+    pub ignore_colours: BTreeSet<u32>,
+    /// Names of classes by their number. Where there are any, values are class numbers.
+    pub names: BTreeMap<u8, String>,
+}
+
+impl Told {
+    /// Whether nobody judged the pixels of this value of a mask.
+    pub fn ignores(&self, mask: &StoredMask, value: u32) -> bool {
+        let (number, colour) = match &mask.coding {
+            Coding::Palette(colours) => (Some(value), palette_colour(colours, value)),
+            Coding::Grey => (Some(value), grey_colour(value)),
+            Coding::Colour => (Some(value & 0xff).filter(|&level| grey_colour(level) == value), value),
+        };
+        self.ignore_colours.contains(&colour) || number.is_some_and(|number| self.ignore.contains(&number))
+    }
 }
 
 /// All values of the masks of a data set.
@@ -90,18 +113,54 @@ impl Survey {
         self.painted |= other.painted;
     }
 
+    /// True where the value 255 stands beside class numbers: in many data sets nobody judged these pixels.
+    pub fn has_void(&self) -> bool {
+        self.void
+    }
+
+    /// The grey levels and palette entries that are told to be ignored.
+    fn ignored_numbers(&self, told: &Told) -> BTreeSet<u32> {
+        let entries = self.palette.iter().filter(|(_, colours)| colours.is_subset(&told.ignore_colours));
+        let levels = self.grey.iter().filter(|level| told.ignore_colours.contains(&grey_colour(**level)));
+        told.ignore.iter().chain(entries.map(|(entry, _)| entry)).chain(levels).copied().collect()
+    }
+
+    /// The colours that are told to be ignored.
+    fn ignored_colours(&self, told: &Told) -> BTreeSet<u32> {
+        let entries = told.ignore.iter().filter_map(|entry| self.palette.get(entry)).flatten().copied();
+        let levels = told.ignore.iter().filter(|level| self.grey.contains(level)).map(|level| grey_colour(*level));
+        told.ignore_colours.iter().copied().chain(entries).chain(levels).collect()
+    }
+
+    /// Whether some mask holds a value that is told to be ignored.
+    pub fn holds_ignored(&self, told: &Told) -> bool {
+        let numbers = self.ignored_numbers(told);
+        self.grey.iter().chain(self.palette.keys()).any(|value| numbers.contains(value))
+            || self.colours.iter().any(|colour| told.ignore_colours.contains(colour))
+    }
+
     /// Decide what the values mean. `known` is the table of an earlier part of the same data set: its classes stay, and
-    /// new values come after them.
-    pub fn class_map(&self, known: Option<&ClassMap>) -> Result<ClassMap, String> {
+    /// new values come after them. What is `told` comes before what the values look like.
+    pub fn class_map(&self, known: Option<&ClassMap>, told: &Told) -> Result<ClassMap, String> {
+        let ignored_before = known.iter().flat_map(|known| &known.classes).filter(|(_, class)| **class == Mask::IGNORE);
+        let ignored_before: Vec<u32> = ignored_before.map(|(value, _)| *value).collect();
+        let mut ignore = self.ignored_numbers(told);
+        if known.is_some_and(|known| known.reading != Reading::Colours) {
+            ignore.extend(&ignored_before);
+        }
         let numbers: BTreeSet<u32> = self.grey.iter().chain(self.palette.keys()).copied().collect();
-        let foreground: Vec<u32> = numbers.iter().copied().filter(|&value| value != 0).collect();
+        let foreground: Vec<u32> =
+            numbers.iter().copied().filter(|value| *value != 0 && !ignore.contains(value)).collect();
         let small = foreground.iter().all(|&value| value < INDEX_LIMIT || value == VOID);
+        let largest = foreground.iter().copied().filter(|&value| value != VOID).max().unwrap_or(0);
+        let named = told.names.keys().next_back().is_some_and(|&last| largest <= u32::from(last));
         let painted = self.painted
             || self.palette.values().any(|colours| colours.len() > 1)
             || (!self.palette.is_empty() && !self.grey.is_empty() && !small);
         let reading = match known {
             Some(known) => known.reading,
             None if painted => Reading::Colours,
+            None if named && small && foreground != [VOID] => Reading::Numbers,
             None if foreground.len() > 1 && small || !self.palette.is_empty() || foreground == [1] => Reading::Numbers,
             None => Reading::Levels,
         };
@@ -110,6 +169,22 @@ impl Survey {
             classes: BTreeMap::from([(0, 0)]),
             names: vec!["background".into()],
         });
+        if reading == Reading::Colours {
+            ignore = self.ignored_colours(told);
+            ignore.extend(ignored_before);
+        }
+        if let Some((value, class)) = map
+            .classes
+            .iter()
+            .find(|(value, class)| ignore.contains(value) && **class != Mask::IGNORE && known.is_some())
+        {
+            return Err(format!(
+                "The data set holds masks already in which {value} is class {class}, {}: masks in which nobody judged it need \
+                 a data set of their own.",
+                map.names[usize::from(*class)]
+            ));
+        }
+        map.classes.extend(ignore.iter().map(|&value| (value, Mask::IGNORE)));
         match reading {
             Reading::Numbers if painted || !small => {
                 return Err(
@@ -118,7 +193,10 @@ impl Survey {
                         .into(),
                 );
             }
-            Reading::Numbers => map.number(&foreground, self.void)?,
+            Reading::Numbers => {
+                map.number(&foreground, self.void && !ignore.contains(&VOID))?;
+                map.name(&told.names, known.map_or(1, |known| known.names.len()));
+            }
             Reading::Levels if painted => {
                 return Err(
                     "Some masks hold grey levels and others colours. Give each kind a data set of its own.".into()
@@ -126,13 +204,13 @@ impl Survey {
             }
             Reading::Levels => map.append(foreground, |value| format!("level {value}"))?,
             Reading::Colours => {
-                if !self.colours.contains(&0) {
+                if !self.colours.contains(&0) && !ignore.contains(&0) {
                     return Err("No mask has a black pixel, and black is the background.".into());
                 }
                 map.append(self.colours.iter().copied().filter(|&colour| colour != 0), colour_name)?;
             }
         }
-        if map.names.len() == 2 && known.is_none() && reading != Reading::Colours {
+        if map.names.len() == 2 && known.is_none() && reading != Reading::Colours && !told.names.contains_key(&1) {
             map.names[1] = "foreground".into();
         }
         Ok(map)
@@ -140,6 +218,27 @@ impl Survey {
 }
 
 impl ClassMap {
+    /// Classes from number `first` on by their number, those that no mask holds included.
+    fn name(&mut self, names: &BTreeMap<u8, String>, first: usize) {
+        for (&class, name) in names.iter().filter(|(class, _)| (first..MAX_CLASSES).contains(&usize::from(**class))) {
+            while self.names.len() <= usize::from(class) {
+                self.names.push(format!("class {}", self.names.len()));
+            }
+            self.names[usize::from(class)].clone_from(name);
+        }
+    }
+
+    /// Classes that no mask of the survey holds, by number and name.
+    pub fn absent(&self) -> impl Iterator<Item = (usize, &str)> {
+        let held = |class: usize| self.classes.values().any(|&other| usize::from(other) == class);
+        self.names.iter().map(String::as_str).enumerate().skip(1).filter(move |(class, _)| !held(*class))
+    }
+
+    /// Whether some value means that nobody judged a pixel.
+    pub fn ignores(&self) -> bool {
+        self.classes.values().any(|&class| class == Mask::IGNORE)
+    }
+
     /// Values are their own classes; [`VOID`] beside others is background, and alone it is the foreground.
     fn number(&mut self, values: &[u32], void: bool) -> Result<(), String> {
         let last = values.iter().copied().filter(|&value| value != VOID).max().unwrap_or(1);
@@ -223,7 +322,10 @@ impl ClassMap {
         let pairs: Vec<String> = self
             .classes
             .iter()
-            .map(|(&value, &class)| format!("{} = {class} {}", shown(value), self.names[usize::from(class)]))
+            .map(|(&value, &class)| match self.names.get(usize::from(class)) {
+                Some(name) => format!("{} = {class} {name}", shown(value)),
+                None => format!("{} = ignored", shown(value)),
+            })
             .collect();
         pairs.join(", ")
     }
@@ -273,7 +375,7 @@ mod tests {
     }
 
     fn map(masks: &[StoredMask]) -> Result<ClassMap, String> {
-        survey(masks).class_map(None)
+        survey(masks).class_map(None, &Told::default())
     }
 
     const RED_FIRST: [[u8; 3]; 2] = [[0, 0, 0], [255, 0, 0]];
@@ -311,7 +413,7 @@ mod tests {
     fn a_second_part_keeps_the_classes_of_the_first_and_people_name_them() {
         let first = map(&[stored(Coding::Colour, &[0, 0xff_00_00])]).unwrap();
         let more = survey(&[stored(Coding::Colour, &[0, 0x00_ff_00, 0xff_00_00])]);
-        let both = more.class_map(Some(&first)).unwrap();
+        let both = more.class_map(Some(&first), &Told::default()).unwrap();
         assert_eq!(both.names, ["background", "red", "green"]);
         assert_eq!(both.describe(), "#000000 = 0 background, #00ff00 = 2 green, #ff0000 = 1 red");
         let named = both.clone().named(&["malignant".into(), "benign".into()]).unwrap();
@@ -319,5 +421,57 @@ mod tests {
         assert!(both.named(&["one".into()]).unwrap_err().contains("red, green"));
         let unseen = stored(Coding::Colour, &[0x12_34_56]);
         assert!(first.apply(&unseen).unwrap_err().contains("no class"));
+    }
+
+    #[test]
+    fn what_nobody_judged_is_no_class_in_any_reading() {
+        let grey = |values: &[u32]| stored(Coding::Grey, values);
+        let told = |ignore: &[u32], names: &[(u8, &str)]| Told {
+            ignore: ignore.iter().copied().filter(|&value| value < 256).collect(),
+            ignore_colours: ignore.iter().copied().filter(|&value| value > 255).collect(),
+            names: names.iter().map(|&(class, name)| (class, name.to_owned())).collect(),
+        };
+        let read = |mask: &StoredMask, told: &Told| {
+            let map = survey(std::slice::from_ref(mask)).class_map(None, told).unwrap();
+            (map.apply(mask).unwrap().classes, map.names[1..].join(","), map.describe())
+        };
+        let nnunet = told(&[2], &[(1, "lesion")]);
+        let (classes, names, described) = read(&grey(&[0, 1, 2]), &nnunet);
+        assert_eq!((classes, names.as_str()), (vec![0, 1, 255], "lesion"));
+        assert_eq!(described, "0 = 0 background, 1 = 1 lesion, 2 = ignored");
+        assert_eq!(read(&grey(&[0, 2]), &nnunet).0, [0, 255], "no lesion in any mask");
+        assert_eq!(read(&grey(&[0, 1, 255]), &told(&[255], &[])).0, [0, 1, 255], "the border of Pascal VOC");
+        assert_eq!(read(&grey(&[0, 255, 100]), &told(&[100], &[])).0, [0, 1, 255], "beside black and white");
+        let colours = stored(Coding::Colour, &[0, 0xff_00_00, 0xe0_e0_c0]);
+        assert_eq!(read(&colours, &told(&[0xe0_e0_c0], &[])).0, [0, 1, 255]);
+        assert_eq!(read(&grey(&[0, 1, 2]), &told(&[0], &[])).0, [255, 1, 2], "ADE20K's zero");
+        let palette = stored(Coding::Palette(RED_FIRST.to_vec()), &[0, 1]);
+        assert_eq!(read(&palette, &told(&[0xff_00_00], &[])).0, [0, 255], "an entry by its colour");
+        let painted = survey(&[palette.clone(), stored(Coding::Palette(GREEN_FIRST.to_vec()), &[0, 1])]);
+        let map = painted.class_map(None, &told(&[1], &[])).unwrap();
+        assert_eq!(map.apply(&palette).unwrap().classes, [0, 255], "an entry where colours are the classes");
+        // A data set goes on as it began.
+        let first = survey(&[grey(&[0, 1, 2])]).class_map(None, &nnunet).unwrap();
+        let more = survey(&[grey(&[0, 2])]).class_map(Some(&first), &Told::default()).unwrap();
+        assert_eq!(more, first);
+        let error = survey(&[grey(&[0, 1])]).class_map(Some(&first), &told(&[1], &[])).unwrap_err();
+        assert!(error.contains("1 is class 1, lesion"), "{error}");
+    }
+
+    #[test]
+    fn classes_that_no_mask_holds_keep_their_place() {
+        let names = [(1, "lesion"), (2, "vessel"), (3, "nerve")].map(|(class, name)| (class, name.to_owned()));
+        let told = Told { names: names.into(), ..Told::default() };
+        for (values, absent) in
+            [(vec![0, 1], vec![2, 3]), (vec![0, 2], vec![1, 3]), (vec![0], vec![1, 2, 3]), (vec![0, 1, 2, 3], vec![])]
+        {
+            let mask = stored(Coding::Grey, &values);
+            let map = survey(std::slice::from_ref(&mask)).class_map(None, &told).unwrap();
+            assert_eq!(map.names, ["background", "lesion", "vessel", "nerve"]);
+            assert_eq!(map.apply(&mask).unwrap().classes, values.iter().map(|&v| v as u8).collect::<Vec<_>>());
+            assert_eq!(map.absent().map(|(class, _)| class).collect::<Vec<_>>(), absent);
+        }
+        let beyond = survey(&[stored(Coding::Grey, &[0, 1, 4])]).class_map(None, &told).unwrap();
+        assert_eq!(beyond.names[4], "class 4");
     }
 }

@@ -17,6 +17,9 @@ const CLASS_COLOURS: [[u8; 3]; 9] = [
     [204, 121, 167],
 ];
 
+/// The colour of pixels that nobody judged.
+const IGNORED: [u8; 3] = [128; 3];
+
 /// A grey PNG of bytes `[height, width]`.
 pub fn encode_png_grey(height: usize, width: usize, pixels: &[u8]) -> Result<Vec<u8>, DataError> {
     encode(height, width, pixels, png::ColorType::Grayscale, None)
@@ -28,12 +31,16 @@ pub fn encode_png_rgb(height: usize, width: usize, pixels: &[u8]) -> Result<Vec<
 }
 
 /// A mask as an indexed PNG of its first slice: the stored value of a pixel is its class, and viewers show the
-/// classes in colours of their own (class 1 is white).
+/// classes in colours of their own (class 1 is white, ignored pixels are grey).
 pub fn encode_png_mask(mask: &Mask) -> Result<Vec<u8>, DataError> {
     let slice = mask.classes.get(..mask.height * mask.width).unwrap_or(&mask.classes);
     let used = slice.iter().max().map_or(1, |&class| usize::from(class)).max(1) + 1;
-    let palette = CLASS_COLOURS.iter().chain(CLASS_COLOURS[2..].iter().cycle()).take(used).flatten().copied();
-    encode(mask.height, mask.width, slice, png::ColorType::Indexed, Some(palette.collect()))
+    let palette = CLASS_COLOURS.iter().chain(CLASS_COLOURS[2..].iter().cycle()).take(used);
+    let mut palette: Vec<[u8; 3]> = palette.copied().collect();
+    if let Some(ignored) = palette.get_mut(usize::from(Mask::IGNORE)) {
+        *ignored = IGNORED;
+    }
+    encode(mask.height, mask.width, slice, png::ColorType::Indexed, Some(palette.concat()))
 }
 
 fn encode(
@@ -85,5 +92,7 @@ mod tests {
         assert_eq!(raw, [0, 1, 12]);
         let shown = open("m.png", bytes).unwrap().frame(0).unwrap().to_bytes();
         assert_eq!(shown[..6], [0, 0, 0, 255, 255, 255]);
+        let ignored = encode_png_mask(&Mask { height: 1, width: 1, classes: vec![Mask::IGNORE] }).unwrap();
+        assert_eq!(open("m.png", ignored).unwrap().frame(0).unwrap().to_bytes(), [128]);
     }
 }

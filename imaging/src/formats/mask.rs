@@ -63,13 +63,23 @@ impl StoredMask {
         counts
     }
 
+    /// The value of ignored pixels in a mask with one object.
+    pub const ONE_OBJECT_IGNORED: u32 = 128;
+
     /// The same mask with one object in it, 255 where anything but background is: 0, the values of `background`, and
-    /// colours that are nearly black, because lossy formats leave them around what was painted.
-    pub fn one_object(mut self, background: &[u32]) -> Self {
+    /// colours that are nearly black, because lossy formats leave them around what was painted. Values that are `ignored`
+    /// become [`StoredMask::ONE_OBJECT_IGNORED`].
+    pub fn one_object(mut self, background: &[u32], ignored: impl Fn(&Self, u32) -> bool) -> Self {
         let painted = self.coding == Coding::Colour;
         let black = |value: u32| painted && value.to_be_bytes().into_iter().all(|level| level < NEARLY_BLACK);
         let object = |value: u32| value != 0 && !background.contains(&value) && !black(value);
-        self.values.iter_mut().for_each(|value| *value = if object(*value) { 255 } else { 0 });
+        let value = |value: u32| if object(value) { 255 } else { 0 };
+        let table: BTreeMap<u32, u32> = self
+            .counts()
+            .into_keys()
+            .map(|stored| (stored, if ignored(&self, stored) { Self::ONE_OBJECT_IGNORED } else { value(stored) }))
+            .collect();
+        self.values.iter_mut().for_each(|value| *value = table.get(value).copied().unwrap_or(0));
         Self { coding: Coding::Grey, ..self }
     }
 }
@@ -100,8 +110,9 @@ fn one_picture(count: usize) -> Result<(), Refusal> {
 }
 
 /// Read a mask of the native layout: the stored numbers of an 8-bit PNG, grey or with a palette, are the classes, and a
-/// mask of 0 and 255 has class 1 where it is 255.
-pub fn read_class_mask(name: &str, bytes: &[u8]) -> Result<Mask, DataError> {
+/// mask of 0 and 255 has class 1 where it is 255. Pixels of the value `ignore`, which `meta.json` names, are
+/// [`Mask::IGNORE`].
+pub fn read_class_mask(name: &str, bytes: &[u8], ignore: Option<u8>) -> Result<Mask, DataError> {
     const ADVICE: &str =
         "Masks are 8-bit PNG files whose values are class numbers; `sonoseg ingest` makes them from others.";
     let refused = |what: String| DataError::unsupported(name, format!("{what} {ADVICE}"));
@@ -113,12 +124,19 @@ pub fn read_class_mask(name: &str, bytes: &[u8]) -> Result<Mask, DataError> {
     if stored.coding == Coding::Colour {
         return Err(refused("It is a colour picture.".into()));
     }
-    let white = stored.values.iter().all(|&value| value == 0 || value == 255);
+    let ignore = ignore.map(u32::from);
+    let white = stored.values.iter().all(|&value| value == 0 || value == 255 || Some(value) == ignore);
     let class = |value: u32| -> Result<u8, DataError> {
+        if Some(value) == ignore {
+            return Ok(Mask::IGNORE);
+        }
         let class = if white { u32::from(value > 0) } else { value };
         match u8::try_from(class) {
             Ok(class) if usize::from(class) < MAX_CLASSES => Ok(class),
-            _ => Err(refused(format!("It holds the value {value}, which is no class number below {MAX_CLASSES}."))),
+            _ => Err(refused(format!(
+                "It holds the value {value}, which is no class number below {MAX_CLASSES}. If nobody judged these pixels, \
+                 write \"ignore\": {value} into meta.json."
+            ))),
         }
     };
     let classes = stored.values.iter().map(|&value| class(value)).collect::<Result<Vec<u8>, _>>()?;
@@ -419,20 +437,28 @@ mod tests {
 
     #[test]
     fn one_object_is_all_but_the_background() {
-        let object = |bytes: Vec<u8>| read_mask("m.png", bytes).unwrap().one_object(&[2]).values;
+        let object = |bytes: Vec<u8>| read_mask("m.png", bytes).unwrap().one_object(&[2], |_, value| value == 7).values;
         assert_eq!(object(encode_png_grey(1, 4, &[0, 1, 2, 3]).unwrap()), [0, 255, 0, 255], "a trimap");
+        assert_eq!(object(encode_png_grey(1, 4, &[0, 7, 2, 3]).unwrap()), [0, 128, 0, 255], "ignored");
         let painted = encode_png_rgb(1, 4, &[0, 0, 2, 5, 0, 3, 19, 164, 201, 166, 255, 71]).unwrap();
         assert_eq!(object(painted), [0, 0, 255, 255], "colours with the traces of a lossy format");
     }
 
     #[test]
     fn native_masks_are_class_numbers_or_black_and_white() {
-        let read = |bytes: Vec<u8>| read_class_mask("m.png", &bytes);
+        let read = |bytes: Vec<u8>| read_class_mask("m.png", &bytes, None);
         let mask = Mask { height: 1, width: 4, classes: vec![0, 1, 2, 5] };
         assert_eq!(read(encode_png_mask(&mask).unwrap()).unwrap(), mask);
         assert_eq!(read(encode_png_grey(1, 3, &[0, 255, 255]).unwrap()).unwrap().classes, [0, 1, 1]);
         assert_eq!(read(encode_png_grey(1, 3, &[0, 2, 1]).unwrap()).unwrap().classes, [0, 2, 1]);
         assert!(read(encode_png_grey(1, 2, &[1, 255]).unwrap()).unwrap_err().to_string().contains("255"));
+        let ignoring = |levels: &[u8], ignore: u8| {
+            read_class_mask("m.png", &encode_png_grey(1, 3, levels).unwrap(), Some(ignore)).map(|mask| mask.classes)
+        };
+        assert_eq!(ignoring(&[0, 255, 255], 255).unwrap(), [0, 255, 255], "no object where 255 is ignored");
+        assert_eq!(ignoring(&[255, 1, 2], 255).unwrap(), [255, 1, 2]);
+        assert_eq!(ignoring(&[0, 255, 9], 9).unwrap(), [0, 1, 255]);
+        assert!(ignoring(&[0, 255, 1], 9).is_err());
         assert!(read(encode_png_rgb(1, 1, &[1, 2, 3]).unwrap()).unwrap_err().to_string().contains("colour"));
         assert!(read(b"GIF89a".to_vec()).unwrap_err().to_string().contains("no PNG"));
         assert!(read(encode_png_grey(1, 2, &[1, 2]).unwrap()[..50].to_vec()).is_err(), "cut short");

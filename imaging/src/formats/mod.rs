@@ -21,7 +21,6 @@ pub mod encode;
 mod jpeg;
 pub mod mask;
 mod nifti;
-pub mod raster;
 mod orientation;
 pub mod raster;
 mod samples;
@@ -365,7 +364,8 @@ mod tests {
         }
         let sum = crc32fast::hash(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&sum.to_be_bytes());
-        let messages = [open("a.png", bytes.clone()).unwrap_err(), mask::read_class_mask("a.png", &bytes).unwrap_err()];
+        let messages =
+            [open("a.png", bytes.clone()).unwrap_err(), mask::read_class_mask("a.png", &bytes, None).unwrap_err()];
         for message in messages.map(|error| error.to_string()) {
             assert!(message.contains("9000 x 8000 pixels, which its"), "{message}");
         }

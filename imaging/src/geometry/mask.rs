@@ -1,6 +1,6 @@
 //! One class a pixel.
 
-/// One class number per pixel, `[height, width]`; 0 is background.
+/// One class number per pixel, `[height, width]`; 0 is background, and [`Mask::IGNORE`] is judged by nobody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
     /// Rows.
@@ -12,18 +12,45 @@ pub struct Mask {
 }
 
 impl Mask {
+    /// A pixel that nobody judged (`ignore` in nnU-Net, the border in Pascal VOC): it is neither learned nor counted.
+    /// Class numbers end far below it.
+    pub const IGNORE: u8 = 255;
+
     /// An all-background mask.
     pub fn empty(height: usize, width: usize) -> Self {
         Self { height, width, classes: vec![0; height * width] }
     }
 
-    /// True when every pixel is background.
+    /// True when no pixel shows an object.
     pub fn is_empty(&self) -> bool {
-        self.classes.iter().all(|&class| class == 0)
+        !self.classes.iter().any(|&class| Self::shows(class))
+    }
+
+    /// True when some pixel was judged. A mask without one is no label.
+    pub fn is_judged(&self) -> bool {
+        self.classes.iter().any(|&class| class != Self::IGNORE)
+    }
+
+    /// True for the class of an object: neither background nor ignored.
+    pub fn shows(class: u8) -> bool {
+        class != 0 && class != Self::IGNORE
+    }
+
+    /// Put another mask of the same picture over this one: the higher class wins, and a class wins over a pixel that the
+    /// other mask does not judge. Panics when the sizes differ.
+    pub fn join(&mut self, other: &Self) {
+        assert_eq!([self.height, self.width], [other.height, other.width], "masks of one picture have one size");
+        for (class, &other) in self.classes.iter_mut().zip(&other.classes) {
+            *class = match (*class, other) {
+                (Self::IGNORE, other) if Self::shows(other) => other,
+                (class, Self::IGNORE) if Self::shows(class) => class,
+                (class, other) => class.max(other),
+            };
+        }
     }
 
     /// The mask with its holes filled: background that no path through background joins to the edge (up, down, left,
-    /// right) takes the class to its left. It turns drawn outlines into areas.
+    /// right) takes the class to its left. It turns drawn outlines into areas. Ignored pixels enclose nothing and stay.
     #[must_use]
     pub fn filled(&self) -> Self {
         let (height, width) = (self.height, self.width);
@@ -33,7 +60,7 @@ impl Mask {
             rim.filter(|&(row, column)| row == 0 || column == 0 || row + 1 == height || column + 1 == width).collect();
         while let Some((row, column)) = open.pop() {
             let at = row * width + column;
-            if self.classes[at] != 0 || std::mem::replace(&mut outside[at], true) {
+            if Self::shows(self.classes[at]) || std::mem::replace(&mut outside[at], true) {
                 continue;
             }
             let steps =
@@ -47,7 +74,9 @@ impl Mask {
             if *class == 0 && !outside {
                 *class = left;
             }
-            left = *class;
+            if *class != Self::IGNORE {
+                left = *class;
+            }
         }
         filled
     }
@@ -68,5 +97,19 @@ mod tests {
         assert_eq!(ring.filled(), mask("022200 022201 022201 000001"));
         let bay = mask("020200 020201 022201 000001");
         assert_eq!(bay.filled(), bay);
+        let void = Mask { height: 3, width: 3, classes: vec![255, 255, 255, 255, 0, 255, 255, 255, 255] };
+        assert_eq!(void.filled(), void, "what nobody judged is no outline");
+        let ring = Mask { height: 3, width: 4, classes: vec![2, 2, 2, 2, 2, 255, 0, 2, 2, 2, 2, 2] };
+        assert_eq!(ring.filled().classes, [2, 2, 2, 2, 2, 255, 2, 2, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn ignored_pixels_show_nothing_and_give_way_to_classes() {
+        let mask = |classes: [u8; 4]| Mask { height: 1, width: 4, classes: classes.to_vec() };
+        let mut joined = mask([255, 255, 1, 0]);
+        joined.join(&mask([2, 0, 255, 1]));
+        assert_eq!(joined, mask([2, 255, 1, 1]));
+        assert!(mask([0, 255, 0, 255]).is_empty() && mask([0, 255, 0, 255]).is_judged());
+        assert!(!mask([255; 4]).is_judged() && !joined.is_empty());
     }
 }

@@ -53,7 +53,8 @@ pub fn shape_measures(predicted: &[bool], truth: &[bool], size: [usize; 2]) -> M
     Measures(SHAPE.iter().flat_map(|measure| measure(predicted, truth, size)).collect())
 }
 
-/// Everything that is measured of masks: probabilities strictly above `threshold` against targets of 0 and 1.
+/// Everything that is measured of masks: probabilities strictly above `threshold` against targets of 0 and 1, or
+/// [`NOT_JUDGED`](overlap::NOT_JUDGED). What nobody judged counts for nothing, whatever is predicted there.
 ///
 /// # Shapes
 /// - `probability`, `target`: row-major `[planes, height, width]`
@@ -61,9 +62,39 @@ pub fn mask_measures(probability: &[f32], target: &[f32], [height, width]: [usiz
     let mut measures = overlap_measures(&Counts::from_probability(probability, target, threshold));
     let plane = height * width;
     for (probability, target) in probability.chunks_exact(plane).zip(target.chunks_exact(plane)) {
-        let predicted: Vec<bool> = probability.iter().map(|&p| p > threshold).collect();
+        let judged = probability.iter().zip(target).map(|(&p, &t)| p > threshold && t != overlap::NOT_JUDGED);
+        let predicted: Vec<bool> = judged.collect();
         let truth: Vec<bool> = target.iter().map(|&t| t > 0.5).collect();
         measures.add(&shape_measures(&predicted, &truth, [height, width]));
     }
     measures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_predicted_where_nobody_judged_changes_nothing() {
+        const SIZE: [usize; 2] = [8, 8];
+        // A bar of three rows that is true in its left half and not judged in its right one.
+        let target: Vec<f32> = (0..64)
+            .map(|at| match (at / 8, at % 8) {
+                (2..5, 0..4) => 1.0,
+                (2..5, 4..8) => overlap::NOT_JUDGED,
+                _ => 0.0,
+            })
+            .collect();
+        let predicted = |there: f32| -> Vec<f32> {
+            let at = |at: usize| if target[at] == overlap::NOT_JUDGED { there } else { f32::from(at / 8 < 4) };
+            (0..64).map(at).collect()
+        };
+        let [nothing, all] = [0.0, 1.0].map(|there| mask_measures(&predicted(there), &target, SIZE, 0.5));
+        assert_eq!(nothing, all);
+        // Rows 0 to 3 are marked: 8 of 12 true pixels, and the 16 of rows 0 and 1; 12 pixels are not judged.
+        let close = |name: &str, expected: f64| assert!((all.value(name).unwrap() - expected).abs() < 1e-12, "{name}");
+        close("iou", 8.0 / 28.0);
+        close("precision", 8.0 / 24.0);
+        close("recall", 8.0 / 12.0);
+    }
 }

@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::{Interval, interval};
+use crate::geometry::Mask;
+
+/// A pixel of a target of 0 and 1 that nobody judged: it is neither learned nor counted.
+pub const NOT_JUDGED: f32 = -1.0;
 
 /// Pixels by prediction and truth. Counts add up, so pooled figures come from the sum over a whole evaluation set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,28 +25,40 @@ pub struct Counts {
 impl Counts {
     /// Count pixels. Panics when there are not as many predictions as truths.
     pub fn new(predicted: impl ExactSizeIterator<Item = bool>, truth: impl ExactSizeIterator<Item = bool>) -> Self {
+        Self::of_judged(predicted, truth.map(Some))
+    }
+
+    /// Count the pixels of which the truth is known. Panics when there are not as many predictions as truths.
+    fn of_judged(
+        predicted: impl ExactSizeIterator<Item = bool>,
+        truth: impl ExactSizeIterator<Item = Option<bool>>,
+    ) -> Self {
         let (left, right) = (predicted.len(), truth.len());
         assert_eq!(left, right, "{left} predicted pixels cannot be compared with {right} true ones");
         let mut counts = Self::default();
         for pair in predicted.zip(truth) {
             match pair {
-                (true, true) => counts.tp += 1,
-                (true, false) => counts.fp += 1,
-                (false, true) => counts.fn_ += 1,
-                (false, false) => counts.tn += 1,
+                (_, None) => {}
+                (true, Some(true)) => counts.tp += 1,
+                (true, Some(false)) => counts.fp += 1,
+                (false, Some(true)) => counts.fn_ += 1,
+                (false, Some(false)) => counts.tn += 1,
             }
         }
         counts
     }
 
-    /// Count probabilities strictly above `threshold` against a target of 0 and 1. An undefined probability is negative.
+    /// Count probabilities strictly above `threshold` against a target of 0 and 1, or [`NOT_JUDGED`]. An undefined
+    /// probability is negative.
     pub fn from_probability(probability: &[f32], target: &[f32], threshold: f32) -> Self {
-        Self::new(probability.iter().map(|&p| p > threshold), target.iter().map(|&t| t > 0.5))
+        let truth = target.iter().map(|&t| (t != NOT_JUDGED).then_some(t > 0.5));
+        Self::of_judged(probability.iter().map(|&p| p > threshold), truth)
     }
 
-    /// Count the pixels of one class of two masks.
+    /// Count the pixels of one class of two masks, where the truth is not [`Mask::IGNORE`].
     pub fn from_classes(predicted: &[u8], truth: &[u8], class: u8) -> Self {
-        Self::new(predicted.iter().map(|&c| c == class), truth.iter().map(|&c| c == class))
+        let truth = truth.iter().map(|&c| (c != Mask::IGNORE).then_some(c == class));
+        Self::of_judged(predicted.iter().map(|&c| c == class), truth)
     }
 
     /// Counts of every `(sample, channel)` plane.
@@ -251,6 +267,9 @@ mod tests {
         assert_eq!((counts.iou(), counts.precision(), counts.recall()), (0.25, 0.5, 1.0 / 3.0));
         assert_eq!((counts.dice(), counts.pixel_error()), (0.4, 60.0));
         assert_eq!(Counts::from_classes(&[2, 0, 1], &[2, 2, 1], 2), Counts { tp: 1, fp: 0, fn_: 1, tn: 1 });
+        let ignoring = Counts::from_probability(&[0.9, 0.9, 0.1, 0.1], &[NOT_JUDGED, 1.0, NOT_JUDGED, 0.0], 0.5);
+        assert_eq!(ignoring, Counts { tp: 1, fp: 0, fn_: 0, tn: 1 });
+        assert_eq!(Counts::from_classes(&[1, 1, 0, 0], &[255, 1, 255, 0], 1), ignoring);
     }
 
     #[test]

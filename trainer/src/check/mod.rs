@@ -15,7 +15,7 @@ use crate::folder::procedure_folders;
 use crate::terminal::{bar, say};
 use problem::{Level, Problem, Problems};
 use report::Report;
-use scan::Scanned;
+use scan::{FrameFacts, Scanned};
 
 /// Lines of the table; a data set of thousands has them in the JSON file.
 const SHOWN: usize = 50;
@@ -57,7 +57,7 @@ pub(crate) fn run(verb: &Check) -> Result<()> {
 
 /// Problems between procedures.
 fn together(scanned: &[Scanned], problems: &mut Problems) {
-    let masked = |one: &&Scanned| one.frames.iter().any(|frame| frame.classes.is_some());
+    let masked = |one: &&Scanned| one.frames.iter().any(FrameFacts::is_masked);
     let named = || scanned.iter().filter(masked).filter(|one| !one.meta.classes.is_empty());
     // Sources that are added later add their classes behind those that are known.
     if let Some(first) = named().max_by_key(|one| one.meta.classes.len()) {
@@ -66,14 +66,15 @@ fn together(scanned: &[Scanned], problems: &mut Problems) {
             let place = format!("{}/meta.json", other.id);
             problems.error("classes-differ", place, what, "a class has one number in the whole data set");
         }
-        for (number, name) in first.meta.classes.iter().enumerate().skip(1) {
-            let occurs = |one: &Scanned| {
-                one.frames.iter().filter_map(|frame| frame.classes.as_ref()).any(|c| c.contains_key(&(number as u8)))
-            };
-            if !scanned.iter().any(occurs) {
-                let what = format!("no mask holds class {number}, {name}");
-                problems.warning("class-absent", "procedures", what, "a network cannot learn it");
-            }
+        let absent = |(number, _): &(usize, &String)| {
+            let holds = |frame: &FrameFacts| frame.classes.as_ref().is_some_and(|c| c.contains_key(&(*number as u8)));
+            !scanned.iter().any(|one| one.frames.iter().any(holds))
+        };
+        let absent = first.meta.classes.iter().enumerate().skip(1).filter(absent);
+        let absent: Vec<String> = absent.map(|(number, name)| format!("class {number}, {name}")).collect();
+        if !absent.is_empty() {
+            let what = format!("no mask holds {}", absent.join(", or "));
+            problems.warning("class-absent", "procedures", what, "a network cannot learn it");
         }
     }
     let scaled = scanned.iter().filter(|one| one.meta.spacing.is_some()).count();

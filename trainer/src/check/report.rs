@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use sonoseg_imaging::dataset::split::{Side, Split};
-use sonoseg_imaging::geometry::Spacing;
+use sonoseg_imaging::geometry::{Mask, Spacing};
 
 use super::problem::{Level, Problem};
 use super::scan::Scanned;
@@ -40,8 +40,10 @@ struct ProcedureRow {
     /// Width and height, as often as they differ.
     sizes: Vec<[usize; 2]>,
     spacing: Option<Spacing>,
-    /// Share of the pixels of all masks, by class.
+    /// Share of the judged pixels of all masks, by class.
     class_shares: BTreeMap<u8, f64>,
+    /// Pixels of the masks that are ignored.
+    ignored_pixels: u64,
 }
 
 #[derive(Serialize)]
@@ -55,6 +57,8 @@ struct Totals {
     masks: usize,
     repeated: usize,
     class_shares: BTreeMap<String, f64>,
+    ignored_pixels: u64,
+    ignored_share: f64,
 }
 
 impl Report {
@@ -77,6 +81,8 @@ impl Report {
             needles: sum(|row| row.needles),
             masks: sum(|row| row.masks),
             repeated: sum(|row| row.repeated),
+            ignored_pixels: ignored(&pixels),
+            ignored_share: ignored(&pixels) as f64 / pixels.values().sum::<u64>().max(1) as f64,
             class_shares: shares(&pixels).into_iter().map(|(class, share)| (name(class), share)).collect(),
         };
         Self { data: files::absolute(root), procedures: rows, totals, problems }
@@ -113,6 +119,13 @@ impl Report {
         if !totals.class_shares.is_empty() {
             let shares = totals.class_shares.iter().map(|(name, share)| format!("{name} {:.2} %", 100.0 * share));
             say(format!("pixels of the masks: {}", shares.collect::<Vec<_>>().join(", ")));
+        }
+        if totals.ignored_pixels > 0 {
+            say(format!(
+                "ignored: {} pixels, {:.2} % of the masks: neither learned nor counted",
+                totals.ignored_pixels,
+                100.0 * totals.ignored_share
+            ));
         }
         lines(&self.problems).iter().for_each(say);
         say(format!("{} errors, {} warnings", self.count(Level::Error), self.count(Level::Warning)));
@@ -158,11 +171,12 @@ impl ProcedureRow {
             labelled: scanned.labelled(),
             end_points: scanned.labels.len(),
             needles: scanned.labels.values().filter(|needle| needle.is_some()).count(),
-            masks: scanned.frames.iter().filter(|frame| frame.classes.is_some()).count(),
+            masks: scanned.frames.iter().filter(|frame| frame.is_masked()).count(),
             repeated: scanned.repeated(),
             sizes: scanned.sizes().into_iter().map(|(height, width)| [width, height]).collect(),
             spacing: scanned.meta.spacing,
             class_shares: shares(&pixels),
+            ignored_pixels: ignored(&pixels),
         }
     }
 
@@ -173,8 +187,12 @@ impl ProcedureRow {
             many => format!("{} sizes", many.len()),
         };
         let spacing = self.spacing.map_or("-".into(), |s| format!("{:.4} {:.4}", s.x_mm, s.y_mm));
-        let classes: Vec<String> =
-            self.class_shares.values().skip(1).map(|share| format!("{:.2}", 100.0 * share)).collect();
+        let classes: Vec<String> = self
+            .class_shares
+            .iter()
+            .filter(|(class, _)| **class > 0)
+            .map(|(_, s)| format!("{:.2}", 100.0 * s))
+            .collect();
         let mut id: String = self.id.chars().take(wide).collect();
         if id.len() < self.id.len() {
             id.pop();
@@ -199,9 +217,15 @@ fn add_classes(scanned: &Scanned, pixels: &mut BTreeMap<u8, u64>) {
     }
 }
 
+fn ignored(pixels: &BTreeMap<u8, u64>) -> u64 {
+    pixels.get(&Mask::IGNORE).copied().unwrap_or(0)
+}
+
+/// Of the pixels that somebody judged.
 fn shares(pixels: &BTreeMap<u8, u64>) -> BTreeMap<u8, f64> {
-    let all: u64 = pixels.values().sum();
-    pixels.iter().map(|(&class, &count)| (class, count as f64 / all.max(1) as f64)).collect()
+    let judged = || pixels.iter().filter(|(class, _)| **class != Mask::IGNORE);
+    let all: u64 = judged().map(|(_, count)| count).sum();
+    judged().map(|(&class, &count)| (class, count as f64 / all.max(1) as f64)).collect()
 }
 
 #[cfg(test)]

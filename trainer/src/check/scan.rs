@@ -45,6 +45,13 @@ pub(super) struct FrameFacts {
     pub(super) thumbnail: Option<Thumbnail>,
 }
 
+impl FrameFacts {
+    /// Whether it has a mask of which somebody judged a pixel.
+    pub(super) fn is_masked(&self) -> bool {
+        self.classes.as_ref().is_some_and(|classes| classes.keys().any(|&class| class != Mask::IGNORE))
+    }
+}
+
 impl Scanned {
     pub(super) fn group(&self) -> &str {
         self.meta.group.as_deref().unwrap_or(&self.id)
@@ -52,7 +59,7 @@ impl Scanned {
 
     /// Frames with a mask or a row of `labels.csv`.
     pub(super) fn labelled(&self) -> usize {
-        let labelled = |frame: &&FrameFacts| frame.classes.is_some() || self.labels.contains_key(&frame.number);
+        let labelled = |frame: &&FrameFacts| frame.is_masked() || self.labels.contains_key(&frame.number);
         self.frames.iter().filter(labelled).count()
     }
 
@@ -360,8 +367,12 @@ fn frame(
     let hash = Sha256::new().chain_update(size).chain_update(&pixels).finalize().into();
     let mut classes = None;
     if let Some(path) = mask {
-        match load_mask(path) {
+        match load_mask(path, meta.ignore) {
             Ok(mask) => {
+                if !mask.is_judged() {
+                    let advice = "it counts as no label: remove the mask, or judge some of it";
+                    found.push(Found::warning(path, "ignored-mask", "every pixel is ignored", advice));
+                }
                 found.extend(wrong_mask(path, &mask, &image, meta));
                 classes = Some(count(&mask));
             }
@@ -393,9 +404,9 @@ fn load(path: &Path) -> Result<(Image, Vec<String>), String> {
     Ok((clip.frame(0).map_err(|error| without_name(&error, &name))?, doubts))
 }
 
-fn load_mask(path: &Path) -> Result<Mask, String> {
+fn load_mask(path: &Path, ignore: Option<u8>) -> Result<Mask, String> {
     let (name, bytes) = bytes(path)?;
-    read_class_mask(&name, &bytes).map_err(|error| without_name(&error, &name))
+    read_class_mask(&name, &bytes, ignore).map_err(|error| without_name(&error, &name))
 }
 
 fn wrong_mask(path: &Path, mask: &Mask, image: &Image, meta: &Meta) -> Option<Found> {
@@ -403,7 +414,8 @@ fn wrong_mask(path: &Path, mask: &Mask, image: &Image, meta: &Meta) -> Option<Fo
         let what = format!("is {}x{}, and its frame {}x{}", mask.width, mask.height, image.width, image.height);
         return Some(Found::error(path, "mask-size", what, "a mask has its frame's size"));
     }
-    let beyond = mask.classes.iter().max().copied().filter(|&class| usize::from(class) >= meta.classes.len());
+    let judged = mask.classes.iter().copied().filter(|&class| class != Mask::IGNORE);
+    let beyond = judged.max().filter(|&class| usize::from(class) >= meta.classes.len());
     beyond.filter(|_| !meta.classes.is_empty()).map(|class| {
         let what = format!("holds class {class}, and meta.json names {} classes", meta.classes.len());
         Found::error(path, "mask-class", what, "name the class in meta.json or correct the mask")

@@ -2,6 +2,7 @@
 //! computes what the CPU computes, forward and backward.
 
 use anyhow::Result;
+use burn::cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 use burn::tensor::wgpu::{WgpuBackend, wgpu};
 use burn::tensor::{Device, DeviceKind};
 use sonoseg_core::selftest;
@@ -25,6 +26,7 @@ struct Adapter {
 impl Adapter {
     /// The device, by its own API or through WebGPU's shaders, when it computes what the CPU computes.
     fn open(&self, own: bool) -> Result<Device, String> {
+        one_stream();
         let options = Device::wgpu_options().device_kind(self.kind.clone());
         let options = if own { options.graphics_api(self.api) } else { options };
         let device = options.init().map_err(|e| e.to_string())?;
@@ -36,6 +38,16 @@ impl Adapter {
     fn software(&self) -> bool {
         matches!(self.kind, DeviceKind::Cpu)
     }
+}
+
+/// One stream of work for all threads, before any device is made: with the usual 128, buffers are freed on other streams than
+/// they were made on, and the memory of long runs grows without end (tracel-ai/burn#4971 and #4792). What else a
+/// `cubecl.toml` says holds.
+fn one_stream() {
+    let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
+    config.streaming.max_streams = 1;
+    // It can be set once; every later device is under the same.
+    CubeClRuntimeConfig::try_set(config);
 }
 
 /// Adapters of the APIs that this build has; OpenGL is left out, since it cannot train.
@@ -115,4 +127,15 @@ pub(super) fn lines() -> Vec<String> {
         format!("{api:<8} {}{remark}", adapter.name)
     };
     adapters().iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_work_goes_through_one_stream() {
+        one_stream();
+        assert_eq!(CubeClRuntimeConfig::get().streaming.max_streams, 1);
+    }
 }

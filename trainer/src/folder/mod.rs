@@ -1,11 +1,14 @@
 //! Data on disk: reads the files of a data set, whose meaning `sonoseg_imaging::dataset` knows.
 
+pub(crate) mod contents;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 use sonoseg_core::recipe::Recipe;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::folder::Listed;
@@ -18,6 +21,7 @@ use sonoseg_imaging::dataset::sample::{Sample, Source};
 use sonoseg_imaging::dataset::split::{Split, SplitConfig};
 use sonoseg_imaging::dataset::windows::Windows;
 use sonoseg_imaging::formats::mask::read_class_mask;
+use sonoseg_imaging::geometry::Mask;
 
 use crate::files;
 
@@ -87,7 +91,16 @@ fn procedure(path: &Path) -> Result<Procedure> {
         masks: if masks.is_dir() { numbered(&masks)? } else { Numbered::default() },
         labels: if rows.exists() { read_rows(&rows)? } else { Vec::new() },
     };
-    Ok(Procedure::new(id, listed, |file| files::absolute(&path.join(file)))?)
+    let procedure = Procedure::new(id, listed, |file| files::absolute(&path.join(file)))?;
+    Ok(procedure.without_unjudged(|file| read(path, file))?)
+}
+
+/// A file of a procedure's folder, with its name for messages.
+fn read(procedure: &Path, file: &str) -> Result<(String, Vec<u8>), DataError> {
+    let path = procedure.join(file);
+    let name = files::absolute(&path);
+    let bytes = fs::read(&path).map_err(|e| DataError::unreadable(name.clone(), e))?;
+    Ok((name, bytes))
 }
 
 /// How a recipe splits data.
@@ -106,7 +119,7 @@ pub(crate) fn split_config(recipe: &Recipe) -> SplitConfig {
 impl Folder {
     /// Open a data set; frames are read later, when asked for.
     pub(crate) fn open(root: &Path, window: usize) -> Result<Self> {
-        let procedures = procedure_folders(root)?.iter().map(|path| procedure(path)).collect::<Result<Vec<_>>>()?;
+        let procedures = procedure_folders(root)?.par_iter().map(|path| procedure(path)).collect::<Result<Vec<_>>>()?;
         Ok(Self { root: root.to_owned(), windows: Windows::new(files::absolute(root), procedures, window)? })
     }
 
@@ -135,8 +148,8 @@ impl Folder {
             }
             for file in procedure.mask_files() {
                 let (name, bytes) = self.read(procedure, &file)?;
-                let classes = read_class_mask(&name, &bytes)?.classes;
-                kinds.extend(classes.into_iter().filter(|&class| class > 0).map(|class| class.to_string()));
+                let classes = read_class_mask(&name, &bytes, procedure.meta.ignore)?.classes;
+                kinds.extend(classes.into_iter().filter(|&class| Mask::shows(class)).map(|class| class.to_string()));
             }
         }
         let joined = |kinds: BTreeSet<String>| kinds.into_iter().collect::<Vec<_>>().join("+");
@@ -145,10 +158,7 @@ impl Folder {
 
     /// A file of a procedure, with its name for messages.
     fn read(&self, procedure: &Procedure, file: &str) -> Result<(String, Vec<u8>), DataError> {
-        let path = self.root.join("procedures").join(&procedure.id).join(file);
-        let name = files::absolute(&path);
-        let bytes = fs::read(&path).map_err(|e| DataError::unreadable(name.clone(), e))?;
-        Ok((name, bytes))
+        read(&self.root.join("procedures").join(&procedure.id), file)
     }
 
     /// Where the data lie.
@@ -185,7 +195,6 @@ mod tests {
     use super::*;
     use sonoseg_imaging::dataset::sample::Target;
     use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask};
-    use sonoseg_imaging::geometry::Mask;
 
     #[test]
     fn a_data_set_is_read_from_its_folder() {

@@ -149,7 +149,7 @@ fn picture(
         let mask = classes.apply(&stored).map_err(|e| DataError::unreadable(name, e))?;
         let mask = if verb.fill { mask.filled() } else { mask };
         match &mut whole {
-            Some(whole) => whole.classes.iter_mut().zip(mask.classes).for_each(|(a, b)| *a = (*a).max(b)),
+            Some(whole) => whole.join(&mask),
             None => whole = Some(mask),
         }
     }

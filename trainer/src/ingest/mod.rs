@@ -42,6 +42,7 @@ struct Log {
 
 pub(crate) fn run(verb: &Ingest) -> Result<()> {
     let mut plan = Plan::make(verb)?;
+    let verb = &masks::with_ignored(verb, &plan);
     let labels = endpoints::assign(verb, &mut plan)?;
     plan.tell();
     // Held to the end: classes and split are those of all that is there.

@@ -11,7 +11,7 @@ use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::duplicates::DuplicateFilter;
 use sonoseg_imaging::formats::classes::ClassMap;
 use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask};
-use sonoseg_imaging::geometry::Spacing;
+use sonoseg_imaging::geometry::{Mask, Spacing};
 
 use super::endpoints::Labels;
 use super::frames::{Frame, FrameReader, spacing};
@@ -21,6 +21,7 @@ use crate::args::{Ingest, Unlisted};
 use crate::files;
 use crate::folder::{Ingested, LabelRow, Meta, read_meta, write_labels};
 use crate::lock;
+use crate::table::count;
 
 /// Mean difference in grey levels up to which a frame of a lossy source repeats another. Yang 2024 drops
 /// identical frames; compression makes the same picture differ a little.
@@ -102,6 +103,8 @@ struct Making<'a> {
     shown_by: Vec<Option<usize>>,
     dropped: usize,
     masked: usize,
+    /// Frames of whose mask nobody judged any pixel.
+    unjudged: usize,
     size: Option<(usize, usize)>,
     /// None before the first frame; then the spacing, if it is known and the same in all frames.
     spacing: Option<Option<Spacing>>,
@@ -126,6 +129,7 @@ impl<'a> Making<'a> {
             shown_by: Vec::new(),
             dropped: 0,
             masked: 0,
+            unjudged: 0,
             size: None,
             spacing: None,
             partly_scaled: false,
@@ -150,8 +154,12 @@ impl<'a> Making<'a> {
         let name = format!("{:06}.png", self.kept.len());
         self.folder.write(&format!("frames/{name}"), &encode_png_grey(height, width, &pixels)?)?;
         if let Some(mask) = &frame.mask {
-            self.folder.write(&format!("masks/{name}"), &encode_png_mask(mask)?)?;
-            self.masked += 1;
+            if mask.is_judged() {
+                self.folder.write(&format!("masks/{name}"), &encode_png_mask(mask)?)?;
+                self.masked += 1;
+            } else {
+                self.unjudged += 1;
+            }
         }
         let (known, in_part) = spacing(&frame.image);
         self.partly_scaled |= in_part;
@@ -212,7 +220,12 @@ impl<'a> Making<'a> {
         if self.partly_scaled {
             notes.push("its scale holds in a part of the frame only, so that no millimetres are stored".into());
         }
+        if self.unjudged > 0 {
+            let frames = count(self.unjudged, "frame");
+            notes.push(format!("the mask of {frames} is ignored everywhere, which is no label: none is stored"));
+        }
         let planned = self.planned;
+        let classes = self.classes.filter(|_| self.masked > 0);
         let meta = Meta {
             fps: self.frames.fps.map(|fps| fps * self.kept.len() as f64 / read as f64),
             spacing: self.spacing.flatten(),
@@ -220,7 +233,8 @@ impl<'a> Making<'a> {
             group: (planned.group != planned.id).then(|| planned.group.clone()),
             stratum: planned.stratum.clone(),
             stills: matches!(planned.content, Content::Stills { in_a_row: false, .. }),
-            classes: self.classes.filter(|_| self.masked > 0).map(|map| map.names.clone()).unwrap_or_default(),
+            classes: classes.map(|map| map.names.clone()).unwrap_or_default(),
+            ignore: classes.filter(|map| map.ignores()).map(|_| Mask::IGNORE),
             ingest: Some(how.clone()),
             ..Meta::default()
         };
@@ -342,6 +356,9 @@ fn signature(verb: &Ingest, planned: &Planned, names: &[String], labels: &Labels
     hash.update(format!("{settings:?}{labels:?}"));
     if let Some(stratum) = &planned.stratum {
         hash.update(stratum);
+    }
+    if masks && !verb.ignore.is_empty() {
+        hash.update(format!("{:?}", verb.ignore));
     }
     Ok(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }

@@ -111,6 +111,9 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
     if let Some(caveat) = chosen.caveat {
         blocks.push(Block::Text(caveat.into()));
     }
+    if let Some(changed) = &chosen.changed {
+        blocks.push(Block::Text(changed.clone()));
+    }
     let file = weights.file_name().unwrap_or_default().to_string_lossy();
     let procedures = evaluation.frames.iter().map(|frame| &frame.group).collect::<BTreeSet<_>>().len();
     let needles = evaluation.has_needles();

@@ -31,6 +31,10 @@ pub(super) fn start_from<T: Task>(path: &Path, network: &NetworkConfig, model: T
         let (header, state) = ModelHeader::read(&name, &bytes)?;
         (header.network.sizes().encoder().map(|encoder| encoder.heads), state)
     };
+    if let Some(problem) = checkpoint::unusable(&state) {
+        let reason = format!("{problem}: the file is damaged, or its training diverged; start from another one");
+        return Err(CheckpointError::Foreign { name, reason }.into());
+    }
     let encoder = network.sizes().encoder();
     if let Some(encoder) = encoder {
         if let Some(heads) = heads.filter(|&heads| heads != encoder.heads) {

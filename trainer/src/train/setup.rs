@@ -1,6 +1,6 @@
 //! What a run is made of before its first step: recipe, data, split, device; new, or read back from its folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use crate::args::Train;
 use crate::device::{self, Chosen};
 use crate::failure::Usage;
 use crate::files;
+use crate::folder::contents::{CONTENTS, Contents};
 use crate::folder::{Folder, split_config};
 use crate::lock;
 use crate::report::origins::{Origin, origins};
@@ -32,7 +33,7 @@ const ENVIRONMENT: &str = "environment.json";
 
 /// Whether a folder holds nothing but what a run writes before its first save, if anything: there is nothing to lose.
 fn begun_in_vain(folder: &Path) -> Result<bool> {
-    const EARLY: [&str; 5] = ["lock", ENVIRONMENT, "origins.json", "splits.json", "recipe.toml"];
+    const EARLY: [&str; 6] = ["lock", ENVIRONMENT, CONTENTS, "origins.json", "splits.json", "recipe.toml"];
     let mut early = true;
     for entry in fs::read_dir(folder).with_context(|| files::absolute(folder))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -184,10 +185,35 @@ impl Setup {
             );
             return Err(DataError::Inconsistent(message).into());
         }
+        setup.check_contents(data)?;
         if setup.recipe != begun {
             setup.write_limits(&begun)?;
         }
         Ok(setup)
+    }
+
+    /// An error when the data are not those that the run began with, whatever their names.
+    fn check_contents(&self, data: &Path) -> Result<()> {
+        let Some(then) = Contents::of_run(&self.folder)? else {
+            say(
+                "the run began before sonoseg kept a hash of its data, so that it cannot tell whether they are the same",
+            );
+            return Ok(());
+        };
+        let now = Contents::of(&self.data, &self.groups())?;
+        let Some(changed) = then.changed(&now, self.recipe.reads().labels) else { return Ok(()) };
+        let message = format!(
+            "{} is not what the run began with: {changed}. Give the data of then with --data, or begin a new run with these \
+             by --init {}",
+            files::absolute(data),
+            self.folder.display()
+        );
+        Err(DataError::Inconsistent(message).into())
+    }
+
+    /// All groups that are learned from or measured on.
+    fn groups(&self) -> BTreeSet<String> {
+        self.split.train.union(&self.split.val).cloned().collect()
     }
 
     /// Note new limits of a run that goes on.
@@ -301,6 +327,7 @@ impl Setup {
             val_samples: self.val.len(),
         };
         write(ENVIRONMENT, serde_json::to_string_pretty(&environment)?)?;
+        write(CONTENTS, serde_json::to_string_pretty(&Contents::of(&self.data, &self.groups())?)?)?;
         let table = |text: &str| text.parse::<toml::Table>().unwrap_or_default();
         let file = verb.recipe.as_deref().map(files::read_text).transpose()?.unwrap_or_default();
         let origins = origins(&table(&self.recipe.to_toml()), &table(&file), &verb.all_settings());

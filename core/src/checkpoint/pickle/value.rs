@@ -57,7 +57,7 @@ pub(in crate::checkpoint) enum Name {
 }
 
 /// Objects that training programs save beside the weights. They become [`Value::Inert`], whatever they hold.
-const INERT: [(&str, &str); 17] = [
+const INERT: [(&str, &str); 36] = [
     ("argparse", "Namespace"),
     ("collections", "Counter"),
     ("collections", "defaultdict"),
@@ -70,11 +70,31 @@ const INERT: [(&str, &str); 17] = [
     ("__builtin__", "object"),
     ("__builtin__", "set"),
     ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
     ("numpy.core.multiarray", "scalar"),
     ("numpy._core.multiarray", "scalar"),
     ("_codecs", "encode"),
     ("pathlib", "PosixPath"),
+    ("pathlib", "WindowsPath"),
     ("torch", "device"),
+    ("torch", "float16"),
+    ("torch", "float32"),
+    ("torch", "bfloat16"),
+    ("typing", "Any"),
+    // Lightning's settings of a run, and omegaconf's.
+    ("pytorch_lightning.utilities.parsing", "AttributeDict"),
+    ("lightning.pytorch.utilities.parsing", "AttributeDict"),
+    ("lightning_fabric.utilities.data", "AttributeDict"),
+    ("lightning.fabric.utilities.data", "AttributeDict"),
+    ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"),
+    ("pytorch_lightning.callbacks.early_stopping", "EarlyStopping"),
+    ("omegaconf.dictconfig", "DictConfig"),
+    ("omegaconf.listconfig", "ListConfig"),
+    ("omegaconf.base", "ContainerMetadata"),
+    ("omegaconf.base", "Metadata"),
+    ("omegaconf.nodes", "AnyNode"),
 ];
 
 /// What a name stands for; none for names that are not on the list.
