@@ -3,7 +3,7 @@
 //! | kind | file |
 //! |---|---|
 //! | PNG, JPEG, BMP, TIFF, GIF | [`raster`] |
-//! | DICOM | [`dicom`] (attributes), `elements` (the data set), `pixels`, `rle`, `jpeg` (one frame), [`dicom_write`] |
+//! | DICOM | [`dicom`] (a folder: attributes, the data set, frames, pixels, video), `jpeg` (one frame), [`dicom_write`] |
 //! | NIfTI volumes | `nifti` |
 //! | masks | [`mask`] (values as stored), [`classes`] (which value is which class) |
 //! | PNG to write | [`encode`] |
@@ -15,20 +15,16 @@ pub mod classes;
 mod decode;
 pub mod dicom;
 pub mod dicom_write;
-mod elements;
 pub mod encode;
-#[cfg(test)]
-mod fixtures;
 mod jpeg;
 pub mod mask;
 mod nifti;
-mod pixels;
 pub mod raster;
-mod rle;
 mod sniff;
 
 use crate::DataError;
 use crate::geometry::{Image, Scale, Volume};
+pub use dicom::video::{DicomVideo, VideoCodec, dicom_video};
 use sniff::Kind;
 
 /// Largest frame that is read: 100 megapixels.
@@ -379,6 +375,7 @@ mod tests {
     /// Small files of every kind.
     fn zoo() -> Vec<Vec<u8>> {
         use crate::geometry::{ScaleRegion, Spacing};
+        use dicom::fixtures;
         use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
         let picture = DynamicImage::ImageRgb8(RgbImage::from_fn(9, 5, |x, y| Rgb([x as u8 * 25, y as u8 * 40, 7])));
         let formats = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::Gif];

@@ -4,7 +4,7 @@
 //! sequences, so a damaged file could end a browser tab. Here every length is held against the bytes that are left,
 //! only the attributes that matter are read, and pixel data stay where they are: as ranges of the file.
 
-use super::Refusal;
+use crate::formats::Refusal;
 use dicom_core::header::Header;
 use dicom_core::{PrimitiveValue, Tag};
 use dicom_dictionary_std::{tags, uids};
@@ -62,14 +62,7 @@ pub(super) struct Elements {
 impl Elements {
     /// Walk a file, with or without preamble and file meta group.
     pub(super) fn read(bytes: Vec<u8>) -> Result<Self, Refusal> {
-        let start = if bytes.get(128..132) == Some(b"DICM") {
-            132
-        } else if bytes.starts_with(b"DICM") {
-            4
-        } else {
-            0
-        };
-        let (transfer_syntax, start) = meta_group(&bytes, start)?;
+        let (transfer_syntax, start) = meta_group(&bytes)?;
         let transfer_syntax = match transfer_syntax {
             Some(uid) => uid,
             // No meta group: the first value representation tells, two capital letters when it is explicit.
@@ -86,6 +79,11 @@ impl Elements {
         }
         elements.walk(start)?;
         Ok(elements)
+    }
+
+    /// The transfer syntax that the first bytes of a file name.
+    pub(super) fn transfer_syntax_of(bytes: &[u8]) -> Option<String> {
+        meta_group(bytes).ok()?.0
     }
 
     /// The name of the transfer syntax, for people.
@@ -263,8 +261,15 @@ fn value_range(position: u64, length: u32, total: u64) -> Result<Range<usize>, R
 }
 
 /// The transfer syntax in the file meta group (always explicit little endian), and where the data set begins.
-fn meta_group(bytes: &[u8], start: usize) -> Result<(Option<String>, usize), Refusal> {
+fn meta_group(bytes: &[u8]) -> Result<(Option<String>, usize), Refusal> {
     let cut = || Refusal::unreadable("It is cut short inside the DICOM header. Copy or export it again.");
+    let start = if bytes.get(128..132) == Some(b"DICM") {
+        132
+    } else if bytes.starts_with(b"DICM") {
+        4
+    } else {
+        0
+    };
     let (mut at, mut uid) = (start, None);
     while bytes.get(at..at + 2) == Some(&[2, 0]) {
         let head = bytes.get(at..at + 8).ok_or_else(cut)?;

@@ -1,11 +1,18 @@
 //! DICOM images: what the attributes say about frames, time and millimetres. The pixels themselves: `pixels.rs`.
 
-use super::elements::{Attributes, EXPLICIT_BIG_ENDIAN, Elements, PixelData, number, text};
-use super::pixels::{Compression, Format};
-use super::{Refusal, check_size, pixels};
+mod elements;
+#[cfg(test)]
+pub(super) mod fixtures;
+mod pixels;
+mod rle;
+pub mod video;
+
+use super::{Refusal, check_size};
 use crate::geometry::{Image, Scale, ScaleRegion, Spacing};
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
+use elements::{Attributes, EXPLICIT_BIG_ENDIAN, Elements, PixelData, number, text};
+use pixels::{Compression, Format};
 use std::ops::Range;
 
 /// An opened DICOM object with at least one frame.
@@ -67,13 +74,7 @@ impl Dicom {
     }
 
     pub(super) fn person(&self) -> Option<String> {
-        let id = text(&self.elements.main, tags::PATIENT_ID);
-        let small = id.to_lowercase();
-        // What programs write in place of a number that they have taken away.
-        let nobody = ["anon", "unknown", "none", "simulated"].iter().any(|word| small.starts_with(word))
-            || small.chars().all(|c| matches!(c, '0' | 'x' | ' '));
-        let id = if nobody { text(&self.elements.main, tags::STUDY_INSTANCE_UID) } else { id };
-        Some(id).filter(|id| !id.is_empty())
+        person(&self.elements.main)
     }
 
     pub(super) fn frame_times_us(&self) -> Option<Vec<u64>> {
@@ -112,7 +113,7 @@ fn compression(elements: &Elements) -> Result<Compression, Refusal> {
         uids::RLE_LOSSLESS => Compression::Rle,
         uids::JPEG_BASELINE8_BIT | uids::JPEG_EXTENDED12_BIT => Compression::JpegLossy,
         uids::JPEG_LOSSLESS | uids::JPEG_LOSSLESS_SV1 => Compression::JpegLossless,
-        uid if uid.starts_with("1.2.840.10008.1.2.4.10") && uid.len() >= 23 => {
+        uid if video::codec(uid).is_some() => {
             return unsupported("is a video inside DICOM", "Take the video out: `gdcmraw IN clip.mp4`.");
         }
         _ => return unsupported("is not read", CONVERT),
@@ -190,6 +191,17 @@ fn encapsulated_frames(
     Ok(frames)
 }
 
+/// The patient's number, or the examination's where that is taken away.
+fn person(main: &Attributes) -> Option<String> {
+    let id = text(main, tags::PATIENT_ID);
+    let small = id.to_lowercase();
+    // What programs write in place of a number that they have taken away.
+    let nobody = ["anon", "unknown", "none", "simulated"].iter().any(|word| small.starts_with(word))
+        || small.chars().all(|c| matches!(c, '0' | 'x' | ' '));
+    let id = if nobody { text(main, tags::STUDY_INSTANCE_UID) } else { id };
+    Some(id).filter(|id| !id.is_empty())
+}
+
 /// Frame Time Vector, Frame Time, Recommended Display Frame Rate, Cine Rate: the first that is there (PS3.3 C.7.6.5).
 fn frame_times_us(main: &Attributes, count: usize) -> Option<Vec<u64>> {
     if count < 2 {
@@ -262,7 +274,7 @@ fn region(item: &Attributes) -> Option<ScaleRegion> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Value, file, ultrasound};
+    use super::fixtures::{BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Value, file, ultrasound};
     use super::*;
     use crate::formats::open;
 

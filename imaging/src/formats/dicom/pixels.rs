@@ -1,8 +1,9 @@
 //! One DICOM frame: from its bytes, packed or not, to an [`Image`] (PS3.3 C.7.6.3, PS3.5 annex A).
 
 use super::elements::{Elements, PixelData, number, text};
-use super::jpeg::{self, Layout, Samples};
-use super::{Refusal, image_from, rle};
+use super::rle;
+use crate::formats::jpeg::{self, Layout, Samples};
+use crate::formats::{Refusal, image_from};
 use crate::geometry::Image;
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;

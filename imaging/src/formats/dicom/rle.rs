@@ -1,6 +1,6 @@
 //! RLE Lossless, the run lengths of DICOM.
 
-use super::jpeg::Samples;
+use crate::formats::jpeg::Samples;
 
 /// RLE Lossless (PS3.5 annex G): a header of offsets, then one PackBits run of bytes for each byte of a sample, the
 /// high bytes first. `plane` is the number of pixels; the samples come interleaved. The error is what is wrong, in words.

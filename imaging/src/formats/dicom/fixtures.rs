@@ -3,16 +3,16 @@
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
-pub(super) const IMPLICIT: &str = "1.2.840.10008.1.2";
-pub(super) const EXPLICIT: &str = "1.2.840.10008.1.2.1";
-pub(super) const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
-pub(super) const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
-pub(super) const RLE: &str = "1.2.840.10008.1.2.5";
-pub(super) const LOSSLESS: &str = "1.2.840.10008.1.2.4.70";
+pub(crate) const IMPLICIT: &str = "1.2.840.10008.1.2";
+pub(crate) const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+pub(crate) const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
+pub(crate) const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+pub(crate) const RLE: &str = "1.2.840.10008.1.2.5";
+pub(crate) const LOSSLESS: &str = "1.2.840.10008.1.2.4.70";
 
 /// A value of an attribute.
 #[derive(Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Text(&'static str),
     Short(Vec<u16>),
     Long(u32),
@@ -24,7 +24,7 @@ pub(super) enum Value {
 }
 
 /// The attributes of an image with the given pixels.
-pub(super) fn image(
+pub(crate) fn image(
     photometric: &'static str,
     [rows, columns, samples, bits]: [u16; 4],
     pixels: Value,
@@ -41,7 +41,7 @@ pub(super) fn image(
 }
 
 /// A file with preamble, meta group and data set. `more` replaces or adds attributes.
-pub(super) fn file(syntax: &str, elements: &[(Tag, Value)], more: &[(Tag, Value)]) -> Vec<u8> {
+pub(crate) fn file(syntax: &str, elements: &[(Tag, Value)], more: &[(Tag, Value)]) -> Vec<u8> {
     let mut bytes = vec![0; 128];
     bytes.extend(b"DICM");
     let mut uid = syntax.as_bytes().to_vec();
@@ -116,7 +116,7 @@ fn data_set(syntax: &str, elements: &[(Tag, Value)]) -> Vec<u8> {
 }
 
 /// A tiny ultrasound clip of three frames in which every kind of attribute occurs.
-pub(super) fn ultrasound() -> Vec<(Tag, Value)> {
+pub(crate) fn ultrasound() -> Vec<(Tag, Value)> {
     let mut elements = image("MONOCHROME2", [2, 2, 1, 8], Value::Bytes((0..12).map(|v| v * 20).collect()));
     let region = vec![
         (tags::REGION_SPATIAL_FORMAT, Value::Short(vec![1])),
