@@ -1,0 +1,334 @@
+//! The frames of a video as they are shown, each with its number in the sound file: which of them are as they were
+//! recorded, and which are lost.
+//!
+//! A decoder makes up what damage took: it repeats, mixes and guesses, and what it guessed is used for the frames after it.
+//! So a damaged packet takes with it all that lean on it: everything up to the next frame that stands alone.
+
+use std::collections::BTreeSet;
+
+use super::log::{Decoded, Log};
+use super::packets::{Packet, Stream};
+
+/// A frame that ffmpeg gives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Shown {
+    /// Its number in the sound file. None for one that is made up, or whose number nobody knows.
+    pub(super) number: Option<usize>,
+    /// Seconds from the first frame.
+    pub(super) time_s: Option<f64>,
+}
+
+/// All frames that ffmpeg gives, in its order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Film {
+    pub(super) shown: Vec<Shown>,
+    /// Frames of the sound file, as far as it is known.
+    pub(super) total: usize,
+    pub(super) codec: String,
+    /// Frames are turned as the file asks.
+    pub(super) upright: bool,
+    pub(super) notes: Vec<String>,
+    /// What is missing, as a part of a sentence.
+    pub(super) damage: Option<String>,
+}
+
+impl Film {
+    /// From what ffprobe and ffmpeg say, and the index of an AVI file.
+    pub(super) fn of(stream: &Stream, log: &Log, index: Option<&[u64]>) -> Self {
+        let mut film = Self { codec: stream.codec.clone(), upright: true, ..Self::default() };
+        film.remark(stream);
+        let times = film.times(log);
+        let slots = Slots::of(stream, &log.decoded);
+        let numbers = slots.numbers(stream, log, index);
+        film.total = numbers.total;
+        film.shown = numbers.of_shown.into_iter().zip(times).map(|(number, time_s)| Shown { number, time_s }).collect();
+        film.notes.extend(numbers.note);
+        if numbers.damaged {
+            film.damage = Some(film.what_is_missing(log, numbers.open_end));
+        }
+        film
+    }
+
+    /// Give every frame the time that a header has for its number.
+    pub(super) fn use_times(&mut self, times_us: &[u64]) {
+        for shown in &mut self.shown {
+            shown.time_s = shown.number.and_then(|number| times_us.get(number)).map(|&us| us as f64 / 1e6);
+        }
+    }
+
+    fn remark(&mut self, stream: &Stream) {
+        if let Some((width, height)) = stream.aspect {
+            self.notes.push(format!(
+                "its pixels are not square ({width} wide to {height} high), and its frames are read as recorded: lengths and \
+                 angles are those of the recorded pixels"
+            ));
+        }
+        if let Some(bits) = [10, 12, 14, 16].iter().find(|bits| {
+            [format!("p{bits}le"), format!("p{bits}be"), format!("gray{bits}le"), format!("gray{bits}be")]
+                .iter()
+                .any(|end| stream.pixels.ends_with(end.as_str()))
+        }) {
+            self.notes.push(format!("its pixels have {bits} bits, of which the upper 8 are read"));
+        }
+        if stream.rotation.is_some_and(|angle| angle.rem_euclid(90.0).min(90.0 - angle.rem_euclid(90.0)) > 0.5) {
+            self.upright = false;
+            self.notes.push("it asks to be turned by an odd angle, and is read as it was recorded".to_owned());
+        }
+    }
+
+    /// Seconds from the first frame. Where a file jumps back in time, what follows goes on at its mean rate.
+    fn times(&mut self, log: &Log) -> Vec<Option<f64>> {
+        let stored: Option<Vec<f64>> = log.decoded.iter().map(|frame| frame.time_s).collect();
+        let Some(stored) = stored else { return vec![None; log.decoded.len()] };
+        let steps: Vec<f64> = stored.windows(2).map(|pair| pair[1] - pair[0]).filter(|step| *step > 0.0).collect();
+        let mean = if steps.is_empty() { 0.0 } else { steps.iter().sum::<f64>() / steps.len() as f64 };
+        let (mut offset, mut last, mut jumps) = (-stored.first().copied().unwrap_or(0.0), 0.0, Vec::new());
+        let mut times = Vec::with_capacity(stored.len());
+        for (index, time) in stored.into_iter().enumerate() {
+            if time + offset < last {
+                jumps.push(index);
+                offset = last + mean - time;
+            }
+            last = time + offset;
+            times.push(Some(last));
+        }
+        if let Some(first) = jumps.first() {
+            self.notes.push(format!(
+                "its times jump back at frame {first}{}: from there they are counted on at its mean rate",
+                if jumps.len() > 1 { format!(" and {} times more", jumps.len() - 1) } else { String::new() }
+            ));
+        }
+        times
+    }
+
+    fn what_is_missing(&self, log: &Log, open_end: bool) -> String {
+        let kept: BTreeSet<usize> = self.shown.iter().filter_map(|shown| shown.number).collect();
+        let lost: Vec<usize> = (0..self.total).filter(|number| !kept.contains(number)).collect();
+        let words = log.first_words.as_deref().map(|words| words.trim_end_matches('.'));
+        let words = words.map_or(String::new(), |words| format!(" (ffmpeg: {words})"));
+        let end = if open_end { "; how many more followed, nobody knows" } else { "" };
+        if lost.is_empty() {
+            return format!("ffmpeg cannot say which of its {} frames it is about{end}{words}", self.total);
+        }
+        format!(
+            "{} of its {} frames are missing or made up by the decoder: {}{end}{words}",
+            lost.len(),
+            self.total,
+            ranges(&lost)
+        )
+    }
+}
+
+/// Numbers in a row as `3 to 5, 9`, and no more than six such rows.
+fn ranges(numbers: &[usize]) -> String {
+    let mut rows: Vec<(usize, usize)> = Vec::new();
+    for &number in numbers {
+        match rows.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => rows.push((number, number)),
+        }
+    }
+    let more = rows.len().saturating_sub(6);
+    let rows = rows.iter().take(6).map(|&(a, b)| if a == b { a.to_string() } else { format!("{a} to {b}") });
+    let rows = rows.collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{rows} and {more} more stretches") } else { rows }
+}
+
+/// The packets that are shown, and which decoded frame is which.
+struct Slots<'a> {
+    /// Packets that are shown, with their place in the order of decoding, in the order of their times.
+    slots: Vec<(usize, &'a Packet)>,
+    /// The slot of every decoded frame. Empty where packets have no times.
+    slot_of: Vec<Option<usize>>,
+}
+
+/// The number of every decoded frame.
+struct Numbers {
+    of_shown: Vec<Option<usize>>,
+    total: usize,
+    damaged: bool,
+    /// Frames beyond the last one may be lost, too.
+    open_end: bool,
+    note: Option<String>,
+}
+
+impl<'a> Slots<'a> {
+    fn of(stream: &'a Stream, decoded: &[Decoded]) -> Self {
+        let mut slots: Vec<(usize, &Packet)> = stream.packets.iter().enumerate().filter(|(_, p)| !p.hidden).collect();
+        if slots.iter().any(|(_, packet)| packet.pts.is_none()) {
+            return Self { slots, slot_of: Vec::new() };
+        }
+        slots.sort_by_key(|(place, packet)| (packet.pts, *place));
+        let mut used = vec![false; slots.len()];
+        let slot_of = decoded.iter().map(|frame| {
+            let first = slots.partition_point(|(_, packet)| packet.pts < frame.ts);
+            // Frames of equal times come one after the other.
+            let same = (first..slots.len()).take_while(|&slot| slots[slot].1.pts == frame.ts);
+            let slot = same.into_iter().find(|&slot| !used[slot])?;
+            used[slot] = true;
+            Some(slot)
+        });
+        let slot_of = slot_of.collect();
+        Self { slots, slot_of }
+    }
+
+    fn numbers(&self, stream: &Stream, log: &Log, index: Option<&[u64]>) -> Numbers {
+        let count = log.decoded.len();
+        let said =
+            log.container > 0 || log.first_words.is_some() || self.slots.iter().any(|(_, packet)| packet.corrupt);
+        // AVI counts its chunks in the header; empty ones are counted, too, and only the index tells them apart.
+        let promised = match index {
+            Some(index) => Some(index.len()),
+            None if stream.format == "avi" => stream.frames,
+            None => None,
+        };
+        let lost = promised.is_some_and(|promised| promised > self.slots.len());
+        if !said
+            && !lost
+            && let Some(sound) = self.sound(count)
+        {
+            return sound;
+        }
+        self.damaged(stream, log, index)
+    }
+
+    /// Numbers by the order of showing, where every packet gave its frame.
+    fn sound(&self, count: usize) -> Option<Numbers> {
+        let by_count = |note| Numbers {
+            of_shown: (0..count).map(Some).collect(),
+            total: count,
+            damaged: false,
+            open_end: false,
+            note,
+        };
+        // Without times there is nothing to compare with; and two fields may be two packets of one frame.
+        if self.slot_of.is_empty()
+            || count >= self.slots.len()
+            || count.abs_diff(self.slots.len() / 2) <= 1 && count > 2
+        {
+            return Some(by_count(None));
+        }
+        // Pictures before the first that can be decoded lean on ones that are cut off. No player shows them.
+        let first = self.slot_of.first().copied().flatten()?;
+        (first > 0 && self.slots.len() - first == count).then(|| {
+            by_count(Some(format!(
+                "{first} pictures before its first frame lean on ones that were cut away, and are not counted"
+            )))
+        })
+    }
+
+    fn damaged(&self, stream: &Stream, log: &Log, index: Option<&[u64]>) -> Numbers {
+        let tainted = self.tainted(stream, log);
+        let numbers = self.slot_numbers(stream, index, &tainted);
+        let count = log.decoded.len();
+        let of_shown: Vec<Option<usize>> = if self.slot_of.is_empty() {
+            // Without times, numbers are known up to the first damage only.
+            let first = log.decoded.iter().position(|frame| frame.said != Default::default()).unwrap_or(count);
+            let unplaced = log.container > 0 && first == count;
+            let sure = if unplaced { 0 } else { first.saturating_sub(stream.reorder) };
+            (0..count).map(|number| (number < sure).then_some(number)).collect()
+        } else {
+            self.slot_of.iter().map(|slot| slot.filter(|&slot| !tainted[slot]).and_then(|slot| numbers[slot])).collect()
+        };
+        let known = numbers.iter().flatten().max().map_or(0, |last| last + 1);
+        let counted = index.map(<[u64]>::len).or_else(|| {
+            let hidden = stream.packets.iter().filter(|packet| packet.hidden).count();
+            stream.frames.map(|frames| frames.saturating_sub(hidden))
+        });
+        let total = known.max(self.slots.len()).max(counted.unwrap_or(0));
+        Numbers { of_shown, total, damaged: true, open_end: counted.is_none() && log.container > 0, note: None }
+    }
+
+    /// Slots whose frame is not there, is damaged, or leans on one that is.
+    fn tainted(&self, stream: &Stream, log: &Log) -> Vec<bool> {
+        let mut slot_at = vec![None; stream.packets.len()];
+        self.slots.iter().enumerate().for_each(|(slot, (place, _))| slot_at[*place] = Some(slot));
+        // Places, in the order of decoding, where damage begins, and how much later its packet may lie.
+        let mut begins: BTreeSet<(usize, usize)> = BTreeSet::new();
+        for (place, packet) in stream.packets.iter().enumerate() {
+            if packet.corrupt {
+                begins.insert((place, 0));
+            }
+        }
+        let mut there = vec![false; self.slots.len()];
+        self.slot_of.iter().flatten().for_each(|&slot| there[slot] = true);
+        if !self.slot_of.is_empty() {
+            let missing = self.slots.iter().zip(&there).filter(|(_, there)| !**there);
+            begins.extend(missing.map(|((place, _), _)| (*place, 0)));
+        }
+        let late = if stream.reorder == 0 { 0 } else { stream.reorder + 1 };
+        for (frame, slot) in log.decoded.iter().zip(&self.slot_of) {
+            let Some(place) = slot.map(|slot| self.slots[slot].0) else { continue };
+            // A packet that gave no frame is missing already, near this frame; of the frame itself nothing is said.
+            let near = place.saturating_sub(late + 1)..=place + late + 1;
+            let given_up = frame.said.gave_up && !begins.iter().any(|(begin, _)| near.contains(begin));
+            if frame.said.doubt || given_up {
+                begins.insert((place, late));
+            } else if frame.said.corrupt {
+                begins.insert((place, 0));
+            }
+        }
+        let mut tainted = vec![false; self.slots.len()];
+        for (begin, late) in begins {
+            let next_key = (begin + 1..stream.packets.len()).find(|&at| at > begin + late && stream.packets[at].key);
+            let end = next_key.unwrap_or(stream.packets.len());
+            // Pictures after the key frame that are shown before it lean on what was before it, too.
+            let leading = (end + 1..stream.packets.len())
+                .take_while(|&at| stream.packets[at].pts < stream.packets[end].pts && stream.packets[at].pts.is_some());
+            for at in (begin..end).chain(leading) {
+                if let Some(slot) = slot_at[at] {
+                    tainted[slot] = true;
+                }
+            }
+        }
+        tainted
+    }
+
+    /// The number of every slot in the sound file, where it is known.
+    fn slot_numbers(&self, stream: &Stream, index: Option<&[u64]>, tainted: &[bool]) -> Vec<Option<usize>> {
+        if let (Some(index), 0) = (index, stream.reorder) {
+            let number = |packet: &Packet| index.iter().position(|&at| Some(at) == packet.pos);
+            return self.slots.iter().map(|(_, packet)| number(packet)).collect();
+        }
+        if stream.format != "avi"
+            && let Some(grid) = self.grid(stream)
+        {
+            return grid.into_iter().map(Some).collect();
+        }
+        // Only up to the first damage; where the end is lost, the last frames may have others between them.
+        let first = tainted.iter().position(|tainted| *tainted).unwrap_or(tainted.len());
+        let sure = first.min(self.slots.len().saturating_sub(stream.reorder));
+        (0..self.slots.len()).map(|slot| (slot < sure).then_some(slot)).collect()
+    }
+
+    /// Numbers by the times of a constant rate, at which what is lost leaves gaps. None where the rate is not constant.
+    fn grid(&self, stream: &Stream) -> Option<Vec<usize>> {
+        let ticks = stream.frame_ticks.filter(|ticks| *ticks > 0.0)?;
+        let times: Option<Vec<i64>> = self.slots.iter().map(|(_, packet)| packet.pts).collect();
+        let times = times.filter(|times| !times.is_empty())?;
+        let start = times[0];
+        // Matroska counts from 0: what begins much later has lost its beginning, or not, and nobody knows.
+        if stream.format.contains("matroska") && start as f64 > 1.5 * ticks {
+            return None;
+        }
+        let mut numbers = Vec::with_capacity(times.len());
+        for time in times {
+            let place = (time - start) as f64 / ticks;
+            // Times in whole milliseconds are off by half of one.
+            let near = (place - place.round()).abs() < 0.3;
+            let number = place.round() as usize;
+            if !near || numbers.last().is_some_and(|&last| number <= last) {
+                return None;
+            }
+            numbers.push(number);
+        }
+        let gaps: Vec<usize> = (1..numbers.len()).filter(|&at| numbers[at] > numbers[at - 1] + 1).collect();
+        // The table of an MP4 is whole or not there at all: what is lost is at the end, in the order of decoding.
+        let constant = if stream.format.contains("mp4") {
+            gaps.iter().all(|&at| at + stream.reorder + 2 >= numbers.len())
+        } else {
+            gaps.len() <= 3 + numbers.len() / 10
+        };
+        constant.then_some(numbers)
+    }
+}
