@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::packets::Packet;
+
 /// Where the chunks of a stream lie, in the order of decoding. Empty chunks, which repeat the frame before, are left out.
 /// None where there is no index, or one that does not fit the file.
 pub(super) fn index(path: &Path, stream: usize) -> Option<Vec<u64>> {
@@ -37,6 +39,32 @@ pub(super) fn index(path: &Path, stream: usize) -> Option<Vec<u64>> {
         at = at.checked_add(8 + length + length % 2)?;
     }
     None
+}
+
+/// How many packets follow each other without a gap, from the first on: chunks of other streams may lie between them. For
+/// files without an index, which end before it.
+pub(super) fn in_a_row(path: &Path, packets: &[Packet]) -> usize {
+    let Ok(mut file) = File::open(path) else { return 0 };
+    let mut next = |packet: &Packet| {
+        let mut at = packet.pos? + packet.size + packet.size % 2;
+        loop {
+            let mut head = [0; 8];
+            file.seek(SeekFrom::Start(at)).ok()?;
+            file.read_exact(&mut head).ok()?;
+            let length = u64::from(u32::from_le_bytes(head[4..].try_into().ok()?));
+            match &head[..4] {
+                // A list of chunks that belong together.
+                b"LIST" => at += 12,
+                [b'0'..=b'9', b'0'..=b'9', b'd', b'b' | b'c'] if length > 0 => return Some(at + 8),
+                [b'0'..=b'9', b'0'..=b'9', b'a'..=b'z', b'a'..=b'z'] | b"JUNK" | [b'i', b'x', ..] => {
+                    at += 8 + length + length % 2;
+                }
+                _ => return None,
+            }
+        }
+    };
+    let joined = packets.windows(2).take_while(|pair| pair[1].pos.is_some() && next(&pair[0]) == pair[1].pos).count();
+    (joined + 1).min(packets.len())
 }
 
 fn places(file: &mut File, entries: &[u8], stream: usize, movi: u64) -> Option<Vec<u64>> {

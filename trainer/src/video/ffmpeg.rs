@@ -15,6 +15,9 @@ const LONGEST_LINE: u64 = 4096;
 /// Lines of the error stream that are kept for a sentence about what went wrong.
 const TAIL: usize = 16;
 
+/// Checks of the decoders beyond the ones that they always make: sums, and bits that no encoder writes.
+const CHECKS: &str = "crccheck+bitstream+buffer+careful";
+
 /// The last lines of a program's error stream, read on a thread of its own: a program whose error stream nobody reads
 /// stops in the middle.
 pub(super) struct Tail {
@@ -77,7 +80,7 @@ pub(super) fn pixels(
 ) -> Result<(Child, ChildStdout, Tail), DataError> {
     let mut command = Command::new("ffmpeg");
     // One thread, as in the survey: what a decoder makes of damage may hang on how the work is shared out.
-    command.args(["-nostdin", "-hide_banner", "-nostats", "-v", "error", "-threads", "1"]);
+    command.args(["-nostdin", "-hide_banner", "-nostats", "-v", "error", "-threads", "1", "-err_detect", CHECKS]);
     if !upright {
         command.arg("-noautorotate");
     }
@@ -96,7 +99,7 @@ pub(super) fn decode(name: &str, path: &Path, each: impl FnMut(&str)) -> Result<
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-hide_banner", "-nostats", "-v", "repeat+level+info"]);
     // With one thread the decoder's words stand before the frame they are about.
-    command.args(["-debug_ts", "-copyts", "-threads", "1", "-i"]).arg(address(path));
+    command.args(["-debug_ts", "-copyts", "-threads", "1", "-err_detect", CHECKS, "-i"]).arg(address(path));
     command.args(["-map", "0:v:0", "-f", "null", "-"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut process = command.spawn().map_err(missing(name, "ffmpeg"))?;
@@ -109,7 +112,7 @@ pub(super) fn decode(name: &str, path: &Path, each: impl FnMut(&str)) -> Result<
 /// What ffprobe says about the stream and every packet of it, line by line, and the last lines of its error stream.
 pub(super) fn probe(name: &str, path: &Path, each: impl FnMut(&str)) -> Result<String, DataError> {
     const ENTRIES: &str = "format=format_name:stream=index,codec_name,nb_frames,r_frame_rate,time_base,has_b_frames,pix_fmt,\
-                           sample_aspect_ratio:stream_side_data=rotation:packet=pts,dts,pos,size,flags";
+                           sample_aspect_ratio:stream_side_data=rotation:packet=pts,pos,size,flags";
     let mut command = Command::new("ffprobe");
     command
         .args(["-v", "error", "-select_streams", "v:0", "-show_entries", ENTRIES, "-of", "compact"])

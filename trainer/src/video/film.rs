@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::log::{Decoded, Log};
+use super::log::{Decoded, Log, Said};
 use super::packets::{Packet, Stream};
 
 /// A frame that ffmpeg gives.
@@ -16,6 +16,17 @@ pub(super) struct Shown {
     pub(super) number: Option<usize>,
     /// Seconds from the first frame.
     pub(super) time_s: Option<f64>,
+}
+
+/// What tells the numbers of frames in a damaged file.
+#[derive(Clone, Debug)]
+pub(super) enum Places {
+    /// Their times.
+    Times,
+    /// The index of an AVI file: where the chunks lay.
+    Index(Vec<u64>),
+    /// Nothing but that so many packets, from the first on, follow each other without a gap.
+    InARow(usize),
 }
 
 /// All frames that ffmpeg gives, in its order.
@@ -33,16 +44,22 @@ pub(super) struct Film {
 }
 
 impl Film {
-    /// From what ffprobe and ffmpeg say, and the index of an AVI file.
-    pub(super) fn of(stream: &Stream, log: &Log, index: Option<&[u64]>) -> Self {
+    /// From what ffprobe and ffmpeg say.
+    pub(super) fn of(stream: &Stream, log: &Log, places: &Places) -> Self {
         let mut film = Self { codec: stream.codec.clone(), upright: true, ..Self::default() };
         film.remark(stream);
         let times = film.times(log);
         let slots = Slots::of(stream, &log.decoded);
-        let numbers = slots.numbers(stream, log, index);
+        let numbers = slots.numbers(stream, log, places);
         film.total = numbers.total;
         film.shown = numbers.of_shown.into_iter().zip(times).map(|(number, time_s)| Shown { number, time_s }).collect();
         film.notes.extend(numbers.note);
+        if let (true, Places::Index(_), Some(seconds)) = (numbers.damaged, places, stream.frame_s) {
+            // The times of AVI are numbers, counted on over what is lost.
+            for shown in &mut film.shown {
+                shown.time_s = shown.number.map(|number| number as f64 * seconds);
+            }
+        }
         if numbers.damaged {
             film.damage = Some(film.what_is_missing(log, numbers.open_end));
         }
@@ -172,28 +189,28 @@ impl<'a> Slots<'a> {
         Self { slots, slot_of }
     }
 
-    fn numbers(&self, stream: &Stream, log: &Log, index: Option<&[u64]>) -> Numbers {
+    fn numbers(&self, stream: &Stream, log: &Log, places: &Places) -> Numbers {
         let count = log.decoded.len();
         let said =
             log.container > 0 || log.first_words.is_some() || self.slots.iter().any(|(_, packet)| packet.corrupt);
         // AVI counts its chunks in the header; empty ones are counted, too, and only the index tells them apart.
-        let promised = match index {
-            Some(index) => Some(index.len()),
-            None if stream.format == "avi" => stream.frames,
-            None => None,
+        let promised = match places {
+            Places::Index(index) => Some(index.len()),
+            Places::InARow(_) => stream.frames,
+            Places::Times => None,
         };
         let lost = promised.is_some_and(|promised| promised > self.slots.len());
         if !said
             && !lost
-            && let Some(sound) = self.sound(count)
+            && let Some(sound) = self.sound(stream, count)
         {
             return sound;
         }
-        self.damaged(stream, log, index)
+        self.damaged(stream, log, places)
     }
 
     /// Numbers by the order of showing, where every packet gave its frame.
-    fn sound(&self, count: usize) -> Option<Numbers> {
+    fn sound(&self, stream: &Stream, count: usize) -> Option<Numbers> {
         let by_count = |note| Numbers {
             of_shown: (0..count).map(Some).collect(),
             total: count,
@@ -206,7 +223,7 @@ impl<'a> Slots<'a> {
             || count >= self.slots.len()
             || count.abs_diff(self.slots.len() / 2) <= 1 && count > 2
         {
-            return Some(by_count(None));
+            return Some(by_count(self.uneven(stream)));
         }
         // Pictures before the first that can be decoded lean on ones that are cut off. No player shows them.
         let first = self.slot_of.first().copied().flatten()?;
@@ -217,37 +234,73 @@ impl<'a> Slots<'a> {
         })
     }
 
-    fn damaged(&self, stream: &Stream, log: &Log, index: Option<&[u64]>) -> Numbers {
-        let tainted = self.tainted(stream, log);
-        let numbers = self.slot_numbers(stream, index, &tainted);
+    /// A word about gaps in times that are even otherwise: nobody can tell a rate that varies from frames that are lost.
+    fn uneven(&self, stream: &Stream) -> Option<String> {
+        let grid = self.grid(stream).filter(|_| !self.slot_of.is_empty())?;
+        let gap = |at: usize| grid[at] - grid[at - 1] - 1;
+        let first = (1..grid.len()).find(|&at| gap(at) > 0)?;
+        let all: usize = (1..grid.len()).map(gap).sum();
+        Some(format!(
+            "its frames are not evenly spaced: there is time for {all} more, first after frame {}; frames are numbered as they \
+             are there",
+            first - 1
+        ))
+    }
+
+    fn damaged(&self, stream: &Stream, log: &Log, places: &Places) -> Numbers {
+        let numbers = self.slot_numbers(stream, log, places);
+        let tainted = self.tainted(stream, log, &numbers);
+        // Where nothing tells how many are lost, numbers are known up to the first damage only.
+        let first = tainted.iter().position(|tainted| *tainted).unwrap_or(tainted.len());
+        let sure = match places {
+            _ if numbers.iter().any(Option::is_some) => usize::MAX,
+            Places::InARow(packets) => first.min(packets.saturating_sub(1 + stream.reorder)),
+            Places::Times if log.container > 0 && first == tainted.len() => 0,
+            _ => first.saturating_sub(stream.reorder),
+        };
         let count = log.decoded.len();
         let of_shown: Vec<Option<usize>> = if self.slot_of.is_empty() {
-            // Without times, numbers are known up to the first damage only.
-            let first = log.decoded.iter().position(|frame| frame.said != Default::default()).unwrap_or(count);
-            let unplaced = log.container > 0 && first == count;
-            let sure = if unplaced { 0 } else { first.saturating_sub(stream.reorder) };
+            let first = log.decoded.iter().position(|frame| frame.said != Said::default()).unwrap_or(count);
+            let sure = if log.container > 0 && first == count { 0 } else { first.saturating_sub(stream.reorder + 1) };
             (0..count).map(|number| (number < sure).then_some(number)).collect()
         } else {
-            self.slot_of.iter().map(|slot| slot.filter(|&slot| !tainted[slot]).and_then(|slot| numbers[slot])).collect()
+            let number = |slot: usize| if sure == usize::MAX { numbers[slot] } else { (slot < sure).then_some(slot) };
+            self.slot_of.iter().map(|slot| slot.filter(|&slot| !tainted[slot]).and_then(number)).collect()
         };
         let known = numbers.iter().flatten().max().map_or(0, |last| last + 1);
-        let counted = index.map(<[u64]>::len).or_else(|| {
-            let hidden = stream.packets.iter().filter(|packet| packet.hidden).count();
-            stream.frames.map(|frames| frames.saturating_sub(hidden))
-        });
+        let counted = match places {
+            Places::Index(index) => Some(index.len()),
+            _ => {
+                let hidden = stream.packets.iter().filter(|packet| packet.hidden).count();
+                stream.frames.map(|frames| frames.saturating_sub(hidden))
+            }
+        };
         let total = known.max(self.slots.len()).max(counted.unwrap_or(0));
         Numbers { of_shown, total, damaged: true, open_end: counted.is_none() && log.container > 0, note: None }
     }
 
     /// Slots whose frame is not there, is damaged, or leans on one that is.
-    fn tainted(&self, stream: &Stream, log: &Log) -> Vec<bool> {
+    fn tainted(&self, stream: &Stream, log: &Log, numbers: &[Option<usize>]) -> Vec<bool> {
         let mut slot_at = vec![None; stream.packets.len()];
         self.slots.iter().enumerate().for_each(|(slot, (place, _))| slot_at[*place] = Some(slot));
         // Places, in the order of decoding, where damage begins, and how much later its packet may lie.
         let mut begins: BTreeSet<(usize, usize)> = BTreeSet::new();
+        // The table of an MP4 says where every packet lies; in a stream, what was hit may be the packet before, too.
+        let table = stream.has_table();
+        let before = |place: usize| if table { place } else { place.saturating_sub(1) };
         for (place, packet) in stream.packets.iter().enumerate() {
             if packet.corrupt {
-                begins.insert((place, 0));
+                begins.insert((before(place), place - before(place)));
+            }
+        }
+        // What follows a gap leans on what was lost there.
+        for (place, packet) in stream.packets.iter().enumerate().skip(1) {
+            let number = |at: usize| slot_at[at].and_then(|slot: usize| numbers[slot]);
+            let seen = |number: usize| numbers.contains(&Some(number));
+            let gap = number(place).is_some_and(|number| number > 0 && !seen(number - 1));
+            if gap && !table && packet.pts.is_some() {
+                let from = place.saturating_sub(1 + stream.reorder);
+                begins.insert((from, if packet.key { 0 } else { place - from }));
             }
         }
         let mut there = vec![false; self.slots.len()];
@@ -263,7 +316,9 @@ impl<'a> Slots<'a> {
             let near = place.saturating_sub(late + 1)..=place + late + 1;
             let given_up = frame.said.gave_up && !begins.iter().any(|(begin, _)| near.contains(begin));
             if frame.said.doubt || given_up {
-                begins.insert((place, late));
+                // Decoders see damage late: where frames lean on others, the one before may be hit already.
+                let from = place.saturating_sub(usize::from(place > 0 && !stream.packets[place - 1].key));
+                begins.insert((from, late + place - from));
             } else if frame.said.corrupt {
                 begins.insert((place, 0));
             }
@@ -284,21 +339,19 @@ impl<'a> Slots<'a> {
         tainted
     }
 
-    /// The number of every slot in the sound file, where it is known.
-    fn slot_numbers(&self, stream: &Stream, index: Option<&[u64]>, tainted: &[bool]) -> Vec<Option<usize>> {
-        if let (Some(index), 0) = (index, stream.reorder) {
-            let number = |packet: &Packet| index.iter().position(|&at| Some(at) == packet.pos);
-            return self.slots.iter().map(|(_, packet)| number(packet)).collect();
+    /// The number of every slot in the sound file, as far as it is known; all unknown where only the order tells.
+    fn slot_numbers(&self, stream: &Stream, log: &Log, places: &Places) -> Vec<Option<usize>> {
+        match places {
+            Places::Index(index) if stream.reorder == 0 => {
+                let number = |packet: &Packet| index.iter().position(|&at| Some(at) == packet.pos);
+                self.slots.iter().map(|(_, packet)| number(packet)).collect()
+            }
+            Places::Times if log.container == 0 || stream.keeps_times() => match self.grid(stream) {
+                Some(grid) => grid.into_iter().map(Some).collect(),
+                None => vec![None; self.slots.len()],
+            },
+            _ => vec![None; self.slots.len()],
         }
-        if stream.format != "avi"
-            && let Some(grid) = self.grid(stream)
-        {
-            return grid.into_iter().map(Some).collect();
-        }
-        // Only up to the first damage; where the end is lost, the last frames may have others between them.
-        let first = tainted.iter().position(|tainted| *tainted).unwrap_or(tainted.len());
-        let sure = first.min(self.slots.len().saturating_sub(stream.reorder));
-        (0..self.slots.len()).map(|slot| (slot < sure).then_some(slot)).collect()
     }
 
     /// Numbers by the times of a constant rate, at which what is lost leaves gaps. None where the rate is not constant.
@@ -307,8 +360,9 @@ impl<'a> Slots<'a> {
         let times: Option<Vec<i64>> = self.slots.iter().map(|(_, packet)| packet.pts).collect();
         let times = times.filter(|times| !times.is_empty())?;
         let start = times[0];
-        // Matroska counts from 0: what begins much later has lost its beginning, or not, and nobody knows.
-        if stream.format.contains("matroska") && start as f64 > 1.5 * ticks {
+        // These count from 0: what begins much later has lost its beginning, or not, and nobody knows.
+        let from_zero = stream.format.contains("matroska") || stream.format.contains("mp4") && !stream.has_table();
+        if from_zero && start as f64 > (1.5 + stream.reorder as f64) * ticks {
             return None;
         }
         let mut numbers = Vec::with_capacity(times.len());
@@ -324,7 +378,7 @@ impl<'a> Slots<'a> {
         }
         let gaps: Vec<usize> = (1..numbers.len()).filter(|&at| numbers[at] > numbers[at - 1] + 1).collect();
         // The table of an MP4 is whole or not there at all: what is lost is at the end, in the order of decoding.
-        let constant = if stream.format.contains("mp4") {
+        let constant = if stream.has_table() {
             gaps.iter().all(|&at| at + stream.reorder + 2 >= numbers.len())
         } else {
             gaps.len() <= 3 + numbers.len() / 10

@@ -5,10 +5,10 @@
 pub(super) struct Packet {
     /// When it is shown, in ticks.
     pub(super) pts: Option<i64>,
-    /// When it is decoded, in ticks.
-    pub(super) dts: Option<i64>,
     /// Where it lies in the file.
     pub(super) pos: Option<u64>,
+    /// Its bytes.
+    pub(super) size: u64,
     /// It can be decoded on its own.
     pub(super) key: bool,
     /// Decoded and not shown: what comes before the cut of an edit list.
@@ -30,6 +30,8 @@ pub(super) struct Stream {
     pub(super) frames: Option<usize>,
     /// Ticks of a frame at the rate that most frames have.
     pub(super) frame_ticks: Option<f64>,
+    /// Seconds of it.
+    pub(super) frame_s: Option<f64>,
     /// Frames that may be decoded before one that is shown earlier.
     pub(super) reorder: usize,
     pub(super) pixels: String,
@@ -54,13 +56,23 @@ impl Stream {
         }
     }
 
+    /// The file says in one place where all packets lie and when they are shown: damage elsewhere does not touch that.
+    pub(super) fn has_table(&self) -> bool {
+        self.format.contains("mp4") && self.frames.is_some_and(|frames| frames >= self.packets.len())
+    }
+
+    /// Every packet has its own time beside it, right also where others are lost.
+    pub(super) fn keeps_times(&self) -> bool {
+        ["mp4", "matroska", "mpegts", "flv"].iter().any(|name| self.format.contains(name))
+    }
+
     fn packet<'a>(&mut self, fields: impl Iterator<Item = &'a str>) {
         let mut packet = Packet::default();
         for field in fields {
             match field.split_once('=') {
                 Some(("pts", ticks)) => packet.pts = ticks.parse().ok(),
-                Some(("dts", ticks)) => packet.dts = ticks.parse().ok(),
                 Some(("pos", at)) => packet.pos = at.parse().ok(),
+                Some(("size", bytes)) => packet.size = bytes.parse().unwrap_or(0),
                 Some(("flags", flags)) => {
                     packet.key = flags.contains('K');
                     packet.hidden = flags.contains('D');
@@ -86,6 +98,7 @@ impl Stream {
         self.reorder = value(line, "has_b_frames").and_then(|count| count.parse().ok()).unwrap_or(0);
         let rate = value(line, "r_frame_rate").and_then(|rate| ratio(rate, '/'));
         let base = value(line, "time_base").and_then(|base| ratio(base, '/'));
+        self.frame_s = rate.map(|(frames, seconds)| seconds / frames);
         self.frame_ticks = rate.zip(base).map(|((frames, seconds), (n, d))| seconds / frames * d / n);
         let aspect = value(line, "sample_aspect_ratio").and_then(|aspect| ratio(aspect, ':'));
         self.aspect =
@@ -117,7 +130,7 @@ mod tests {
         }
         let [first, second] = stream.packets[..] else { panic!("{stream:?}") };
         assert_eq!((first.pts, first.pos, first.key, first.hidden), (Some(103_680), Some(13_275), true, false));
-        assert_eq!((second.pts, second.dts, second.hidden, second.corrupt), (None, Some(7), true, true));
+        assert_eq!((second.pts, second.size, second.hidden, second.corrupt), (None, 52, true, true));
         assert_eq!((stream.index, stream.frames, stream.reorder, stream.frame_ticks), (1, Some(60), 2, Some(640.0)));
         assert_eq!((stream.aspect, stream.rotation), (Some((4, 3)), Some(-90.0)));
         assert!(stream.found && stream.format.starts_with("mov"));

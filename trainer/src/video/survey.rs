@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sonoseg_imaging::DataError;
 
-use super::film::Film;
+use super::film::{Film, Places};
 use super::log::Log;
 use super::packets::Stream;
 use super::{avi, ffmpeg};
@@ -26,8 +26,14 @@ pub(super) fn survey(name: &str, path: &Path, damaged: Damaged) -> Result<Film, 
     if !status.success() {
         log.container += 1;
     }
-    let index = if stream.format == "avi" { avi::index(path, stream.index) } else { None };
-    let mut film = Film::of(&stream, &log, index.as_deref());
+    let places = match stream.format.as_str() {
+        "avi" => match avi::index(path, stream.index) {
+            Some(index) => Places::Index(index),
+            None => Places::InARow(avi::in_a_row(path, &stream.packets)),
+        },
+        _ => Places::Times,
+    };
+    let mut film = Film::of(&stream, &log, &places);
     let Some(damage) = film.damage.take() else { return Ok(film) };
     let kept = film.shown.iter().filter(|shown| shown.number.is_some()).count();
     match damaged {
