@@ -15,4 +15,5 @@ mod report;
 mod resume;
 mod study;
 mod tidy;
+mod video;
 mod workspace;

@@ -386,3 +386,91 @@ impl<'a> Slots<'a> {
         constant.then_some(numbers)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream of 25 frames a second in ticks of 40, its packets by time and whether they stand alone.
+    fn stream(format: &str, packets: &[(i64, bool)]) -> Stream {
+        Stream {
+            format: format.to_owned(),
+            frame_ticks: Some(40.0),
+            packets: packets.iter().map(|&(pts, key)| Packet { pts: Some(pts), key, ..Packet::default() }).collect(),
+            ..Stream::default()
+        }
+    }
+
+    /// What ffmpeg gives for frames of these times, with something said before each that is listed.
+    fn log(times: &[i64], said: &[i64], container: usize) -> Log {
+        let said = |time| Said { doubt: said.contains(&time), ..Said::default() };
+        let frame = |&ts: &i64| Decoded { ts: Some(ts), time_s: Some(ts as f64 / 1000.0), said: said(ts) };
+        let decoded: Vec<Decoded> = times.iter().map(frame).collect();
+        let words = container > 0 || decoded.iter().any(|frame| frame.said != Said::default());
+        Log { decoded, container, first_words: words.then(|| "bad luck".to_owned()), ..Log::default() }
+    }
+
+    fn numbers(film: &Film) -> Vec<Option<usize>> {
+        film.shown.iter().map(|shown| shown.number).collect()
+    }
+
+    #[test]
+    fn frames_are_numbered_by_their_times_and_what_leans_on_lost_ones_is_left_out() {
+        let times = [0, 40, 80, 200, 240, 280, 320];
+        let packets = times.map(|time| (time, time % 240 == 0));
+        let film = Film::of(&stream("matroska,webm", &packets), &log(&times, &[], 1), &Places::Times);
+        let sound = [Some(0), Some(1), None, None, Some(6), Some(7), Some(8)];
+        assert_eq!((numbers(&film), film.total), (sound.to_vec(), 9));
+        let damage = film.damage.unwrap();
+        assert!(
+            damage.starts_with("4 of its 9 frames are missing or made up by the decoder: 2 to 5; how many"),
+            "{damage}"
+        );
+        assert!(damage.ends_with("(ffmpeg: bad luck)"), "{damage}");
+        // With nothing said of damage, the rate may vary: a note, and numbers as the frames come.
+        let film = Film::of(&stream("matroska,webm", &packets), &log(&times, &[], 0), &Places::Times);
+        assert!(film.damage.is_none() && numbers(&film) == (0..7).map(Some).collect::<Vec<_>>());
+        assert!(film.notes[0].contains("time for 2 more, first after frame 2"), "{:?}", film.notes);
+        // A beginning that is lost shifts all numbers, by nobody knows how many.
+        let film = Film::of(&stream("matroska,webm", &packets[3..]), &log(&times[3..], &[], 1), &Places::Times);
+        assert_eq!(numbers(&film), [None; 4]);
+    }
+
+    #[test]
+    fn what_a_decoder_doubts_goes_up_to_the_next_frame_that_stands_alone() {
+        let times = [0, 40, 80, 120, 160, 200, 240];
+        let film = |packets: &[(i64, bool)], said: &[i64]| {
+            let log = log(&times, said, 0);
+            numbers(&Film::of(&stream("mov,mp4", packets), &log, &Places::Times))
+        };
+        let grouped = film(&times.map(|time| (time, time % 160 == 0)), &[120]);
+        assert_eq!(grouped, [Some(0), Some(1), None, None, Some(4), Some(5), Some(6)]);
+        let alone = film(&times.map(|time| (time, true)), &[120]);
+        assert_eq!(alone, [Some(0), Some(1), Some(2), None, Some(4), Some(5), Some(6)]);
+    }
+
+    #[test]
+    fn an_avi_is_numbered_by_its_index() {
+        let mut stream = stream("avi", &[(0, true), (1, true), (2, true)]);
+        (stream.frame_ticks, stream.frame_s) = (Some(1.0), Some(0.04));
+        for (packet, pos) in stream.packets.iter_mut().zip([100, 200, 500]) {
+            packet.pos = Some(pos);
+        }
+        let log = log(&[0, 1, 2], &[], 0);
+        let film = Film::of(&stream, &log, &Places::Index(vec![100, 200, 300, 400, 500]));
+        assert_eq!((numbers(&film), film.total), (vec![Some(0), None, Some(4)], 5));
+        assert_eq!(film.shown[2].time_s, Some(0.16));
+    }
+
+    #[test]
+    fn times_that_jump_back_are_counted_on() {
+        let times = [0, 40, 80, 0, 40];
+        let mut stream = stream("mpegts", &[]);
+        stream.packets = vec![Packet::default(); 5];
+        let film = Film::of(&stream, &log(&times, &[], 0), &Places::Times);
+        let shown: Vec<f64> =
+            film.shown.iter().filter_map(|shown| shown.time_s).map(|time| (time * 1e3).round()).collect();
+        assert_eq!(shown, [0.0, 40.0, 80.0, 120.0, 160.0]);
+        assert!(film.notes[0].contains("jump back at frame 3"), "{:?}", film.notes);
+    }
+}

@@ -45,8 +45,8 @@ pub(super) fn survey(name: &str, path: &Path, damaged: Damaged) -> Result<Film, 
             ),
         )),
         Damaged::Keep if kept > 0 => {
-            film.notes
-                .push(format!("it is damaged: {damage}; the other {kept} frames are kept under their own numbers"));
+            let kept = count(kept, "frame");
+            film.notes.push(format!("it is damaged: {damage}; what is left is read under its own numbers: {kept}"));
             Ok(film)
         }
         _ => Err(DataError::unreadable(
