@@ -33,12 +33,20 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
                 let start = data.len();
                 data.extend_from_slice(&frame.data);
                 let key = frame.is_keyframe.unwrap_or_else(|| is_key(&codec_id, &frame.data));
-                chunks.push(Chunk { bytes: start..data.len(), timestamp_us: frame.timestamp as f64 * tick_us, key });
+                chunks.push(Chunk {
+                    bytes: start..data.len(),
+                    timestamp_us: frame.timestamp as f64 * tick_us,
+                    key,
+                    shown: true,
+                });
             }
             Ok(true) => {}
             Ok(false) => break,
             Err(error) => {
-                damage = Some(format!("The file is damaged after {} frames ({error}).", chunks.len()));
+                notes.push(format!(
+                    "The file is damaged after {} frames ({error}); what follows is lost. Copy it again.",
+                    chunks.len()
+                ));
                 break;
             }
         }
@@ -53,8 +61,9 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
         width: size.1 as u32,
         turns: QuarterTurns::default(),
         chunks,
+        missing_us: Vec::new(),
         data,
-        damage,
+        notes,
     })
 }
 
