@@ -101,7 +101,7 @@ fn a_damaged_clip_is_refused_and_kept_with_every_label_on_its_frame() {
     assert!(numbers.iter().zip(&times).all(|(&number, time)| (time - number as f64 / 25.0).abs() < 1e-6), "{times:?}");
     // The table says `x1 = 10 + frame` of the sound clip.
     let labels = columns(&out.join("procedures/clip/labels.csv"), ["frame", "x1"]);
-    assert_eq!(labels.len(), 57);
+    assert_eq!(labels.len(), 55, "58 rows, three of them of lost frames");
     for [frame, x1] in labels {
         let number = numbers[frame.parse::<usize>().unwrap()];
         assert_eq!(x1.parse::<f64>().unwrap(), 10.0 + number as f64, "the label of frame {number}");
