@@ -3,7 +3,7 @@
 use std::iter::{repeat, repeat_n};
 use std::ops::Range;
 
-use re_mp4::{ElstEntry, Mp4, StsdBoxContent, TrackKind, TrakBox};
+use re_mp4::{Mp4, StsdBoxContent, TrackKind, TrakBox};
 
 use super::track::{Chunk, Track};
 use crate::rotation::QuarterTurns;
@@ -76,8 +76,8 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
 /// one cut.
 fn cut(trak: &TrakBox, movie_timescale: u64) -> Option<Range<i64>> {
     let list = trak.edts.as_ref()?.elst.as_ref()?;
-    let no_media = |entry: &&ElstEntry| entry.media_time == u64::MAX || entry.media_time == u64::from(u32::MAX);
-    let mut edits = list.entries.iter().filter(|entry| !no_media(entry));
+    // An edit of no media, -1 in either version of the box, delays what follows.
+    let mut edits = list.entries.iter().filter(|entry| ![u64::MAX, u64::from(u32::MAX)].contains(&entry.media_time));
     let edit = edits.next().filter(|_| edits.next().is_none())?;
     let table = &trak.mdia.minf.stbl;
     let steps = table
@@ -93,7 +93,7 @@ fn cut(trak: &TrakBox, movie_timescale: u64) -> Option<Range<i64>> {
         *at += step;
         Some(time)
     });
-    let begin = i64::try_from(edit.media_time).ok()? - shown.min()?;
+    let begin = i64::try_from(edit.media_time).ok()?.saturating_sub(shown.min()?);
     let ticks = u128::from(edit.segment_duration) * u128::from(trak.mdia.mdhd.timescale);
     let ticks = i64::try_from(ticks.div_ceil(u128::from(movie_timescale.max(1)))).ok().filter(|&ticks| ticks > 0);
     Some(begin..ticks.map_or(i64::MAX, |ticks| begin.saturating_add(ticks)))

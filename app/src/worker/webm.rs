@@ -26,7 +26,7 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
     };
     let (codec, description) = codec(&codec_id, private)?;
     let tick_us = file.info().timestamp_scale().get() as f64 / 1000.0;
-    let (mut chunks, mut data, mut frame, mut damage) = (Vec::new(), Vec::new(), Frame::default(), None);
+    let (mut chunks, mut data, mut frame, mut notes) = (Vec::new(), Vec::new(), Frame::default(), Vec::new());
     loop {
         match file.next_frame(&mut frame) {
             Ok(true) if frame.track == number => {
