@@ -56,18 +56,9 @@ fn go_to_the_end(page: &Page) {
 /// Grey frames of a video by ffmpeg.
 fn decoded(path: &Path, size: usize) -> Vec<Vec<u8>> {
     let words = ["-nostdin", "-v", "quiet", "-i", path.to_str().unwrap(), "-map", "0:v:0", "-f", "yuv4mpegpipe"];
-    let output = Command::new("ffmpeg").args(words).args([
-        "-vf",
-        "setpts=N/25/TB",
-        "-r",
-        "25",
-        "-pix_fmt",
-        "gray",
-        "-strict",
-        "-1",
-        "-",
-    ]);
-    let bytes = output.output().expect("ffmpeg is installed: `cargo xtask test browser` sees to it").stdout;
+    let mut command = Command::new("ffmpeg");
+    command.args(words).args(["-vf", "setpts=N/25/TB", "-r", "25", "-pix_fmt", "gray", "-strict", "-1", "-"]);
+    let bytes = command.output().expect("ffmpeg is installed: `cargo xtask test browser` sees to it").stdout;
     let header = bytes.iter().position(|&byte| byte == b'\n').unwrap() + 1;
     bytes[header..].chunks_exact(size + 6).map(|frame| frame[6..].to_vec()).collect()
 }

@@ -72,7 +72,7 @@ impl Video {
     pub(crate) fn open(path: &Path, damaged: Damaged) -> Result<Self, DataError> {
         let name = files::absolute(path);
         let film = survey::survey(&name, path, damaged)?;
-        Self::start(name, path, film)
+        Self::start(name, path, &film)
     }
 
     /// The same for a video that a DICOM object wraps, with the header's times and scale.
@@ -91,7 +91,7 @@ impl Video {
             )),
             _ => {}
         }
-        let mut opened = Self::start(name.to_owned(), own.path(), film)?;
+        let mut opened = Self::start(name.to_owned(), own.path(), &film)?;
         if (opened.height, opened.width) == (video.height, video.width) {
             opened.scale = video.scale.clone();
         } else {
@@ -105,7 +105,7 @@ impl Video {
     }
 
     /// The stream is YUV4MPEG, whose header says how large the frames are.
-    fn start(name: String, path: &Path, film: Film) -> Result<Self, DataError> {
+    fn start(name: String, path: &Path, film: &Film) -> Result<Self, DataError> {
         let mut refused = String::new();
         // Before 5.1 the option had another name, which 9 does not know.
         for passthrough in ["-fps_mode", "-vsync"] {
