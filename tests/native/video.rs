@@ -130,7 +130,8 @@ fn predict_counts_the_frames_of_a_damaged_video_as_its_file_does() {
         printed.contains("32 of its 60 frames are missing or made up") && printed.contains("28 to 59"),
         "{printed}"
     );
-    let words = ["predict", text(&model), text(&fault("15/clip.avi")), "--out", text(&out), "--damaged", "keep"];
+    let gap = fault("15/clip.avi");
+    let words = ["predict", text(&model), text(&gap), "--out", text(&out), "--damaged", "keep"];
     let printed = succeeds(&words);
     assert!(printed.contains("clip.avi: it is damaged: 3 of its 60 frames"), "{printed}");
     let rows = columns(&out.join("geometry.csv"), ["frame", "time_s"]);
@@ -142,16 +143,16 @@ fn predict_counts_the_frames_of_a_damaged_video_as_its_file_does() {
 
 /// Run ingest with a script in place of ffmpeg, which ends by calling the real one.
 fn with_ffmpeg(workspace: &Workspace, script: &str, words: &[&str]) -> Output {
-    let real = std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|folder| folder.join("ffmpeg"));
-    let real = real.into_iter().find(|path| path.is_file()).expect("ffmpeg is needed for this test");
+    let path = std::env::var_os("PATH").unwrap();
+    let mut real = std::env::split_paths(&path).map(|folder| folder.join("ffmpeg"));
+    let real = real.find(|path| path.is_file()).expect("ffmpeg is needed for this test: apt install ffmpeg");
     let folder = workspace.path("bin");
     fs::create_dir_all(&folder).unwrap();
     let fake = folder.join("ffmpeg");
     fs::write(&fake, format!("#!/bin/sh\nreal='{}'\n{script}\nexec \"$real\" \"$@\"\n", real.display())).unwrap();
     let executable = Command::new("chmod").arg("+x").arg(&fake).status().unwrap();
     assert!(executable.success());
-    let path =
-        std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())));
+    let path = std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&path)));
     // A program that waits for ever fails the test instead of stopping it.
     let ours = command(words);
     let mut limited = Command::new("timeout");
