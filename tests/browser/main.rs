@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod chromium;
+mod faults;
 mod files;
 mod scenarios;
 mod server;

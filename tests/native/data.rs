@@ -91,7 +91,7 @@ fn clips_lose_repeated_frames_and_their_labels_follow() {
     let labels = fs::read_to_string(made.join("labels.csv")).unwrap();
     assert_eq!(labels, "frame,x1,y1,x2,y2\n0,5.0,1.0,9.0,20.0\n1,,,,\n2,6.5,2.0,10.0,21.0\n");
     let frames = fs::read_to_string(made.join("frames.csv")).unwrap();
-    assert!(frames.ends_with("2,a/pat1_first.y4m,4\n"), "where frames come from: {frames}");
+    assert!(frames.ends_with("2,a/pat1_first.y4m,4,0.4\n"), "where frames come from: {frames}");
     let meta = json(&made.join("meta.json"));
     assert_eq!(
         (&meta["fps"], &meta["group"], &meta["ingest"]["drop_ratio"]),

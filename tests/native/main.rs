@@ -18,5 +18,6 @@ mod resume;
 mod study;
 mod tidy;
 mod unsound;
+mod video;
 mod workspace;
 mod wrapped;

@@ -130,6 +130,9 @@ pub(crate) struct Ingest {
     /// Keep at most this many frames per second of a clip.
     #[arg(long, value_parser = rate)]
     pub(crate) fps: Option<f64>,
+    /// What becomes of a video that is damaged.
+    #[arg(long, value_enum, default_value_t = Damaged::Refuse)]
+    pub(crate) damaged: Damaged,
     /// What is one patient or procedure: `auto` (what a DICOM file says of its patient or examination, or else a word
     /// such as `pid2` or `case_07` in the name or folder), `file`,
     /// `parent` (the folder), `prefix` (up to the first `_`), or a regular expression on the path.
@@ -166,6 +169,15 @@ fn ignored(text: &str) -> Result<Ignored, String> {
         None => text.parse::<u16>().ok().map(|number| Ignored::Number(number.into())),
     };
     ignored.ok_or_else(|| "write a grey level or palette entry such as 255, or a colour such as #e0e0c0".into())
+}
+
+/// A video of which frames are missing, or such that the decoder made up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Damaged {
+    /// It is refused, with what is missing.
+    Refuse,
+    /// Its sound frames are read, under the numbers that they have in the sound file.
+    Keep,
 }
 
 /// Frames of a labelled clip that its table leaves out.
@@ -347,6 +359,9 @@ pub(crate) struct Predict {
     /// Of a clip, use every n-th frame.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) every: u64,
+    /// What becomes of a video that is damaged.
+    #[arg(long, value_enum, default_value_t = Damaged::Refuse)]
+    pub(crate) damaged: Damaged,
     /// Where to run.
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,

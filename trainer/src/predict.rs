@@ -16,7 +16,7 @@ use sonoseg_imaging::formats::encode::{encode_png_mask, encode_png_rgb};
 use sonoseg_imaging::geometry::Image;
 use walkdir::WalkDir;
 
-use crate::args::Predict;
+use crate::args::{Damaged, Predict};
 use crate::device;
 use crate::failure::SomeFailed;
 use crate::files;
@@ -38,6 +38,7 @@ type Failure = (String, String);
 #[derive(Serialize)]
 struct Row<'a> {
     input: &'a str,
+    /// Number of the frame in its file, those counted that are damaged.
     frame: u64,
     needle: bool,
     confidence: Option<f64>,
@@ -50,6 +51,8 @@ struct Row<'a> {
     length_px: Option<f64>,
     length_mm: Option<f64>,
     mask_pixels: usize,
+    /// Seconds from the first frame, where the file tells.
+    time_s: Option<f64>,
 }
 
 pub(crate) fn run(verb: &Predict) -> Result<()> {
@@ -58,7 +61,13 @@ pub(crate) fn run(verb: &Predict) -> Result<()> {
     let (inputs, mut failures) = inputs(&verb.inputs, &verb.out)?;
     failures.iter().for_each(|(place, reason)| warn(format!("{place}: {reason}")));
     let unseen = failures.len();
-    let mut work = Work { predictor, out: &verb.out, every: verb.every, rows: csv::Writer::from_writer(Vec::new()) };
+    let mut work = Work {
+        predictor,
+        out: &verb.out,
+        every: verb.every,
+        damaged: verb.damaged,
+        rows: csv::Writer::from_writer(Vec::new()),
+    };
     let mut predicted = 0;
     let progress = bar(inputs.len() as u64, "predicting");
     for (path, label) in &inputs {
@@ -187,7 +196,16 @@ struct Work<'a> {
     predictor: Predictor,
     out: &'a Path,
     every: u64,
+    damaged: Damaged,
     rows: csv::Writer<Vec<u8>>,
+}
+
+/// A frame with its number in the file and its time.
+#[derive(Clone)]
+struct Frame {
+    image: Image,
+    number: u64,
+    time_s: Option<f64>,
 }
 
 impl Work<'_> {
@@ -196,15 +214,32 @@ impl Work<'_> {
         if is_video(path) {
             // A missing file is to be called so, not a broken video.
             fs::metadata(path).map_err(|e| DataError::unreadable(files::absolute(path), e))?;
-            let mut video = Video::open(path)?;
-            return self.frames(label, true, || video.next());
+            return self.video(label, Video::open(path, self.damaged)?);
         }
-        let clip = formats::open(&files::absolute(path), files::read(path)?)?;
+        let (name, bytes) = (files::absolute(path), files::read(path)?);
+        if let Some(video) = formats::dicom_video(&name, &bytes)? {
+            return self.video(label, Video::of_dicom(&name, &video, self.damaged)?);
+        }
+        let clip = formats::open(&name, bytes)?;
         clip.notes().iter().for_each(|note| warn(format!("{label}: {note}")));
+        let times = clip.frame_times_us().unwrap_or_default();
         let mut next = 0;
         self.frames(label, clip.len() > 1, || {
+            if next >= clip.len() {
+                return Ok(None);
+            }
+            let time_s = times.get(next).map(|&us| us as f64 / 1e6);
+            let frame = Frame { image: clip.frame(next)?, number: next as u64, time_s };
             next += 1;
-            (next <= clip.len()).then(|| clip.frame(next - 1)).transpose()
+            Ok(Some(frame))
+        })
+    }
+
+    fn video(&mut self, label: &str, mut video: Video) -> Result<u64> {
+        video.notes().iter().for_each(|note| warn(format!("{label}: {note}")));
+        self.frames(label, true, || {
+            let next = video.next()?;
+            Ok(next.map(|next| Frame { image: next.image, number: next.number as u64, time_s: next.time_s }))
         })
     }
 
@@ -213,15 +248,15 @@ impl Work<'_> {
         &mut self,
         label: &str,
         numbered: bool,
-        mut next: impl FnMut() -> Result<Option<Image>, DataError>,
+        mut next: impl FnMut() -> Result<Option<Frame>, DataError>,
     ) -> Result<u64> {
         let half = self.predictor.window() / 2;
-        let mut window: VecDeque<Image> = VecDeque::new();
+        let mut window: VecDeque<Frame> = VecDeque::new();
         let Some(first) = next()? else {
             return Err(DataError::unreadable(label, "holds no frames").into());
         };
         window.extend(std::iter::repeat_n(first, half + 1));
-        let (mut index, mut done, mut left) = (0_u64, 0, half);
+        let (mut done, mut left) = (0, half);
         let mut failure = None;
         loop {
             while window.len() < 2 * half + 1 {
@@ -247,18 +282,18 @@ impl Work<'_> {
                     }
                 }
             }
-            if index.is_multiple_of(self.every) {
-                self.frame(label, index, numbered, &window)?;
+            if window[half].number.is_multiple_of(self.every) {
+                self.frame(label, numbered, &window)?;
                 done += 1;
             }
-            index += 1;
             window.pop_front();
         }
     }
 
-    fn frame(&mut self, label: &str, index: u64, numbered: bool, window: &VecDeque<Image>) -> Result<()> {
-        let frames: Vec<&Image> = window.iter().collect();
+    fn frame(&mut self, label: &str, numbered: bool, window: &VecDeque<Frame>) -> Result<()> {
+        let frames: Vec<&Image> = window.iter().map(|frame| &frame.image).collect();
         let frame = frames[frames.len() / 2];
+        let Frame { number: index, time_s, .. } = window[window.len() / 2];
         let prediction = pollster::block_on(self.predictor.predict(&frames))?;
         let stem = if numbered { format!("{label}/{index:06}.png") } else { format!("{label}.png") };
         if let Some(mask) = prediction.mask() {
@@ -283,6 +318,7 @@ impl Work<'_> {
             length_px: needle.map(|n| n.length_px()),
             length_mm: needle.zip(spacing).map(|(n, spacing)| n.length_mm(spacing)),
             mask_pixels: prediction.mask().map_or(0, |mask| mask.classes.iter().filter(|&&class| class > 0).count()),
+            time_s: time_s.map(|time| (time * 1e6).round() / 1e6),
         })?;
         Ok(())
     }

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use sonoseg_imaging::formats;
+use sonoseg_imaging::formats::{self, DicomVideo, VideoCodec};
 use sonoseg_imaging::geometry::{Image, Scale};
 
 use super::decode::{self, Video};
+use super::track::Track;
 use super::{mp4, webm};
 use crate::messages::{ClipId, ClipInfo};
 use crate::playback::ASSUMED_FRAME_US;
@@ -27,7 +28,7 @@ pub(super) struct OpenClip {
 /// Where its frames come from.
 enum Decoder {
     File(formats::Clip),
-    Video(Video),
+    Video(Video, Scale),
 }
 
 impl OpenClip {
@@ -38,17 +39,19 @@ impl OpenClip {
         bytes: Vec<u8>,
         go_on: impl Fn(usize) -> bool,
     ) -> Result<Self, String> {
-        let decoder = match video_track(name, &bytes) {
-            Some(demux) => {
-                let named = |reason| format!("{name}: {reason}");
-                let track = demux(bytes).map_err(named)?;
-                Decoder::Video(decode::decode(&track, go_on).await.map_err(named)?)
+        let decoder = match source(name, bytes)? {
+            Source::Video(track, header) => {
+                let mut video = decode::decode(&track, go_on).await.map_err(|reason| format!("{name}: {reason}"))?;
+                let scale = header.map_or(Scale::Unknown, |header| apply(&header, &mut video));
+                Decoder::Video(video, scale)
             }
-            None => Decoder::File(formats::open(name, bytes).map_err(|error| error.to_string())?),
+            Source::File(clip) => Decoder::File(clip),
         };
         let mut clip = Self { info: info(id, name, &decoder), decoder, kept: VecDeque::new() };
-        // A file whose first frame cannot be decoded is refused at the door.
-        clip.frame(0)?;
+        // A file whose first frame cannot be decoded is refused at the door; a video has one that can.
+        if let Decoder::File(_) = clip.decoder {
+            clip.frame(0)?;
+        }
         Ok(clip)
     }
 
@@ -59,10 +62,11 @@ impl OpenClip {
         }
         let image = match &self.decoder {
             Decoder::File(clip) => clip.frame(index).map_err(|error| error.to_string())?,
-            Decoder::Video(video) => {
-                let frame =
-                    video.frames.get(index).ok_or_else(|| format!("{}: there is no frame {index}.", self.info.name))?;
-                Image::from_grey8(video.height, video.width, frame)
+            Decoder::Video(video, scale) => {
+                let name = &self.info.name;
+                let frame = video.frames.get(index).ok_or_else(|| format!("{name}: there is no frame {index}."))?;
+                let frame = frame.as_ref().ok_or_else(|| format!("{name}: frame {index} is lost."))?;
+                Image { scale: scale.clone(), ..Image::from_grey8(video.height, video.width, frame) }
             }
         };
         let image = Rc::new(image);
@@ -78,19 +82,70 @@ impl OpenClip {
 
 /// Say whether a file can be read, without decoding all of it. The error names the file and the reason.
 pub(super) async fn check(name: &str, bytes: Vec<u8>) -> Result<(), String> {
-    match video_track(name, &bytes) {
-        Some(demux) => {
-            let named = |reason| format!("{name}: {reason}");
-            decode::check(&demux(bytes).map_err(named)?).await.map(drop).map_err(named)
-        }
-        None => {
-            let clip = formats::open(name, bytes).map_err(|error| error.to_string())?;
-            clip.frame(0).map(drop).map_err(|error| error.to_string())
-        }
+    match source(name, bytes)? {
+        Source::Video(track, _) => decode::check(&track).await.map(drop).map_err(|reason| format!("{name}: {reason}")),
+        Source::File(clip) => clip.frame(0).map(drop).map_err(|error| error.to_string()),
     }
 }
 
-type Demux = fn(Vec<u8>) -> Result<super::track::Track, String>;
+/// What a file is to the decoders.
+enum Source {
+    File(formats::Clip),
+    /// A video, and what the DICOM object says that wraps it.
+    Video(Track, Option<DicomVideo>),
+}
+
+/// Take a file apart. The error names the file and the reason.
+fn source(name: &str, bytes: Vec<u8>) -> Result<Source, String> {
+    let named = |reason| format!("{name}: {reason}");
+    if let Some(demux) = video_track(name, &bytes) {
+        return Ok(Source::Video(demux(bytes).map_err(named)?, None));
+    }
+    if let Some(mut video) = formats::dicom_video(name, &bytes).map_err(|error| error.to_string())? {
+        let stream = std::mem::take(&mut video.stream);
+        let Some(demux) = video_track("", &stream) else { return Err(named(bare(video.codec))) };
+        return Ok(Source::Video(demux(stream).map_err(named)?, Some(video)));
+    }
+    formats::open(name, bytes).map(Source::File).map_err(|error| error.to_string())
+}
+
+/// What to say about a video in a DICOM object that lies there without a container that is read here.
+fn bare(codec: VideoCodec) -> String {
+    let codec = match codec {
+        VideoCodec::Mpeg2 => "MPEG-2",
+        VideoCodec::H264 => "H.264",
+        VideoCodec::Hevc => "HEVC",
+    };
+    format!(
+        "The {codec} video inside it is not in an MP4, and is not read in the browser. `sonoseg predict` reads it, or take it \
+         out and convert it, for example with `gdcmraw IN OUT.raw` and `ffmpeg -i OUT.raw -c:v libx264 OUT.mp4`."
+    )
+}
+
+/// Give a video the times and the scale of the DICOM object that wraps it, where they fit it.
+fn apply(header: &DicomVideo, video: &mut Video) -> Scale {
+    match &header.frame_times_us {
+        Some(times) if times.len() == video.frames.len() => video.times_us.clone_from(times),
+        _ => {
+            if let Some(frames) = header.frames.filter(|&frames| frames != video.frames.len()) {
+                video.notes.push(format!(
+                    "Its header speaks of {frames} frames, and the video inside has {}; the video's own times are used.",
+                    video.frames.len()
+                ));
+            }
+        }
+    }
+    if (header.height, header.width) == (video.height, video.width) {
+        return header.scale.clone();
+    }
+    video.notes.push(format!(
+        "Its header speaks of {}x{} pixels, and the video inside has {}x{}: no millimetres are known.",
+        header.width, header.height, video.width, video.height
+    ));
+    Scale::Unknown
+}
+
+type Demux = fn(Vec<u8>) -> Result<Track, String>;
 
 fn video_track(name: &str, bytes: &[u8]) -> Option<Demux> {
     let ending = name.rsplit('.').next().unwrap_or_default().to_lowercase();
@@ -104,16 +159,16 @@ fn video_track(name: &str, bytes: &[u8]) -> Option<Demux> {
 }
 
 fn info(id: ClipId, name: &str, decoder: &Decoder) -> ClipInfo {
-    let (frames, (height, width), times, scale_known, note) = match decoder {
+    let (frames, (height, width), times, scale_known, notes) = match decoder {
         Decoder::File(clip) => {
-            let note = (!clip.notes().is_empty()).then(|| format!("{name}: {}", clip.notes().join(" ")));
-            (clip.len(), clip.size(), clip.frame_times_us(), *clip.scale() != Scale::Unknown, note)
+            (clip.len(), clip.size(), clip.frame_times_us(), *clip.scale() != Scale::Unknown, clip.notes())
         }
-        Decoder::Video(video) => {
-            let note = video.note.as_ref().map(|note| format!("{name}: {note}"));
-            (video.frames.len(), (video.height, video.width), Some(video.times_us.clone()), false, note)
+        Decoder::Video(video, scale) => {
+            let (times, known) = (Some(video.times_us.clone()), *scale != Scale::Unknown);
+            (video.frames.len(), (video.height, video.width), times, known, &video.notes[..])
         }
     };
+    let note = (!notes.is_empty()).then(|| format!("{name}: {}", notes.join(" ")));
     let times_known = times.is_some();
     let times_us = times.unwrap_or_else(|| (0..frames as u64).map(|frame| frame * ASSUMED_FRAME_US).collect());
     let shrink = height.max(width).div_ceil(LONGEST_SHOWN).max(1);

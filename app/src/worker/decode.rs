@@ -27,10 +27,11 @@ const QUEUED: u32 = 12;
 pub(super) struct Video {
     pub(super) height: usize,
     pub(super) width: usize,
-    pub(super) frames: Vec<Vec<u8>>,
+    /// By their numbers in the file. None for a frame that is lost.
+    pub(super) frames: Vec<Option<Vec<u8>>>,
     pub(super) times_us: Vec<u64>,
-    /// What is missing, though the rest is shown.
-    pub(super) note: Option<String>,
+    /// What is doubtful, a sentence each.
+    pub(super) notes: Vec<String>,
 }
 
 /// What the decoder gave so far.
@@ -40,6 +41,8 @@ struct Decoded {
     frames: Vec<(f64, Vec<u8>)>,
     bytes: usize,
     error: Option<String>,
+    /// The frames after the error are of no use either.
+    over: bool,
 }
 
 /// Refuse a codec that this browser does not decode. The error is a sentence without the file's name.
@@ -85,6 +88,7 @@ pub(super) async fn decode(track: &Track, go_on: impl Fn(usize) -> bool) -> Resu
             match reader.read(&frame) {
                 Ok((size, _)) if *decoded.size.get_or_insert(size) != size => {
                     decoded.error = Some("its frames change their size, which is not supported".to_owned());
+                    decoded.over = true;
                 }
                 Ok((_, grey)) => {
                     decoded.bytes += grey.len();
@@ -99,12 +103,29 @@ pub(super) async fn decode(track: &Track, go_on: impl Fn(usize) -> bool) -> Resu
     let failed = Closure::<dyn FnMut(JsValue)>::new(move |error: JsValue| {
         into.borrow_mut().error.get_or_insert_with(|| reason(&error));
     });
-    let cut = feed(track, &config, &decoded, &output, &failed, go_on).await;
-    if let Err(error) = &cut {
-        decoded.borrow_mut().error.get_or_insert_with(|| reason(error));
+    // What comes before the first key frame cannot be decoded.
+    let (mut next, mut cut, mut said) = (track.chunks.iter().position(|chunk| chunk.key), None, None);
+    while let Some(start) = next.take() {
+        cut = match feed(track, &config, start, &decoded, &output, &failed, &go_on).await {
+            Ok(cut) => cut,
+            Err(error) => {
+                decoded.borrow_mut().error.get_or_insert_with(|| reason(&error));
+                None
+            }
+        };
+        let mut decoded = decoded.borrow_mut();
+        let Some(error) = decoded.error.take() else { break };
+        said.get_or_insert(error);
+        if !decoded.over {
+            // A decoder ends with the first error. Another one goes on at the next key frame.
+            let last = decoded.frames.iter().filter_map(|(time, _)| track.place(*time)).max();
+            let after = last.map_or(start, |last| last.max(start));
+            next = (after + 1..track.chunks.len()).find(|&at| track.chunks[at].key);
+        }
     }
-    let decoded = decoded.take();
-    finish(track, decoded, cut.unwrap_or(None))
+    let mut decoded = decoded.take();
+    decoded.error = said;
+    finish(track, decoded, cut)
 }
 
 /// Run a decoder and close it whatever happens: it must not call functions that are gone. `Some(frames)` when memory
@@ -112,14 +133,15 @@ pub(super) async fn decode(track: &Track, go_on: impl Fn(usize) -> bool) -> Resu
 async fn feed(
     track: &Track,
     config: &VideoDecoderConfig,
+    start: usize,
     decoded: &RefCell<Decoded>,
     output: &Closure<dyn FnMut(VideoFrame)>,
     failed: &Closure<dyn FnMut(JsValue)>,
-    go_on: impl Fn(usize) -> bool,
+    go_on: &impl Fn(usize) -> bool,
 ) -> Result<Option<usize>, JsValue> {
     let functions = VideoDecoderInit::new(failed.as_ref().unchecked_ref(), output.as_ref().unchecked_ref());
     let decoder = VideoDecoder::new(&functions)?;
-    let fed = feed_all(&decoder, track, config, decoded, go_on).await;
+    let fed = feed_all(&decoder, track, config, start, decoded, go_on).await;
     // A decoder that failed has closed itself.
     if decoder.state() != web_sys::CodecState::Closed {
         decoder.close()?;
@@ -134,13 +156,12 @@ async fn feed_all(
     decoder: &VideoDecoder,
     track: &Track,
     config: &VideoDecoderConfig,
+    start: usize,
     decoded: &RefCell<Decoded>,
-    go_on: impl Fn(usize) -> bool,
+    go_on: &impl Fn(usize) -> bool,
 ) -> Result<Option<usize>, JsValue> {
     decoder.configure(config)?;
     let mut cut = None;
-    // What comes before the first key frame cannot be decoded.
-    let start = track.chunks.iter().position(|chunk| chunk.key).unwrap_or(0);
     for (index, chunk) in track.chunks.iter().enumerate().skip(start) {
         while decoder.decode_queue_size() > QUEUED && decoded.borrow().error.is_none() {
             pause(2).await;
@@ -172,20 +193,47 @@ fn finish(track: &Track, mut decoded: Decoded, cut: Option<usize>) -> Result<Vid
         return Err(format!("The browser could not decode its video track ({codec}): {}.", why.trim_end_matches('.')));
     };
     decoded.frames.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (count, all) = (decoded.frames.len(), track.chunks.len());
-    let note = match (cut, decoded.error, &track.damage) {
-        (Some(_), _, _) => Some(format!(
-            "Only the first {count} of {all} frames are shown: more do not fit into memory. Cut the video or make it smaller."
-        )),
-        (None, Some(error), _) => {
-            Some(format!("Only {count} of {all} frames could be decoded ({}).", error.trim_end_matches('.')))
+    let mut times = track.shown_times_us();
+    let (mut frames, mut at): (Vec<Option<Vec<u8>>>, usize) = (vec![None; times.len()], 0);
+    for (time, grey) in decoded.frames {
+        // The decoder counts whole microseconds. What an edit list hides is in between.
+        while times.get(at).is_some_and(|shown| *shown < time - 1.0) {
+            at += 1;
         }
-        (None, None, damage) => damage.clone(),
+        if times.get(at).is_some_and(|shown| *shown < time + 1.0) {
+            frames[at] = Some(grey);
+            at += 1;
+        }
+    }
+    let Some(first) = frames.iter().position(Option::is_some) else {
+        return Err("None of its frames is shown: what is there lies outside its edit list.".to_owned());
     };
-    let first = decoded.frames[0].0;
-    let times_us = decoded.frames.iter().map(|(time, _)| (time - first).max(0.0) as u64).collect();
-    let frames = decoded.frames.into_iter().map(|(_, grey)| grey).collect();
-    Ok(Video { height, width, frames, times_us, note })
+    // Pictures that lean on ones before the first are no frames. No player shows them.
+    let key = track.chunks.iter().find(|chunk| chunk.key).map_or(0.0, |chunk| chunk.timestamp_us);
+    let begin = times[..first].iter().position(|&time| time >= key).unwrap_or(first);
+    (frames, times) = (frames.split_off(begin), times.split_off(begin));
+    let all = frames.len();
+    let mut notes = track.notes.clone();
+    let lost: Vec<usize> = (0..all).filter(|&number| frames[number].is_none()).collect();
+    let end = frames.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+    frames.truncate(end);
+    times.truncate(end);
+    if let Some(count) = cut {
+        notes.push(format!(
+            "Only the first {count} of {all} frames are shown: more do not fit into memory. Cut the video or make it smaller."
+        ));
+    } else if let (Some(first), Some(last)) = (lost.first(), lost.last()) {
+        let why = decoded.error.map_or(String::new(), |error| format!(" ({})", error.trim_end_matches('.')));
+        let place =
+            if first == last { format!("frame {first}") } else { format!("from frame {first} to frame {last}") };
+        notes.push(format!(
+            "{} of {all} frames are lost{why}: {place}, counted from 0. The others keep their numbers.",
+            lost.len()
+        ));
+    }
+    let first = times[0];
+    let times_us = times.iter().map(|time| (time - first).max(0.0) as u64).collect();
+    Ok(Video { height, width, frames, times_us, notes })
 }
 
 /// Turns decoded frames into grey bytes by drawing them: whatever the pixel format, the colours are the browser's.

@@ -1,9 +1,15 @@
 //! MP4 and MOV: the first video track, its compressed frames and their presentation times.
 
-use re_mp4::{Mp4, StsdBoxContent, TrackKind};
+use std::iter::{repeat, repeat_n};
+use std::ops::Range;
+
+use re_mp4::{Mp4, StsdBoxContent, TrackKind, TrakBox};
 
 use super::track::{Chunk, Track};
 use crate::rotation::QuarterTurns;
+
+/// Frames among which the one that is shown first is looked for.
+const REORDERED: usize = 64;
 
 /// True for the first bytes of an MP4 or MOV file that is a video (HEIC and AVIF pictures use the same container).
 pub(super) fn is_mp4(bytes: &[u8]) -> bool {
@@ -29,32 +35,68 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
     let Some(codec) = video.codec_string(&mp4) else {
         return Err(foreign_codec(&mp4).unwrap_or_else(|| "Its video track names no codec.".to_owned()));
     };
-    let mut chunks = Vec::with_capacity(video.samples.len());
-    let mut damage = None;
+    let trak = video.trak(&mp4);
+    let cut = cut(trak, u64::from(mp4.moov.mvhd.timescale));
+    let (mut chunks, mut missing_us, mut notes) = (Vec::with_capacity(video.samples.len()), Vec::new(), Vec::new());
+    let mut leans_on_missing = false;
     for sample in &video.samples {
-        let range = sample.byte_range();
-        if range.end > bytes.len() || range.start > range.end {
-            damage =
-                Some(format!("The file is cut short: {} of {} frames are there.", chunks.len(), video.samples.len()));
-            break;
+        leans_on_missing &= !sample.is_sync;
+        let (time, range) = (sample.composition_timestamp, sample.byte_range());
+        let timestamp_us = time as f64 * 1e6 / sample.timescale.max(1) as f64;
+        let shown = cut.as_ref().is_none_or(|cut| cut.contains(&time));
+        if range.end <= bytes.len() && range.start <= range.end && !leans_on_missing {
+            chunks.push(Chunk { bytes: range, timestamp_us, key: sample.is_sync, shown });
+        } else {
+            leans_on_missing = true;
+            missing_us.extend(shown.then_some(timestamp_us));
         }
-        let timestamp_us = sample.composition_timestamp as f64 * 1e6 / sample.timescale.max(1) as f64;
-        chunks.push(Chunk { bytes: range, timestamp_us, key: sample.is_sync });
     }
-    let description = match &video.trak(&mp4).mdia.minf.stbl.stsd.contents {
+    if chunks.is_empty() {
+        return Err("It is cut short before its first frame: copy it again.".to_owned());
+    }
+    if !missing_us.is_empty() {
+        notes.push("The file is cut short: copy it again.".to_owned());
+    }
+    let description = match &trak.mdia.minf.stbl.stsd.contents {
         // VP8 and VP9 need none, and what the container has is refused.
         StsdBoxContent::Vp08(_) | StsdBoxContent::Vp09(_) => None,
         _ => video.raw_codec_config(&mp4),
     };
     let (height, width) = (u32::from(video.height), u32::from(video.width));
-    let matrix = &video.trak(&mp4).tkhd.matrix;
+    let matrix = &trak.tkhd.matrix;
     let turns = QuarterTurns::of([matrix.a, matrix.b, matrix.c, matrix.d]);
     if turns.is_none() {
-        let note = "It asks to be mirrored or turned by an odd angle, and is shown as it was recorded.";
-        damage.get_or_insert_with(|| note.to_owned());
+        notes.push("It asks to be mirrored or turned by an odd angle, and is shown as it was recorded.".to_owned());
     }
     let turns = turns.unwrap_or_default();
-    Ok(Track { codec, description, height, width, turns, chunks, data: bytes, damage })
+    Ok(Track { codec, description, height, width, turns, chunks, missing_us, data: bytes, notes })
+}
+
+/// The times that an edit list shows, in ticks from the first frame of the track. None where it shows all, or is more than
+/// one cut.
+fn cut(trak: &TrakBox, movie_timescale: u64) -> Option<Range<i64>> {
+    let list = trak.edts.as_ref()?.elst.as_ref()?;
+    // An edit of no media, -1 in either version of the box, delays what follows.
+    let mut edits = list.entries.iter().filter(|entry| ![u64::MAX, u64::from(u32::MAX)].contains(&entry.media_time));
+    let edit = edits.next().filter(|_| edits.next().is_none())?;
+    let table = &trak.mdia.minf.stbl;
+    let steps = table
+        .stts
+        .entries
+        .iter()
+        .flat_map(|entry| repeat_n(i64::from(entry.sample_delta), entry.sample_count as usize));
+    let offsets = table.ctts.iter().flat_map(|ctts| &ctts.entries);
+    let offsets = offsets.flat_map(|entry| repeat_n(i64::from(entry.sample_offset), entry.sample_count as usize));
+    // No frame is shown first that is decoded after more than a few others.
+    let shown = steps.zip(offsets.chain(repeat(0))).take(REORDERED).scan(0_i64, |at, (step, offset)| {
+        let time = *at + offset;
+        *at += step;
+        Some(time)
+    });
+    let begin = i64::try_from(edit.media_time).ok()?.saturating_sub(shown.min()?);
+    let ticks = u128::from(edit.segment_duration) * u128::from(trak.mdia.mdhd.timescale);
+    let ticks = i64::try_from(ticks.div_ceil(u128::from(movie_timescale.max(1)))).ok().filter(|&ticks| ticks > 0);
+    Some(begin..ticks.map_or(i64::MAX, |ticks| begin.saturating_add(ticks)))
 }
 
 /// What to say about the first video track whose codec the demuxer does not know.

@@ -13,6 +13,8 @@ pub(super) struct Chunk {
     pub(super) timestamp_us: f64,
     /// True when it can be decoded on its own.
     pub(super) key: bool,
+    /// False for what is decoded for the sake of others only: it lies outside the cut of an edit list.
+    pub(super) shown: bool,
 }
 
 /// A video track.
@@ -30,8 +32,25 @@ pub(super) struct Track {
     pub(super) turns: QuarterTurns,
     /// In decoding order.
     pub(super) chunks: Vec<Chunk>,
+    /// Times of frames that the file speaks of, and whose bytes are not there, in microseconds.
+    pub(super) missing_us: Vec<f64>,
     /// The bytes that the chunks lie in.
     pub(super) data: Vec<u8>,
-    /// What is wrong with the file, though a part can be shown.
-    pub(super) damage: Option<String>,
+    /// What is doubtful about the file, though it is shown, a sentence each.
+    pub(super) notes: Vec<String>,
+}
+
+impl Track {
+    /// When its frames are shown, those included whose bytes are not there, in that order and in microseconds.
+    pub(super) fn shown_times_us(&self) -> Vec<f64> {
+        let shown = self.chunks.iter().filter(|chunk| chunk.shown).map(|chunk| chunk.timestamp_us);
+        let mut times: Vec<f64> = shown.chain(self.missing_us.iter().copied()).collect();
+        times.sort_by(f64::total_cmp);
+        times
+    }
+
+    /// The place, in decoding order, of the frame that a decoder gives for a time in whole microseconds.
+    pub(super) fn place(&self, time_us: f64) -> Option<usize> {
+        self.chunks.iter().position(|chunk| (chunk.timestamp_us - time_us).abs() < 1.0)
+    }
 }

@@ -26,19 +26,27 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
     };
     let (codec, description) = codec(&codec_id, private)?;
     let tick_us = file.info().timestamp_scale().get() as f64 / 1000.0;
-    let (mut chunks, mut data, mut frame, mut damage) = (Vec::new(), Vec::new(), Frame::default(), None);
+    let (mut chunks, mut data, mut frame, mut notes) = (Vec::new(), Vec::new(), Frame::default(), Vec::new());
     loop {
         match file.next_frame(&mut frame) {
             Ok(true) if frame.track == number => {
                 let start = data.len();
                 data.extend_from_slice(&frame.data);
                 let key = frame.is_keyframe.unwrap_or_else(|| is_key(&codec_id, &frame.data));
-                chunks.push(Chunk { bytes: start..data.len(), timestamp_us: frame.timestamp as f64 * tick_us, key });
+                chunks.push(Chunk {
+                    bytes: start..data.len(),
+                    timestamp_us: frame.timestamp as f64 * tick_us,
+                    key,
+                    shown: true,
+                });
             }
             Ok(true) => {}
             Ok(false) => break,
             Err(error) => {
-                damage = Some(format!("The file is damaged after {} frames ({error}).", chunks.len()));
+                notes.push(format!(
+                    "The file is damaged after {} frames ({error}); what follows is lost. Copy it again.",
+                    chunks.len()
+                ));
                 break;
             }
         }
@@ -53,8 +61,9 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
         width: size.1 as u32,
         turns: QuarterTurns::default(),
         chunks,
+        missing_us: Vec::new(),
         data,
-        damage,
+        notes,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::slice::Iter;
 
 use sonoseg_imaging::DataError;
@@ -15,7 +16,7 @@ use super::plan::Content;
 use super::sources::{ClipKind, Remark};
 use crate::args::Ingest;
 use crate::files;
-use crate::video::{self, Video};
+use crate::video::Video;
 
 /// One frame of a source.
 pub(super) struct Frame {
@@ -34,8 +35,6 @@ pub(super) struct FrameReader<'a> {
     classes: Option<&'a ClassMap>,
     next: usize,
     pub(super) lossy: bool,
-    /// Frames per second, where the source tells.
-    pub(super) fps: Option<f64>,
     /// Pictures that could not be read; those after them are.
     pub(super) failed: Vec<Remark>,
     /// What is doubtful about files that are read, and about how many of them.
@@ -55,28 +54,35 @@ impl<'a> FrameReader<'a> {
         classes: Option<&'a ClassMap>,
     ) -> Result<Self, DataError> {
         let mut notes = BTreeMap::new();
-        let (source, lossy, fps) = match content {
-            Content::Clip(clip) if clip.kind == ClipKind::Video => {
-                let path = &clip.file.path;
-                let video = Video::open(path)?;
-                let fps = video.fps();
-                (Source::Video(Box::new(video)), video::is_lossy(path), fps)
-            }
+        let (source, lossy) = match content {
             Content::Clip(clip) => {
-                let clip = open(&clip.file.path)?;
-                notes.extend(clip.notes().iter().map(|note| (note.clone(), 1)));
-                let (lossy, fps, times_us) = (clip.is_lossy(), clip.fps(), clip.frame_times_us());
-                (Source::Clip { clip: Box::new(clip), times_us }, lossy, fps)
+                let source = open_clip(verb, &clip.file.path, clip.kind)?;
+                let (told, lossy) = match &source {
+                    Source::Video(video) => (video.notes(), video.is_lossy()),
+                    Source::Clip { clip, .. } => (clip.notes(), clip.is_lossy()),
+                    Source::Stills(_) => (&[][..], false),
+                };
+                notes.extend(told.iter().map(|note| (note.clone(), 1)));
+                (source, lossy)
             }
             Content::Stills { stills, .. } => {
                 let lossy = |still: &Still| {
                     let end = still.file.path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
                     end == "jpg" || end == "jpeg"
                 };
-                (Source::Stills(stills.iter()), stills.iter().any(lossy), None)
+                (Source::Stills(stills.iter()), stills.iter().any(lossy))
             }
         };
-        Ok(Self { source, verb, classes, next: 0, lossy, fps, failed: Vec::new(), notes })
+        Ok(Self { source, verb, classes, next: 0, lossy, failed: Vec::new(), notes })
+    }
+
+    /// Frames of the source, those included that a damaged video has lost.
+    pub(super) fn total(&self) -> usize {
+        match &self.source {
+            Source::Video(video) => video.total(),
+            Source::Clip { clip, .. } => clip.len(),
+            Source::Stills(_) => self.next.saturating_sub(1),
+        }
     }
 
     /// The next frame, or none at the end. A clip that fails in the middle is an error; of pictures, the others go on.
@@ -87,8 +93,8 @@ impl<'a> FrameReader<'a> {
             let frame = |image: Image, time_s| Frame { image, number, time_s, mask: None };
             match &mut self.source {
                 Source::Video(video) => {
-                    let time_s = self.fps.map(|fps| number as f64 / fps);
-                    return Ok(video.next()?.map(|image| frame(image, time_s)));
+                    let next = video.next()?;
+                    return Ok(next.map(|next| Frame { number: next.number, ..frame(next.image, next.time_s) }));
                 }
                 Source::Clip { clip, times_us } => {
                     if number >= clip.len() {
@@ -109,7 +115,22 @@ impl<'a> FrameReader<'a> {
     }
 }
 
-fn open(path: &std::path::Path) -> Result<Clip, DataError> {
+/// A clip for the reader of its kind: a video that a DICOM object wraps is one for ffmpeg, too.
+fn open_clip<'a>(verb: &Ingest, path: &Path, kind: ClipKind) -> Result<Source<'a>, DataError> {
+    if kind == ClipKind::Video {
+        return Ok(Source::Video(Box::new(Video::open(path, verb.damaged)?)));
+    }
+    let name = files::absolute(path);
+    let bytes = fs::read(path).map_err(|e| DataError::unreadable(name.clone(), e))?;
+    if let Some(video) = formats::dicom_video(&name, &bytes)? {
+        return Ok(Source::Video(Box::new(Video::of_dicom(&name, &video, verb.damaged)?)));
+    }
+    let clip = formats::open(&name, bytes)?;
+    let times_us = clip.frame_times_us();
+    Ok(Source::Clip { clip: Box::new(clip), times_us })
+}
+
+fn open(path: &Path) -> Result<Clip, DataError> {
     let name = files::absolute(path);
     let bytes = fs::read(path).map_err(|e| DataError::unreadable(name.clone(), e))?;
     formats::open(&name, bytes)

@@ -305,7 +305,11 @@ impl Key {
 /// itself tells later.
 fn person(clip: &ClipFile) -> Option<String> {
     let bytes = fs::read(&clip.file.path).ok()?;
-    let person = formats::open(&files::absolute(&clip.file.path), bytes).ok()?.person()?;
+    let name = files::absolute(&clip.file.path);
+    let person = match formats::dicom_video(&name, &bytes).ok()? {
+        Some(video) => video.person?,
+        None => formats::open(&name, bytes).ok()?.person()?,
+    };
     let hash = Sha256::digest(person.as_bytes());
     Some(format!("patient-{}", hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>()))
 }

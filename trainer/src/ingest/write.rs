@@ -17,7 +17,7 @@ use super::endpoints::Labels;
 use super::frames::{Frame, FrameReader, spacing};
 use super::plan::{Content, Planned};
 use super::sources::Remark;
-use crate::args::{Ingest, Unlisted};
+use crate::args::{Damaged, Ingest, Unlisted};
 use crate::files;
 use crate::folder::{Ingested, LabelRow, Meta, read_meta, write_labels};
 use crate::lock;
@@ -54,6 +54,8 @@ struct FrameRow<'a> {
     frame: usize,
     source: &'a str,
     source_frame: usize,
+    /// Seconds from the first frame of the source, where it tells.
+    time_s: Option<f64>,
 }
 
 /// Make a procedure. None when an earlier run made it from the same files with the same settings.
@@ -87,6 +89,17 @@ pub(super) fn write(
     making.finish(signature(verb, planned, names, labels)?).map(Some)
 }
 
+/// What became of a frame of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// This stored frame shows it.
+    By(usize),
+    /// `--fps` leaves it out.
+    Thinned,
+    /// It could not be read.
+    Lost,
+}
+
 /// A procedure in the making.
 struct Making<'a> {
     verb: &'a Ingest,
@@ -97,10 +110,11 @@ struct Making<'a> {
     folder: Unfinished,
     tolerance: f64,
     filter: DuplicateFilter,
-    /// Source number of every kept frame.
-    kept: Vec<usize>,
-    /// Stored frame that shows each frame of the source; none where `--fps` left it out.
-    shown_by: Vec<Option<usize>>,
+    /// Source number of every kept frame, and its time where the source tells.
+    kept: Vec<(usize, Option<f64>)>,
+    /// What shows each frame of the source.
+    shown_by: Vec<Shown>,
+    read: usize,
     dropped: usize,
     masked: usize,
     /// Frames of whose mask nobody judged any pixel.
@@ -127,6 +141,7 @@ impl<'a> Making<'a> {
             tolerance,
             kept: Vec::new(),
             shown_by: Vec::new(),
+            read: 0,
             dropped: 0,
             masked: 0,
             unjudged: 0,
@@ -138,17 +153,18 @@ impl<'a> Making<'a> {
     }
 
     fn frame(&mut self, frame: &Frame) -> Result<()> {
-        // Pictures that could not be read leave a gap in the numbers.
-        self.shown_by.resize(frame.number, None);
+        // What could not be read leaves a gap in the numbers.
+        self.shown_by.resize(frame.number, Shown::Lost);
+        self.read += 1;
         if !self.in_time(frame)? {
-            self.shown_by.push(None);
+            self.shown_by.push(Shown::Thinned);
             return Ok(());
         }
         let (height, width) = (frame.image.height, frame.image.width);
         let pixels = frame.image.to_grey().to_bytes();
         if !self.filter.keep(width, &pixels) {
             self.dropped += 1;
-            self.shown_by.push(self.kept.len().checked_sub(1));
+            self.shown_by.push(Shown::By(self.kept.len().saturating_sub(1)));
             return Ok(());
         }
         let name = format!("{:06}.png", self.kept.len());
@@ -165,8 +181,8 @@ impl<'a> Making<'a> {
         self.partly_scaled |= in_part;
         self.spacing = Some(self.spacing.map_or(known, |before| before.filter(|_| before == known)));
         self.size.get_or_insert((height, width));
-        self.shown_by.push(Some(self.kept.len()));
-        self.kept.push(frame.number);
+        self.shown_by.push(Shown::By(self.kept.len()));
+        self.kept.push((frame.number, frame.time_s));
         Ok(())
     }
 
@@ -202,18 +218,18 @@ impl<'a> Making<'a> {
         };
         let several = |(note, files): (String, usize)| if files > 1 { format!("{note} ({files} files)") } else { note };
         let mut notes: Vec<String> = std::mem::take(&mut self.frames.notes).into_iter().map(several).collect();
+        self.shown_by.resize(self.shown_by.len().max(self.frames.total()), Shown::Lost);
         let rows = self.label_rows(&mut notes)?;
         let labelled = rows.len().max(self.masked);
         if !rows.is_empty() {
             write_labels(&self.folder.path.join("labels.csv"), rows)?;
         }
         self.write_frame_table()?;
-        let read = self.shown_by.len();
         let how = Ingested {
             signature,
-            frames_read: read,
+            frames_read: self.read,
             frames_dropped: self.dropped,
-            drop_ratio: self.dropped as f64 / read as f64,
+            drop_ratio: self.dropped as f64 / self.read as f64,
             tolerance: self.tolerance,
             lossy: self.frames.lossy,
         };
@@ -227,7 +243,7 @@ impl<'a> Making<'a> {
         let planned = self.planned;
         let classes = self.classes.filter(|_| self.masked > 0);
         let meta = Meta {
-            fps: self.frames.fps.map(|fps| fps * self.kept.len() as f64 / read as f64),
+            fps: self.mean_fps(),
             spacing: self.spacing.flatten(),
             origin: Some(format!("sonoseg ingest: {}", source(planned))),
             group: (planned.group != planned.id).then(|| planned.group.clone()),
@@ -254,23 +270,30 @@ impl<'a> Making<'a> {
         Ok(Made { written, failed })
     }
 
+    /// Mean number of stored frames per second, by their own times.
+    fn mean_fps(&self) -> Option<f64> {
+        let (first, last) = (self.kept.first()?.1?, self.kept.last()?.1?);
+        (last > first).then(|| (self.kept.len() - 1) as f64 / (last - first))
+    }
+
     /// Labels by stored frame. That of a repeated frame goes to the frame that shows the same.
     fn label_rows(&self, notes: &mut Vec<String>) -> Result<Vec<LabelRow>> {
         if self.labels.is_empty() {
             return Ok(Vec::new());
         }
         let mut by_frame = BTreeMap::new();
-        let (mut thinned, mut differing) = (0, 0);
+        let (mut thinned, mut lost, mut differing) = (0, 0, 0);
         for (&number, needle) in self.labels {
             match self.shown_by.get(number) {
-                Some(&Some(frame)) => match by_frame.get(&frame) {
+                Some(&Shown::By(frame)) => match by_frame.get(&frame) {
                     Some(other) if *other != needle => differing += 1,
                     Some(_) => {}
                     None => {
                         by_frame.insert(frame, needle);
                     }
                 },
-                Some(None) => thinned += 1,
+                Some(Shown::Thinned) => thinned += 1,
+                Some(Shown::Lost) => lost += 1,
                 None => {
                     let frames = self.shown_by.len();
                     let first = self.verb.first_frame;
@@ -292,6 +315,9 @@ impl<'a> Making<'a> {
         if thinned > 0 {
             notes.push(format!("{thinned} labels are of frames that --fps leaves out"));
         }
+        if lost > 0 {
+            notes.push(format!("{lost} labels are of frames that could not be read"));
+        }
         let unlisted = self.kept.len() - by_frame.len();
         if unlisted > 0 && self.verb.unlisted == Unlisted::NoNeedle {
             (0..self.kept.len()).for_each(|frame| {
@@ -306,15 +332,17 @@ impl<'a> Making<'a> {
         Ok(by_frame.into_iter().map(|(frame, needle)| LabelRow::new(frame, needle.as_ref())).collect())
     }
 
-    /// `frames.csv`: which file and number every stored frame comes from.
+    /// `frames.csv`: which file and number every stored frame comes from, and when it was shown.
     fn write_frame_table(&self) -> Result<()> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let clip = source(self.planned);
-        for (frame, &number) in self.kept.iter().enumerate() {
+        for (frame, &(number, time_s)) in self.kept.iter().enumerate() {
+            // Digits beyond the microsecond are those of the arithmetic.
+            let time_s = time_s.map(|time| (time * 1e6).round() / 1e6);
             let row = match &self.planned.content {
-                Content::Clip(_) => FrameRow { frame, source: &clip, source_frame: number },
+                Content::Clip(_) => FrameRow { frame, source: &clip, source_frame: number, time_s },
                 Content::Stills { stills, .. } => {
-                    FrameRow { frame, source: &stills[number].file.below(), source_frame: 0 }
+                    FrameRow { frame, source: &stills[number].file.below(), source_frame: 0, time_s }
                 }
             };
             writer.serialize(row)?;
@@ -359,6 +387,9 @@ fn signature(verb: &Ingest, planned: &Planned, names: &[String], labels: &Labels
     }
     if masks && !verb.ignore.is_empty() {
         hash.update(format!("{:?}", verb.ignore));
+    }
+    if verb.damaged == Damaged::Keep {
+        hash.update("damaged videos are kept");
     }
     Ok(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }
