@@ -62,7 +62,9 @@ pub fn read_labels(bytes: &[u8]) -> Vec<ReadRow> {
     for (at, name) in at.iter_mut().zip(COLUMNS) {
         match table.column(name) {
             Ok(Some(found)) => *at = found,
-            Ok(None) => return vec![(1, Err(format!("there is no column {name}: the first line must name {columns}")))],
+            Ok(None) => {
+                return vec![(1, Err(format!("there is no column {name}: the first line must name {columns}")))];
+            }
             Err(reason) => return vec![(1, Err(reason))],
         }
     }

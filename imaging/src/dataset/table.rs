@@ -34,7 +34,8 @@ impl Table {
         let separator = match said.or(found) {
             Some(separator) => separator,
             None => {
-                spaced = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join("\t")).collect::<Vec<_>>();
+                spaced =
+                    text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join("\t")).collect::<Vec<_>>();
                 return Self::separated(&spaced.join("\n"), b'\t', above);
             }
         };
@@ -116,8 +117,8 @@ fn decoded(bytes: &[u8]) -> String {
         char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
     };
     match bytes {
-        [0xff, 0xfe, ..] | [1.., 0, 1.., 0, ..] => pairs(u16::from_le_bytes),
-        [0xfe, 0xff, ..] | [0, 1.., 0, 1.., ..] => pairs(u16::from_be_bytes),
+        [0xff, 0xfe, ..] | [1..=0xff, 0, 1..=0xff, 0, ..] => pairs(u16::from_le_bytes),
+        [0xfe, 0xff, ..] | [0, 1..=0xff, 0, 1..=0xff, ..] => pairs(u16::from_be_bytes),
         _ => match std::str::from_utf8(bytes) {
             Ok(text) => text.to_owned(),
             Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
@@ -153,11 +154,19 @@ mod tests {
             let table = Table::read(&file).unwrap();
             assert_eq!(table.columns, ["frame", "x1", "name"], "{shown}");
             let cells: Vec<Vec<String>> = table.rows.iter().map(|(_, cells)| cells.clone().unwrap()).collect();
-            assert_eq!((table.frame(&cells[0][0]), table.number(&cells[0][1])), (Ok(Some(0)), Ok(Some(10.5))), "{shown}");
+            assert_eq!(
+                (table.frame(&cells[0][0]), table.number(&cells[0][1])),
+                (Ok(Some(0)), Ok(Some(10.5))),
+                "{shown}"
+            );
             assert_eq!((table.number(&cells[1][1]), cells[1][2].as_str()), (Ok(None), "b"), "{shown}");
         }
         let table = Table::read(b"sep=;\nframe;n\xe4me\n0;a\n").unwrap();
-        assert_eq!((table.columns[1].as_str(), table.rows[0].0), ("n\u{e4}me", 3), "Latin-1, and the lines of the file");
+        assert_eq!(
+            (table.columns[1].as_str(), table.rows[0].0),
+            ("n\u{e4}me", 3),
+            "Latin-1, and the lines of the file"
+        );
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Reading {
     Levels,
     /// Every colour but black is a class, in the order of red, green, blue.
     Colours,
+    /// Objects are drawn as outlines whose classes have names; no file holds values.
+    Names,
 }
 
 /// Which value is which class.
@@ -74,6 +76,11 @@ impl Survey {
         }
     }
 
+    /// Whether all values are colours that a table knows.
+    pub fn is_within(&self, map: &ClassMap) -> bool {
+        self.colours.iter().all(|colour| map.classes.contains_key(colour))
+    }
+
     /// Count in what another survey has seen.
     pub fn merge(&mut self, other: &Self) {
         for (&value, colours) in &other.palette {
@@ -114,6 +121,13 @@ impl Survey {
                 );
             }
             Reading::Numbers => map.number(&foreground, self.void)?,
+            Reading::Names => {
+                return Err(
+                    "The data set has outlines with names of classes so far, and these pictures masks in files. \
+                            Give each kind a data set of its own."
+                        .into(),
+                );
+            }
             Reading::Levels if painted => {
                 return Err(
                     "Some masks hold grey levels and others colours. Give each kind a data set of its own.".into()

@@ -8,7 +8,7 @@ use sonoseg_imaging::dataset::split::{Side, Split};
 use sonoseg_imaging::geometry::Spacing;
 
 use super::problem::{Level, Problem};
-use super::scan::Scanned;
+use super::scan::{NETWORK_PX, Scanned};
 use crate::files;
 use crate::terminal::say;
 
@@ -55,6 +55,8 @@ struct Totals {
     masks: usize,
     repeated: usize,
     class_shares: BTreeMap<String, f64>,
+    /// Width of the objects in pixels of a network of 224 x 224, by class: 5 %, median, 95 %.
+    object_widths_px: BTreeMap<String, [f64; 3]>,
 }
 
 impl Report {
@@ -78,6 +80,10 @@ impl Report {
             masks: sum(|row| row.masks),
             repeated: sum(|row| row.repeated),
             class_shares: shares(&pixels).into_iter().map(|(class, share)| (name(class), share)).collect(),
+            object_widths_px: super::widths(scanned)
+                .into_iter()
+                .map(|(class, widths)| (name(class), [5, 50, 95].map(|part| widths[(widths.len() - 1) * part / 100])))
+                .collect(),
         };
         Self { data: files::absolute(root), procedures: rows, totals, problems }
     }
@@ -113,6 +119,12 @@ impl Report {
         if !totals.class_shares.is_empty() {
             let shares = totals.class_shares.iter().map(|(name, share)| format!("{name} {:.2} %", 100.0 * share));
             say(format!("pixels of the masks: {}", shares.collect::<Vec<_>>().join(", ")));
+        }
+        for (name, [low, middle, high]) in &totals.object_widths_px {
+            say(format!(
+                "width of {name} in pixels of a network of {NETWORK_PX}x{NETWORK_PX}: median {middle:.1}, 5 % below {low:.1}, 5 % \
+                 above {high:.1}"
+            ));
         }
         lines(&self.problems).iter().for_each(say);
         say(format!("{} errors, {} warnings", self.count(Level::Error), self.count(Level::Warning)));

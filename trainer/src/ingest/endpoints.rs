@@ -48,9 +48,8 @@ pub(super) fn assign(verb: &Ingest, plan: &mut Plan) -> Result<Vec<Labels>> {
         let rows = match read(path, verb.normalised)? {
             Read::Rows(rows) => rows,
             Read::Other(what) => {
-                let reason = format!(
-                    "needs the columns frame,x1,y1,x2,y2, and file where it is about several clips; {what}"
-                );
+                let reason =
+                    format!("needs the columns frame,x1,y1,x2,y2, and file where it is about several clips; {what}");
                 return Err(DataError::unreadable(files::absolute(path), reason).into());
             }
         };
@@ -99,7 +98,8 @@ fn read(path: &Path, normalised: bool) -> Result<Read> {
     for name in NAMES {
         named = named.or(find(name)?);
     }
-    let ([Some(x1), Some(y1), Some(x2), Some(y2)], true) = ([x1?, y1?, x2?, y2?], frame.is_some() || named.is_some()) else {
+    let ([Some(x1), Some(y1), Some(x2), Some(y2)], true) = ([x1?, y1?, x2?, y2?], frame.is_some() || named.is_some())
+    else {
         let lower: Vec<String> = table.columns.iter().map(|column| column.to_lowercase()).collect();
         if lower.iter().any(|column| column == "encodedpixels" || column == "rle_mask") {
             let what = "it holds run lengths of masks, which are not read: write each as a picture in masks/";

@@ -7,16 +7,41 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-const IMAGE_WORDS: [&str; 9] = ["images", "image", "imgs", "img", "pictures", "photos", "frames", "frame", "leftimg8bit"];
+const IMAGE_WORDS: [&str; 9] =
+    ["images", "image", "imgs", "img", "pictures", "photos", "frames", "frame", "leftimg8bit"];
 const MASK_WORDS: [&str; 27] = [
-    "masks", "mask", "labels", "label", "annotations", "annotation", "ann", "anns", "annot", "annots", "segmentations",
-    "segmentation", "segs", "seg", "gt", "gts", "gtfine", "groundtruth", "groundtruths", "ground", "truth", "truths",
-    "trimaps", "trimap", "labelmaps", "manual", "manuals",
+    "masks",
+    "mask",
+    "labels",
+    "label",
+    "annotations",
+    "annotation",
+    "ann",
+    "anns",
+    "annot",
+    "annots",
+    "segmentations",
+    "segmentation",
+    "segs",
+    "seg",
+    "gt",
+    "gts",
+    "gtfine",
+    "groundtruth",
+    "groundtruths",
+    "ground",
+    "truth",
+    "truths",
+    "trimaps",
+    "trimap",
+    "labelmaps",
+    "manual",
+    "manuals",
 ];
 /// Words that say nothing.
 const FILLERS: [&str; 19] = [
-    "dir", "dirs", "folder", "png", "pngs", "jpg", "jpeg", "tif", "tiff", "bmp", "gif", "class", "raw", "semantic", "pixel",
-    "binary", "original", "orig", "st",
+    "dir", "dirs", "folder", "png", "pngs", "jpg", "jpeg", "tif", "tiff", "bmp", "gif", "class", "raw", "semantic",
+    "pixel", "binary", "original", "orig", "st",
 ];
 /// Words for pictures of masks, which are neither.
 const SHOWN: [&str; 7] = ["visualization", "visualizations", "visualisation", "viz", "vis", "overlay", "overlays"];
@@ -38,18 +63,19 @@ impl Role {
     pub(super) fn of(folder: &str) -> Self {
         let words = words(folder);
         let has = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
-        let only = |known: &[&[&str]]| words.iter().all(|word| known.iter().any(|known| known.contains(&word.as_str())));
+        let only =
+            |known: &[&[&str]]| words.iter().all(|word| known.iter().any(|known| known.contains(&word.as_str())));
         let rest = |known: &[&str]| {
             let left = words.iter().filter(|word| !known.contains(&word.as_str()) && !FILLERS.contains(&word.as_str()));
             left.map(String::as_str).collect::<Vec<_>>().join(" ")
         };
         match () {
-            () if has(&["segmentation"]) && has(&["object", "objects"]) => {
-                Self::Aside("every object has a colour of its own there, which says no class: the masks of classes are used")
-            }
-            () if has(&SHOWN) && only(&[&SHOWN, &MASK_WORDS, &IMAGE_WORDS, &FILLERS]) => {
-                Self::Aside("masks laid over pictures, which are neither: if they are pictures, give the folder another name")
-            }
+            () if has(&["segmentation"]) && has(&["object", "objects"]) => Self::Aside(
+                "every object has a colour of its own there, which says no class: the masks of classes are used",
+            ),
+            () if has(&SHOWN) && only(&[&SHOWN, &MASK_WORDS, &IMAGE_WORDS, &FILLERS]) => Self::Aside(
+                "masks laid over pictures, which are neither: if they are pictures, give the folder another name",
+            ),
             () if has(&MASK_WORDS) => Self::Masks(rest(&[&MASK_WORDS[..], &IMAGE_WORDS[..]].concat())),
             () if has(&IMAGE_WORDS) => Self::Images(rest(&IMAGE_WORDS)),
             () => Self::Plain(rest(&[])),
@@ -88,23 +114,18 @@ fn words(name: &str) -> Vec<String> {
         }
     }
     let glued = |word: String| -> Vec<String> {
-        if let Some(whole) = ["imagestr", "imagests", "labelstr", "labelsts"].iter().find(|&&whole| whole == word) {
-            let (first, last) = whole.split_at(6);
-            return vec![first.to_owned(), last.to_owned()];
+        let parts = |at: usize| vec![word[..at].to_owned(), word[at..].to_owned()];
+        if ["imagestr", "imagests", "labelstr", "labelsts"].contains(&word.as_str()) {
+            return parts(6);
         }
-        for end in ["annot", "masks", "mask", "labels", "label", "images"] {
-            match word.strip_suffix(end) {
-                Some(first) if !first.is_empty() => return vec![first.to_owned(), end.to_owned()],
-                _ => {}
-            }
+        if ["segmentationclass", "segmentationobject"].contains(&word.as_str()) {
+            return parts("segmentation".len());
         }
-        vec![word.strip_prefix("segmentation").filter(|rest| ["class", "object"].contains(rest)).map_or(
-            word.clone(),
-            str::to_owned,
-        )]
-        .into_iter()
-        .chain(word.starts_with("segmentation").then(|| "segmentation".to_owned()))
-        .collect()
+        let ends = ["annot", "masks", "mask", "labels", "label", "images"];
+        match ends.iter().find(|end| word.ends_with(*end) && word.len() > end.len()) {
+            Some(end) => parts(word.len() - end.len()),
+            None => vec![word],
+        }
     };
     words.into_iter().filter(|word| !word.is_empty()).flat_map(glued).collect()
 }

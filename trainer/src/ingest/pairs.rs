@@ -171,7 +171,8 @@ impl Pairs {
         // A folder like `lung_segmentation` may as well hold pictures: masks are there where some find their picture.
         let (sure, doubtful): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| candidate.sure);
         let found = |candidate: &Candidate| candidate.places.iter().any(|place| index.places.contains_key(place));
-        let folders: BTreeSet<PathBuf> = doubtful.iter().filter(|one| found(one)).map(|one| parent(&one.file)).collect();
+        let folders: BTreeSet<PathBuf> =
+            doubtful.iter().filter(|one| found(one)).map(|one| parent(&one.file)).collect();
         let (masks, pictures): (Vec<_>, Vec<_>) =
             doubtful.into_iter().partition(|candidate| folders.contains(&parent(&candidate.file)));
         for Candidate { file, .. } in pictures {
@@ -204,7 +205,8 @@ impl Pairs {
             [] => self.failed.push(Remark::new(name, "a mask without a picture")),
             [first, second, ..] => {
                 let [first, second] = [first, second].map(|at| index.stills[at].file.below());
-                let reason = format!("a mask of which picture? {first} and {second} go by its name: take one of them out");
+                let reason =
+                    format!("a mask of which picture? {first} and {second} go by its name: take one of them out");
                 self.failed.push(Remark::new(name, reason));
             }
         }
@@ -375,7 +377,14 @@ mod tests {
     #[test]
     fn a_person_says_where_masks_are() {
         let given = [Given::Folder("/data/s/drawn".into()), Given::Affix("_x".into())];
-        let files = ["s/us/p1/a.png", "s/us/p2/a.png", "s/drawn/p1/a.png", "s/drawn/p2/a_mask.png", "s/us/b.png", "s/us/b_x.png"];
+        let files = [
+            "s/us/p1/a.png",
+            "s/us/p2/a.png",
+            "s/drawn/p1/a.png",
+            "s/drawn/p2/a_mask.png",
+            "s/us/b.png",
+            "s/us/b_x.png",
+        ];
         let pairs = Pairs::find(found(&files), &given);
         let masks: Vec<usize> = pairs.stills.iter().map(|still| still.masks.len()).collect();
         assert_eq!((masks, pairs.failed.len()), (vec![1, 1, 1], 0), "{pairs:?}");
