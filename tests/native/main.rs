@@ -7,6 +7,7 @@ mod cli;
 mod data;
 mod import;
 mod layers;
+mod layouts;
 mod metrics;
 mod misuse;
 mod old_files;

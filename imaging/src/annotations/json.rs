@@ -6,8 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{Drawing, Object, Shape, coordinate, labelme, runs};
-use crate::formats::MAX_PIXELS;
+use super::{Drawing, Object, Shape, coordinate, extent, labelme, runs};
 use crate::geometry::Point;
 
 /// What a JSON file is.
@@ -268,15 +267,6 @@ fn shape(segmentation: Segmentation) -> Result<Option<Shape>, String> {
         Segmentation::Packed { size, counts } => runs_of(size, runs::unpack(&counts)?),
         Segmentation::Other(_) => Err(format!("its segmentation is neither outlines nor run lengths: {AS_COCO}")),
     }
-}
-
-/// Height and width that a picture can have.
-pub(super) fn extent(size: [f64; 2]) -> Result<[usize; 2], String> {
-    let sound = size.iter().all(|&side| side.fract() == 0.0 && (1.0..=MAX_PIXELS as f64).contains(&side));
-    if !sound || size[0] * size[1] > MAX_PIXELS as f64 {
-        return Err(format!("it says that the picture is {} x {} pixels: correct the size", size[1], size[0]));
-    }
-    Ok(size.map(|side| side as usize))
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::json::extent;
-use super::{Drawing, Object, Shape, coordinate};
+use super::{Drawing, Object, Shape, coordinate, extent};
 use crate::geometry::Point;
 
 #[derive(Deserialize)]

@@ -20,6 +20,7 @@ pub mod yolo;
 
 use std::collections::BTreeSet;
 
+use crate::formats::MAX_PIXELS;
 use crate::geometry::{Mask, Point};
 
 /// What was drawn in one picture.
@@ -102,9 +103,10 @@ impl Drawing {
                 painted.mask.classes[row * width + column] = class;
             };
             let cut = match &object.shape {
-                // As COCO has it, parts never make a hole in each other.
                 Shape::Parts(parts) => {
-                    parts.iter().fold(false, |cut, part| fill::outline(part, height, width, &mut paint) || cut)
+                    // As COCO has it, parts never make a hole in each other.
+                    let cut = parts.iter().filter(|part| fill::outline(part, height, width, &mut paint));
+                    cut.count() > 0
                 }
                 Shape::Shares(ring) => {
                     let place = |p: &Point| Point { x: p.x * width as f64, y: p.y * height as f64 };
@@ -130,6 +132,15 @@ impl Drawing {
 fn coordinate(value: f64) -> Result<f64, String> {
     let sound = value.is_finite() && value.abs() < 1e7;
     sound.then_some(value).ok_or_else(|| format!("{value} is no coordinate of a picture"))
+}
+
+/// Height and width that a picture can have.
+fn extent(size: [f64; 2]) -> Result<[usize; 2], String> {
+    let sound = size.iter().all(|&side| side.fract() == 0.0 && (1.0..=MAX_PIXELS as f64).contains(&side));
+    if !sound || size[0] * size[1] > MAX_PIXELS as f64 {
+        return Err(format!("it says that the picture is {} x {} pixels: correct the size", size[1], size[0]));
+    }
+    Ok(size.map(|side| side as usize))
 }
 
 #[cfg(test)]

@@ -5,8 +5,6 @@ mod problem;
 mod report;
 mod scan;
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use rayon::prelude::*;
 
@@ -17,7 +15,7 @@ use crate::folder::procedure_folders;
 use crate::terminal::{bar, say};
 use problem::{Level, Problem, Problems};
 use report::Report;
-use scan::{NETWORK_PX, Scanned};
+use scan::{NETWORK_PX, Scanned, widths};
 
 /// Width below which an object gets lost in a network, in pixels.
 const THIN_PX: f64 = 2.0;
@@ -108,16 +106,6 @@ fn together(scanned: &[Scanned], problems: &mut Problems) {
         let what = format!("has no spacing, and {scaled} of {} procedures have", scanned.len());
         problems.warning("no-spacing", &without.id, what, "millimetres are measured where they are known only");
     }
-}
-
-/// Widths of all objects in pixels of a network by class, in rising order.
-fn widths(scanned: &[Scanned]) -> BTreeMap<u8, Vec<f64>> {
-    let mut widths: BTreeMap<u8, Vec<f64>> = BTreeMap::new();
-    for &(class, width) in scanned.iter().flat_map(|one| &one.frames).flat_map(|frame| &frame.widths) {
-        widths.entry(class).or_default().push(width);
-    }
-    widths.values_mut().for_each(|widths| widths.sort_by(f64::total_cmp));
-    widths
 }
 
 fn list(scanned: &Scanned) -> String {

@@ -8,7 +8,7 @@ use sonoseg_imaging::dataset::split::{Side, Split};
 use sonoseg_imaging::geometry::Spacing;
 
 use super::problem::{Level, Problem};
-use super::scan::{NETWORK_PX, Scanned};
+use super::scan::{NETWORK_PX, Scanned, widths};
 use crate::files;
 use crate::terminal::say;
 
@@ -80,7 +80,7 @@ impl Report {
             masks: sum(|row| row.masks),
             repeated: sum(|row| row.repeated),
             class_shares: shares(&pixels).into_iter().map(|(class, share)| (name(class), share)).collect(),
-            object_widths_px: super::widths(scanned)
+            object_widths_px: widths(scanned)
                 .into_iter()
                 .map(|(class, widths)| (name(class), [5, 50, 95].map(|part| widths[(widths.len() - 1) * part / 100])))
                 .collect(),

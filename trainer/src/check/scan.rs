@@ -168,6 +168,16 @@ impl Scanned {
     }
 }
 
+/// Widths of all objects in pixels of a network by class, in rising order.
+pub(super) fn widths(scanned: &[Scanned]) -> BTreeMap<u8, Vec<f64>> {
+    let mut widths: BTreeMap<u8, Vec<f64>> = BTreeMap::new();
+    for &(class, width) in scanned.iter().flat_map(|one| &one.frames).flat_map(|frame| &frame.widths) {
+        widths.entry(class).or_default().push(width);
+    }
+    widths.values_mut().for_each(|widths| widths.sort_by(f64::total_cmp));
+    widths
+}
+
 /// A problem of a file, found on some thread.
 struct Found {
     path: PathBuf,
