@@ -126,7 +126,7 @@ fn outlines_become_masks() {
         (0..3).map(|n| format!(r#"{{"id": {n}, "file_name": "{n}.png", "height": 32, "width": 40}}"#)).collect();
     // The third by run lengths: column by column, 10 columns without, then 20 with 12 rows each.
     let mut runs = vec![10 * 32 + 8];
-    (0..20).for_each(|column| runs.extend([12, if column < 19 { 20 } else { 9 * 32 + 12 + 20 }]));
+    (0..20).for_each(|column| runs.extend([12, if column < 19 { 20 } else { 10 * 32 + 12 }]));
     let drawn = [format!("[{flat}]"), format!("[{flat}]"), format!(r#"{{"size": [32, 40], "counts": {runs:?}}}"#)];
     let objects: Vec<String> = drawn
         .iter()

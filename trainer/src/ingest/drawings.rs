@@ -255,8 +255,8 @@ fn owner_among(
     let mut ranked: Vec<((usize, usize), bool, usize)> = found
         .iter()
         .map(|&at| {
-            let near = nearness(&written, &stills[at].file.path);
-            ((if found.len() > 1 { near.0 } else { 0 }, near.1), of_split(at), at)
+            let near = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
+            (nearness(&near(&written), &near(&stills[at].file.path)), of_split(at), at)
         })
         .collect();
     ranked.sort_by_key(|&((end, begin), split, _)| std::cmp::Reverse((end, split, begin)));

@@ -7,8 +7,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-const IMAGE_WORDS: [&str; 9] =
-    ["images", "image", "imgs", "img", "pictures", "photos", "frames", "frame", "leftimg8bit"];
+const IMAGE_WORDS: [&str; 9] = ["images", "image", "imgs", "img", "pictures", "photos", "frames", "frame", "img8bit"];
 const MASK_WORDS: [&str; 27] = [
     "masks",
     "mask",

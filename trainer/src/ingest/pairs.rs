@@ -140,12 +140,11 @@ impl Pairs {
                 Some(role @ Role::Masks(_)) => {
                     let stems = [vec![stem], bare].concat();
                     let places = stems.iter().flat_map(|stem| places(&file, &roles, stem, true)).collect();
-                    let sure = role.is_surely_masks() && at != Some(0) || has_picture;
+                    let sure = role.is_surely_masks() || has_picture;
                     candidates.push(Candidate { file, places, way: BY_FOLDER, sure });
                 }
                 _ if has_picture => {
-                    let place = |stem: &String| (whole(&file), stem.clone());
-                    let places = bare.iter().map(place).collect();
+                    let places = bare.iter().flat_map(|stem| places(&file, &roles, stem, true)).collect();
                     candidates.push(Candidate { file, places, way: BY_NAME, sure: true });
                 }
                 role => {
@@ -344,6 +343,7 @@ mod tests {
             ("DeepGlobe", ["s/7_sat.jpg", "s/7_mask.png"]),
             ("inside", ["s/a.png", "s/masks/a.png"]),
             ("two sources", ["train/a.png", "train_masks/a.png"]),
+            ("in one folder", ["s/images/a.png", "s/images/a_seg.png"]),
             ("prefix", ["s/images/7.png", "s/labels/label_7.png"]),
             ("DeepReg", ["s/fixed_images/7.png", "s/fixed_labels/7.png"]),
         ] {
@@ -351,7 +351,6 @@ mod tests {
             assert_eq!(pairs.iter().map(|(_, masks)| *masks).collect::<Vec<_>>(), [1], "{layout}: {pairs:?}");
         }
         assert_eq!(pairs(&["lung_segmentation/p1/a.png"]), [one("a", 0)], "the name of a data set");
-        assert_eq!(pairs(&["labels/a.png"]), [one("a", 0)], "the name of a source alone");
     }
 
     #[test]
