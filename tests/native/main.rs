@@ -8,6 +8,7 @@ mod data;
 mod ignore;
 mod import;
 mod layers;
+mod layouts;
 mod metrics;
 mod misuse;
 mod old_files;

@@ -88,8 +88,9 @@ fn difficulty(text: &str) -> Result<Difficulty, String> {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Ingest {
-    /// Videos, DICOM files, pictures, or folders of them. Masks are found in `masks/` beside `images/`, in nnU-Net's
-    /// `labelsTr/`, or by the ending `_mask` of the name.
+    /// Videos, DICOM files, pictures, or folders of them. Masks are found in `masks/` beside `images/`, in the usual folders
+    /// of nnU-Net, VOC and CVAT, mmseg, Carvana and Kaggle, or by the ending `_mask` of the name; outlines in files of
+    /// LabelMe, COCO and YOLO.
     #[arg(required = true)]
     pub(crate) sources: Vec<PathBuf>,
     /// Folder of the data set. What it holds already is kept, so that more can be added later.
@@ -102,9 +103,19 @@ pub(crate) struct Ingest {
     /// Number of a clip's first frame in the table.
     #[arg(long, default_value_t = 0)]
     pub(crate) first_frame: usize,
-    /// What it means when a frame of a labelled clip is not in the table.
+    /// What it means when a frame of a labelled clip is not in the table, or a picture in a COCO file has no object.
     #[arg(long, value_enum, default_value_t = Unlisted::Unlabelled)]
     pub(crate) unlisted: Unlisted,
+    /// The points of the tables are shares of the picture's width and height, from 0 to 1.
+    #[arg(long)]
+    pub(crate) normalised: bool,
+    /// Where masks are, if names do not tell: a folder, whose masks go by the names of the pictures, or an ending of names
+    /// such as `_x`.
+    #[arg(long, value_name = "DIR", allow_hyphen_values = true)]
+    pub(crate) masks: Vec<PathBuf>,
+    /// Pictures that look like masks of others are pictures all the same.
+    #[arg(long)]
+    pub(crate) no_masks: bool,
     /// Names of the classes of the masks in the order of their numbers, without the background.
     #[arg(long, value_delimiter = ',')]
     pub(crate) classes: Vec<String>,
@@ -185,7 +196,8 @@ pub(crate) enum Damaged {
 pub(crate) enum Unlisted {
     /// Nobody has looked at them.
     Unlabelled,
-    /// No needle is visible in them.
+    /// No needle, or no object, is visible in them.
+    #[value(alias = "nothing")]
     NoNeedle,
 }
 

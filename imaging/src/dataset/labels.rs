@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::table::Table;
 use crate::geometry::{Needle, Point};
 
 /// A row: the ends of the visible shaft in pixels of the stored frame; blank = no needle visible.
@@ -53,21 +54,30 @@ const COLUMNS: [&str; 5] = ["frame", "x1", "y1", "x2", "y2"];
 /// Every row of a `labels.csv`, the wrong ones with their reason. Without the columns there is one row, which says so: a
 /// column that is not there must not be taken for one that is blank.
 pub fn read_labels(bytes: &[u8]) -> Vec<ReadRow> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
-    let names: csv::StringRecord = match reader.headers() {
-        Ok(names) => names.iter().map(str::to_lowercase).collect(),
-        Err(error) => return vec![(1, Err(error.to_string()))],
+    let columns = COLUMNS.join(",");
+    let Some(table) = Table::read(bytes) else {
+        return vec![(1, Err(format!("there is no column, because it is empty: the first line must name {columns}")))];
     };
-    if let Some(missing) = COLUMNS.iter().find(|column| !names.iter().any(|name| name == **column)) {
-        let columns = COLUMNS.join(",");
-        return vec![(1, Err(format!("there is no column {missing}: the first line must name {columns}")))];
+    let mut at = [0; 5];
+    for (at, name) in at.iter_mut().zip(COLUMNS) {
+        match table.column(name) {
+            Ok(Some(found)) => *at = found,
+            Ok(None) => {
+                return vec![(1, Err(format!("there is no column {name}: the first line must name {columns}")))];
+            }
+            Err(reason) => return vec![(1, Err(reason))],
+        }
     }
-    reader.set_headers(names);
-    let row = |row: Result<LabelRow, csv::Error>| -> Result<(usize, Option<Needle>), String> {
-        let row = row.map_err(|e| e.to_string())?;
-        Ok((row.frame, row.needle()?))
+    let row = |cells: &[String]| -> Result<(usize, Option<Needle>), String> {
+        let [frame, ends @ ..] = at.map(|at| cells[at].as_str());
+        let frame = table.frame(frame)?.ok_or("it has no frame number")?;
+        let [x1, y1, x2, y2] = ends.map(|end| table.number(end));
+        Ok((frame, LabelRow { frame, x1: x1?, y1: y1?, x2: x2?, y2: y2? }.needle()?))
     };
-    reader.deserialize().enumerate().map(|(index, read)| (index + 2, row(read))).collect()
+    let read = |(line, cells): &(usize, Result<Vec<String>, String>)| {
+        (*line, cells.as_ref().map_err(Clone::clone).and_then(|cells| row(cells)))
+    };
+    table.rows.iter().map(read).collect()
 }
 
 /// A `labels.csv` with these rows.
@@ -77,6 +87,34 @@ pub fn write_labels(rows: impl IntoIterator<Item = LabelRow>) -> Result<Vec<u8>,
         writer.serialize(row)?;
     }
     writer.into_inner().map_err(|e| e.into_error().into())
+}
+
+/// Whether the ends of all needles lie between 0 and 1: shares of the picture's width and height rather than pixels.
+pub fn look_like_shares(needles: &[Needle]) -> bool {
+    let share = |needle: &Needle| {
+        [needle.entry, needle.tip].iter().all(|end| (0.0..=1.0).contains(&end.x) && (0.0..=1.0).contains(&end.y))
+    };
+    !needles.is_empty() && needles.iter().all(share)
+}
+
+/// A needle that is given in shares of a picture's width and height, in pixels: 0 and 1 are the edges of the picture.
+pub fn from_shares(needle: &Needle, height: usize, width: usize) -> Needle {
+    let place = |end: Point| Point { x: end.x * width as f64 - 0.5, y: end.y * height as f64 - 0.5 };
+    Needle { entry: place(needle.entry), tip: place(needle.tip) }
+}
+
+/// What is to be said where entries (x1, y1) lie deeper than tips (x2, y2), by more than the 5 degrees in which a needle
+/// counts as level. Needles come from the skin, which is above.
+pub fn upward(needles: &[Needle]) -> Option<String> {
+    let up = |needle: &&Needle| {
+        let rise = needle.entry.y - needle.tip.y;
+        rise > 5.0_f64.to_radians().tan() * (needle.entry.x - needle.tip.x).abs()
+    };
+    let count = needles.iter().filter(up).count();
+    let most = if 2 * count > needles.len() { ": x1, y1 and x2, y2 seem to be swapped" } else { "" };
+    (count > 0).then(|| {
+        format!("in {count} of {} needles the entry (x1, y1) lies deeper than the tip (x2, y2){most}", needles.len())
+    })
 }
 
 #[cfg(test)]

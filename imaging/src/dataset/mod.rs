@@ -9,4 +9,5 @@ pub mod meta;
 pub mod procedure;
 pub mod sample;
 pub mod split;
+pub mod table;
 pub mod windows;

@@ -30,6 +30,17 @@ impl Target {
         }
     }
 
+    /// Whether there is something to find: a needle, a class but the background. True where only a look at other things
+    /// could tell.
+    pub fn shows_something(&self) -> bool {
+        match self {
+            Self::Unknown | Self::Needle(None) => false,
+            Self::Mask(mask) => !mask.is_empty(),
+            Self::Labels(labels) => labels.iter().any(|&label| label > 0),
+            Self::Needle(Some(_)) | Self::Class(_) | Self::Instances(_) => true,
+        }
+    }
+
     /// What is known, in a few words for a sentence.
     pub fn what(&self) -> &'static str {
         match self {

@@ -23,6 +23,8 @@ pub enum Reading {
     Levels,
     /// Every colour but black is a class, in the order of red, green, blue.
     Colours,
+    /// Objects are drawn as outlines whose classes have names; no file holds values.
+    Names,
 }
 
 /// Which value is which class.
@@ -100,6 +102,11 @@ impl Survey {
                 self.painted = true;
             }
         }
+    }
+
+    /// Whether all values are colours that a table knows.
+    pub fn is_within(&self, map: &ClassMap) -> bool {
+        self.colours.iter().all(|colour| map.classes.contains_key(colour))
     }
 
     /// Count in what another survey has seen.
@@ -196,6 +203,11 @@ impl Survey {
             Reading::Numbers => {
                 map.number(&foreground, self.void && !ignore.contains(&VOID))?;
                 map.name(&told.names, known.map_or(1, |known| known.names.len()));
+            }
+            Reading::Names => {
+                return Err("The data set has outlines with names of classes so far, and these pictures masks in files. Give each kind \
+                            a data set of its own."
+                    .into());
             }
             Reading::Levels if painted => {
                 return Err(

@@ -10,6 +10,7 @@ mod point;
 pub mod resize;
 mod spacing;
 mod volume;
+pub mod width;
 
 pub use image::Image;
 pub use mask::Mask;

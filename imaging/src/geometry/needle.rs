@@ -50,6 +50,13 @@ impl Needle {
         [(self.tip.x - self.entry.x) * x, (self.tip.y - self.entry.y) * y]
     }
 
+    /// Whether both ends lie in a picture of this size. The edge of its outer pixels belongs to it.
+    pub fn is_inside(&self, height: usize, width: usize) -> bool {
+        [self.entry, self.tip]
+            .iter()
+            .all(|end| (-0.5..=width as f64 - 0.5).contains(&end.x) && (-0.5..=height as f64 - 0.5).contains(&end.y))
+    }
+
     /// Half way between the ends.
     pub fn middle(&self) -> Point {
         Point { x: 0.5 * (self.entry.x + self.tip.x), y: 0.5 * (self.entry.y + self.tip.y) }

@@ -15,7 +15,10 @@ use crate::folder::procedure_folders;
 use crate::terminal::{bar, say};
 use problem::{Level, Problem, Problems};
 use report::Report;
-use scan::{FrameFacts, Scanned};
+use scan::{FrameFacts, NETWORK_PX, Scanned, widths};
+
+/// Width below which an object gets lost in a network, in pixels.
+const THIN_PX: f64 = 2.0;
 
 /// Lines of the table; a data set of thousands has them in the JSON file.
 const SHOWN: usize = 50;
@@ -75,6 +78,28 @@ fn together(scanned: &[Scanned], problems: &mut Problems) {
         if !absent.is_empty() {
             let what = format!("no mask holds {}", absent.join(", or "));
             problems.warning("class-absent", "procedures", what, "a network cannot learn it");
+        }
+    }
+    let labelled = scanned.iter().any(|one| one.labelled() > 0);
+    let pixels =
+        |one: &Scanned| one.frames.iter().filter_map(|frame| frame.classes.as_ref()).any(|c| c.keys().any(|&c| c > 0));
+    let needles = |one: &Scanned| one.labels.values().any(Option::is_some);
+    if labelled && !scanned.iter().any(|one| pixels(one) || needles(one)) {
+        let what = "no mask shows any object, and no table any needle";
+        let advice = "look whether the masks are the right files; a network has nothing to learn from them";
+        problems.error("no-object", "procedures", what, advice);
+    }
+    let names = scanned.iter().map(|one| &one.meta.classes).max_by_key(|names| names.len());
+    for (class, widths) in widths(scanned) {
+        let median = widths[widths.len() / 2];
+        if median < THIN_PX {
+            let name = names.and_then(|names| names.get(usize::from(class)));
+            let what = format!(
+                "half of the objects of {} are thinner than {median:.1} pixels of a network of {NETWORK_PX}x{NETWORK_PX}",
+                name.map_or_else(|| format!("class {class}"), Clone::clone)
+            );
+            let advice = "so thin they get lost: cut the pictures to what matters, or take a larger size in the recipe";
+            problems.warning("thin", "procedures", what, advice);
         }
     }
     let scaled = scanned.iter().filter(|one| one.meta.spacing.is_some()).count();

@@ -8,7 +8,7 @@ use sonoseg_imaging::dataset::split::{Side, Split};
 use sonoseg_imaging::geometry::{Mask, Spacing};
 
 use super::problem::{Level, Problem};
-use super::scan::Scanned;
+use super::scan::{NETWORK_PX, Scanned, widths};
 use crate::files;
 use crate::terminal::say;
 
@@ -59,6 +59,8 @@ struct Totals {
     class_shares: BTreeMap<String, f64>,
     ignored_pixels: u64,
     ignored_share: f64,
+    /// Width of the objects in pixels of a network of 224 x 224, by class: 5 %, median, 95 %.
+    object_widths_px: BTreeMap<String, [f64; 3]>,
 }
 
 impl Report {
@@ -84,6 +86,10 @@ impl Report {
             ignored_pixels: ignored(&pixels),
             ignored_share: ignored(&pixels) as f64 / pixels.values().sum::<u64>().max(1) as f64,
             class_shares: shares(&pixels).into_iter().map(|(class, share)| (name(class), share)).collect(),
+            object_widths_px: widths(scanned)
+                .into_iter()
+                .map(|(class, widths)| (name(class), [5, 50, 95].map(|part| widths[(widths.len() - 1) * part / 100])))
+                .collect(),
         };
         Self { data: files::absolute(root), procedures: rows, totals, problems }
     }
@@ -125,6 +131,12 @@ impl Report {
                 "ignored: {} pixels, {:.2} % of the masks: neither learned nor counted",
                 totals.ignored_pixels,
                 100.0 * totals.ignored_share
+            ));
+        }
+        for (name, [low, middle, high]) in &totals.object_widths_px {
+            say(format!(
+                "width of {name} in pixels of a network of {NETWORK_PX}x{NETWORK_PX}: median {middle:.1}, 5 % below {low:.1}, 5 % \
+                 above {high:.1}"
             ));
         }
         lines(&self.problems).iter().for_each(say);

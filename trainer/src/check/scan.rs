@@ -6,17 +6,21 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
+use sonoseg_imaging::dataset::labels::{look_like_shares, upward};
 use sonoseg_imaging::dataset::likeness::Thumbnail;
 use sonoseg_imaging::formats;
 use sonoseg_imaging::formats::mask::read_class_mask;
-use sonoseg_imaging::geometry::Needle;
-use sonoseg_imaging::geometry::{Image, Mask};
+use sonoseg_imaging::geometry::width::object_widths;
+use sonoseg_imaging::geometry::{Image, Mask, Needle};
 
 use super::problem::Problems;
 use crate::files;
 use sonoseg_imaging::dataset::meta::KEYS;
 
 use crate::folder::{Meta, Numbered, numbered, read_meta, read_rows, unknown_keys};
+
+/// Height and width of the input of a network, where a recipe says nothing else (`sonoseg_imaging::prepare`).
+pub(super) const NETWORK_PX: usize = 224;
 
 /// Millimetres that a pixel of an ultrasound image can be wide.
 const PLAUSIBLE_MM: std::ops::RangeInclusive<f64> = 0.001..=5.0;
@@ -43,6 +47,8 @@ pub(super) struct FrameFacts {
     /// Pixels of every class, where there is a mask.
     pub(super) classes: Option<BTreeMap<u8, u64>>,
     pub(super) thumbnail: Option<Thumbnail>,
+    /// Width of every object of the mask in pixels of a network, by class.
+    pub(super) widths: Vec<(u8, f64)>,
 }
 
 impl FrameFacts {
@@ -169,6 +175,16 @@ impl Scanned {
     }
 }
 
+/// Widths of all objects in pixels of a network by class, in rising order.
+pub(super) fn widths(scanned: &[Scanned]) -> BTreeMap<u8, Vec<f64>> {
+    let mut widths: BTreeMap<u8, Vec<f64>> = BTreeMap::new();
+    for &(class, width) in scanned.iter().flat_map(|one| &one.frames).flat_map(|frame| &frame.widths) {
+        widths.entry(class).or_default().push(width);
+    }
+    widths.values_mut().for_each(|widths| widths.sort_by(f64::total_cmp));
+    widths
+}
+
 /// A problem of a file, found on some thread.
 struct Found {
     path: PathBuf,
@@ -285,6 +301,15 @@ impl Scan<'_> {
         };
         let sizes: BTreeMap<usize, (usize, usize)> =
             facts.iter().map(|frame| (frame.number, (frame.height, frame.width))).collect();
+        let needles: Vec<Needle> = rows.iter().filter_map(|(_, row)| row.as_ref().ok()?.1).collect();
+        if look_like_shares(&needles) {
+            let what = "all end points lie between 0 and 1, like shares of the picture's width and height";
+            let advice = "write them in pixels; sonoseg ingest --normalised does so";
+            self.problems.warning("label-shares", self.file(&path), what, advice);
+        } else if let Some(what) = upward(&needles) {
+            let advice = "the entry is the end at the skin: exchange x1, y1 and x2, y2 where they are swapped";
+            self.problems.warning("label-upward", self.file(&path), what, advice);
+        }
         for (line, row) in rows {
             let place = format!("{} line {line}", self.file(&path));
             let (frame, needle) = match row {
@@ -365,7 +390,7 @@ fn frame(
     }
     let size = format!("{}x{};", image.width, image.height);
     let hash = Sha256::new().chain_update(size).chain_update(&pixels).finalize().into();
-    let mut classes = None;
+    let (mut classes, mut widths) = (None, Vec::new());
     if let Some(path) = mask {
         match load_mask(path, meta.ignore) {
             Ok(mask) => {
@@ -375,12 +400,16 @@ fn frame(
                 }
                 found.extend(wrong_mask(path, &mask, &image, meta));
                 classes = Some(count(&mask));
+                widths = object_widths(&mask, NETWORK_PX);
             }
             Err(what) => found.push(Found::error(path, "bad-mask", what, "export it again")),
         }
     }
     let thumbnail = (compared && !flat).then(|| Thumbnail::of(&image));
-    (Some(FrameFacts { number, height: image.height, width: image.width, hash, flat, classes, thumbnail }), found)
+    (
+        Some(FrameFacts { number, height: image.height, width: image.width, hash, flat, classes, thumbnail, widths }),
+        found,
+    )
 }
 
 /// Read a file, and give the reason without the file's name.

@@ -2,11 +2,12 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::Result;
 use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::labels;
+use sonoseg_imaging::dataset::table::Table;
 use sonoseg_imaging::geometry::Needle;
 
 use super::plan::{Content, Plan, Planned};
@@ -14,6 +15,7 @@ use super::sources::{Found, Remark};
 use crate::args::Ingest;
 use crate::files;
 use crate::folder::LabelRow;
+use crate::terminal::warn;
 
 /// Labels of a procedure: by the frame's number in a clip, or by the position of a picture.
 pub(super) type Labels = BTreeMap<usize, Option<Needle>>;
@@ -43,27 +45,33 @@ pub(super) fn assign(verb: &Ingest, plan: &mut Plan) -> Result<Vec<Labels>> {
     let mut labels = vec![Labels::new(); plan.procedures.len()];
     let names = names(&plan.procedures);
     if let Some(path) = &verb.labels {
-        let Some(rows) = read(path)? else {
-            let reason = "needs the columns frame,x1,y1,x2,y2, and file where it is about several clips";
-            return Err(DataError::unreadable(files::absolute(path), reason).into());
+        let rows = match read(path, verb.normalised)? {
+            Read::Rows(rows) => rows,
+            Read::Other(what) => {
+                let reason =
+                    format!("needs the columns frame,x1,y1,x2,y2, and file where it is about several clips; {what}");
+                return Err(DataError::unreadable(files::absolute(path), reason).into());
+            }
         };
         let only = (plan.procedures.len() == 1).then_some(0);
         plan.failed.extend(spread(verb, path, rows, only, &names, &plan.procedures, &mut labels));
     }
     for table in std::mem::take(&mut plan.tables) {
         let given = verb.labels.as_ref().is_some_and(|path| *path == table.path);
-        let rows = if verb.labels.is_some() { None } else { read(&table.path)? };
-        match rows {
-            Some(rows) => {
+        if verb.labels.is_some() {
+            if !given {
+                let reason = "not used, because --labels names another table";
+                plan.skipped.push(Remark::new(files::absolute(&table.path), reason));
+            }
+            continue;
+        }
+        match read(&table.path, verb.normalised)? {
+            Read::Rows(rows) => {
                 let only = beside(&table, &plan.procedures);
                 plan.failed.extend(spread(verb, &table.path, rows, only, &names, &plan.procedures, &mut labels));
             }
-            None if given => {}
-            None => {
-                let reason = match verb.labels {
-                    Some(_) => "not used, because --labels names another table",
-                    None => "no table of end points (columns frame,x1,y1,x2,y2)",
-                };
+            Read::Other(what) => {
+                let reason = format!("no table of end points (columns frame,x1,y1,x2,y2): {what}");
                 plan.skipped.push(Remark::new(files::absolute(&table.path), reason));
             }
         }
@@ -71,40 +79,63 @@ pub(super) fn assign(verb: &Ingest, plan: &mut Plan) -> Result<Vec<Labels>> {
     Ok(labels)
 }
 
-/// The rows of a table, or none where it has not the columns of end points.
-fn read(path: &Path) -> Result<Option<Vec<EndPointRow>>> {
+/// What a file is that may be a table of end points.
+#[derive(Debug)]
+enum Read {
+    Rows(Vec<EndPointRow>),
+    /// Another table, in words.
+    Other(String),
+}
+
+/// The rows of a table.
+fn read(path: &Path, normalised: bool) -> Result<Read> {
     let name = files::absolute(path);
-    let bad = |line: usize, reason: String| DataError::unreadable(name.clone(), format!("line {line}: {reason}"));
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(Cursor::new(files::read(path)?));
-    // A file in another encoding may be any table, but none of ours.
-    let Ok(header) = reader.headers().cloned() else { return Ok(None) };
-    let find =
-        |wanted: &str| header.iter().position(|name| name.trim_start_matches('\u{feff}').eq_ignore_ascii_case(wanted));
-    let ends = ["x1", "y1", "x2", "y2"].map(find);
-    let (frame, named) = (find("frame"), NAMES.iter().find_map(|name| find(name)));
-    let [Some(x1), Some(y1), Some(x2), Some(y2)] = ends else { return Ok(None) };
-    if frame.is_none() && named.is_none() {
-        return Ok(None);
+    let bad = |reason: String| DataError::unreadable(name.clone(), reason);
+    let Some(table) = Table::read(&files::read(path)?) else { return Ok(Read::Other("it is empty".into())) };
+    let find = |wanted: &str| table.column(wanted).map_err(bad);
+    let [x1, y1, x2, y2] = ["x1", "y1", "x2", "y2"].map(find);
+    let (frame, mut named) = (find("frame")?, None);
+    for name in NAMES {
+        named = named.or(find(name)?);
     }
+    let ([Some(x1), Some(y1), Some(x2), Some(y2)], true) = ([x1?, y1?, x2?, y2?], frame.is_some() || named.is_some())
+    else {
+        let lower: Vec<String> = table.columns.iter().map(|column| column.to_lowercase()).collect();
+        if lower.iter().any(|column| column == "encodedpixels" || column == "rle_mask") {
+            let what = "it holds run lengths of masks, which are not read: write each as a picture in masks/";
+            return Err(bad(what.into()).into());
+        }
+        let shown: Vec<&str> = table.columns.iter().map(String::as_str).take(8).collect();
+        return Ok(Read::Other(format!("its columns are {}", shown.join(", "))));
+    };
     let mut rows = Vec::new();
-    for (index, record) in reader.records().enumerate() {
-        let line = index + 2;
-        let record = record.map_err(|e| bad(line, e.to_string()))?;
-        let cell = |column: usize| record.get(column).filter(|text| !text.is_empty());
-        let number = |column: usize| -> Result<Option<f64>, DataError> {
-            let parse = |text: &str| text.parse().map_err(|_| bad(line, format!("{text} is no number")));
-            cell(column).map(parse).transpose()
-        };
+    for (line, cells) in &table.rows {
+        let bad = |reason: String| bad(format!("line {line}: {reason}"));
+        let cells = cells.as_ref().map_err(|reason| bad(reason.clone()))?;
+        let number = |column: usize| table.number(&cells[column]).map_err(bad);
         let ends = LabelRow { frame: 0, x1: number(x1)?, y1: number(y1)?, x2: number(x2)?, y2: number(y2)? };
-        let parse = |text: &str| text.parse().map_err(|_| bad(line, format!("{text} is no frame number")));
         rows.push(EndPointRow {
-            line,
-            name: named.and_then(cell).map(str::to_owned),
-            frame: frame.and_then(cell).map(parse).transpose()?,
-            needle: ends.needle().map_err(|reason| bad(line, reason))?,
+            line: *line,
+            name: named.map(|at| cells[at].clone()).filter(|name| !name.is_empty()),
+            frame: frame.map(|at| table.frame(&cells[at]).map_err(bad)).transpose()?.flatten(),
+            needle: ends.needle().map_err(bad)?,
         });
     }
-    Ok(Some(rows))
+    let needles: Vec<Needle> = rows.iter().filter_map(|row| row.needle).collect();
+    if !normalised && labels::look_like_shares(&needles) {
+        let what = "all of its points lie between 0 and 1: if they are shares of the picture's width and height, say \
+                    --normalised; if not, write them in pixels";
+        return Err(bad(what.into()).into());
+    }
+    if normalised && !needles.is_empty() && !labels::look_like_shares(&needles) {
+        let what = "some of its points do not lie between 0 and 1, and --normalised says that all are shares of the \
+                    picture's width and height: leave --normalised out";
+        return Err(bad(what.into()).into());
+    }
+    if let Some(what) = labels::upward(&needles) {
+        warn(format!("{name}: {what}"));
+    }
+    Ok(Read::Rows(rows))
 }
 
 /// Every way to name a procedure or picture: its id, its file's name with and without the ending, its path below the
@@ -221,21 +252,29 @@ fn place(verb: &Ingest, target: Named, row: &EndPointRow, procedures: &[Planned]
 mod tests {
     use super::*;
 
-    fn rows(text: &str) -> Result<Option<Vec<EndPointRow>>> {
+    fn rows(text: &str) -> Result<Vec<EndPointRow>, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        read(file.path())
+        match read(file.path(), false) {
+            Ok(Read::Rows(rows)) => Ok(rows),
+            Ok(Read::Other(what)) => Err(what),
+            Err(error) => Err(format!("{error:#}")),
+        }
     }
 
     #[test]
     fn tables_are_read_by_their_column_names() {
-        let read = rows("\u{feff}File,Frame,X1,y1,x2,Y2,who\na.mp4,3,1,2,3,4,me\na.mp4,4,,,,,me\n").unwrap().unwrap();
+        let read = rows("\u{feff}File,Frame,X1,y1,x2,Y2,who\na.mp4,3,1,2,3,4,me\na.mp4,4,,,,,me\n").unwrap();
         assert_eq!((read[0].name.as_deref(), read[0].frame), (Some("a.mp4"), Some(3)));
         assert_eq!((read[0].needle.unwrap().tip.y, read[1].needle), (4.0, None));
-        assert!(rows("a,b\n1,2\n").unwrap().is_none(), "another table");
-        assert!(rows("x1,y1,x2,y2\n1,2,3,4\n").unwrap().is_none(), "about no frame");
-        let message = format!("{:#}", rows("frame,x1,y1,x2,y2\n0,1,2,3,4\n1,2,x,3,4\n").unwrap_err());
+        assert_eq!(rows("a,b\n1,2\n").unwrap_err(), "its columns are a, b");
+        assert!(rows("x1,y1,x2,y2\n1,2,3,4\n").unwrap_err().contains("its columns"), "about no frame");
+        let message = rows("frame,x1,y1,x2,y2\n0,1,2,3,4\n1,2,x,3,4\n").unwrap_err();
         assert!(message.contains("line 3: x is no number"), "{message}");
-        assert!(format!("{:#}", rows("frame,x1,y1,x2,y2\n0,1,2,3,\n").unwrap_err()).contains("all four"));
+        assert!(rows("frame,x1,y1,x2,y2\n0,1,2,3,\n").unwrap_err().contains("all four"));
+        let read = rows("frame;x1;y1;x2;y2\r\n0;10,5;20,25;60;70,5\r\n").unwrap();
+        assert_eq!((read[0].needle.unwrap().entry.x, read[0].needle.unwrap().tip.y), (10.5, 70.5));
+        assert!(rows("frame,x1,y1,x2,y2\n0,0.1,0.2,0.5,1\n1,,,,\n").unwrap_err().contains("--normalised"));
+        assert!(rows("ImageId,EncodedPixels\na,1 3\n").unwrap_err().contains("run lengths"));
     }
 }

@@ -174,6 +174,25 @@ fn picture(
             None => whole = Some(mask),
         }
     }
+    if let Some((path, drawing)) = &still.drawn {
+        let class = |name: &str| classes.map_or(0, |map| masks::class_of(verb, map, name));
+        let painted = drawing.paint(image.height, image.width, class);
+        let painted = painted.map_err(|e| DataError::unreadable(files::absolute(path), e))?;
+        if painted.outside > 0 {
+            let reason = format!(
+                "{} of the objects in it lie outside of {}, which is {}x{}: were they drawn in another picture?",
+                painted.outside,
+                still.file.below(),
+                image.width,
+                image.height
+            );
+            return Err(DataError::unreadable(files::absolute(path), reason));
+        }
+        if painted.cut > 0 {
+            *notes.entry("objects reach out of the picture, and are cut at its edge".into()).or_default() += 1;
+        }
+        whole = Some(if verb.fill { painted.mask.filled() } else { painted.mask });
+    }
     Ok((image, whole))
 }
 

@@ -4,6 +4,7 @@
 //! recording: `pid2_..`, `patient-07`, `case_0001`, `vid0033_..`, `S1_..`. Without such a word every file is a group of
 //! its own, unless it is a DICOM file, which names a patient or an examination, or neighbours look alike (`alike.rs`).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -12,6 +13,8 @@ use regex::Regex;
 #[derive(Clone, Debug)]
 pub(super) enum GroupBy {
     Auto,
+    /// The same, and what names begin with where they say nothing else.
+    Beginning,
     /// Every file is a group.
     File,
     /// The folder that holds the file.
@@ -73,6 +76,10 @@ impl GroupBy {
                 let words = std::iter::once(stem).chain(folders.iter().skip(1).rev().map(String::as_str));
                 Ok(words.filter_map(word).next().map(|group| (group, Rule::Name)))
             }
+            Self::Beginning => match Self::Auto.group(stem, folders, below)? {
+                Some(found) => Ok(Some(found)),
+                None => Ok(beginning(stem).map(|begin| (begin.to_owned(), Rule::Name))),
+            },
             Self::File => Ok(None),
             Self::Parent => match folders.last() {
                 Some(folder) => Ok(Some((folder.clone(), Rule::Folder))),
@@ -86,6 +93,51 @@ impl GroupBy {
         }
     }
 }
+
+/// Whether names begin alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Beginnings {
+    /// Most do, with a number: an example.
+    Clear(String),
+    /// Most do, with a word, which may be a patient or a kind: an example.
+    Doubtful(String),
+    /// Most do not, or all begin with the same.
+    Apart,
+}
+
+/// Look at names that say nothing of a patient otherwise.
+pub(super) fn beginnings(stems: &BTreeSet<&str>) -> Beginnings {
+    let shared = |begin: &dyn Fn(&str) -> Option<String>| {
+        let mut members: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for stem in stems {
+            members.entry(begin(stem).unwrap_or_else(|| (*stem).to_owned())).or_default().push(stem);
+        }
+        let several = members.values().filter(|members| members.len() > 1);
+        let sharing: usize = several.clone().map(Vec::len).sum();
+        let example = several.clone().next().map(|members| members[..2].join(", "));
+        // One beginning for all tells nobody apart.
+        example.filter(|_| 2 * sharing > stems.len() && members.len() > 1)
+    };
+    if let Some(example) = shared(&|stem| beginning(stem).map(str::to_owned)) {
+        return Beginnings::Clear(example);
+    }
+    match shared(&|stem| Some(stem.split(['_', '-', ' ']).next().unwrap_or(stem).to_owned())) {
+        Some(example) => Beginnings::Doubtful(example),
+        None => Beginnings::Apart,
+    }
+}
+
+/// A name up to the end of its first word with a number, where more follows: `001` of `001_2HC`, `IMG_12` of `IMG_12_3`,
+/// `7` of `7b`. A year is none.
+fn beginning(stem: &str) -> Option<&str> {
+    let begin = BEGINNING.as_ref()?.captures(stem)?.iter().skip(1).flatten().next()?;
+    let year = begin.as_str().len() == 4 && ["19", "20"].iter().any(|century| begin.as_str().starts_with(century));
+    let digits = begin.as_str().bytes().all(|byte| byte.is_ascii_digit());
+    (!(year && digits)).then_some(begin.as_str())
+}
+
+static BEGINNING: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^([^0-9]*(?:[0-9]+[A-Za-z0-9]*))[^A-Za-z0-9)].*$|^([^0-9]*[0-9]+)[A-Za-z]$").ok());
 
 fn word(text: &str) -> Option<String> {
     let find = |pattern: &Option<Regex>| Some(pattern.as_ref()?.captures(text)?[1].to_owned());
@@ -122,6 +174,31 @@ mod tests {
         for (path, expected) in cases {
             assert_eq!(group("auto", path).unwrap().as_deref(), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn names_that_begin_alike_are_of_one_patient_where_they_begin_with_a_number() {
+        let of = |stems: &[&str]| beginnings(&stems.iter().copied().collect());
+        let clear = |example: &str| Beginnings::Clear(example.to_owned());
+        assert_eq!(of(&["001_HC", "001_2HC", "001_3HC", "002_HC", "002_2HC"]), clear("001_2HC, 001_3HC"));
+        assert_eq!(of(&["7a", "7b", "8a", "8b"]), clear("7a, 7b"));
+        assert_eq!(of(&["IMG_12_1", "IMG_12_2", "IMG_13_1"]), clear("IMG_12_1, IMG_12_2"));
+        assert!(matches!(of(&["anna_1", "anna_2", "bert_1"]), Beginnings::Doubtful(_)));
+        for apart in [
+            &["scan_0", "scan_1", "scan_2"][..],
+            &["benign (1)", "benign (2)"],
+            &["0001", "0002"],
+            &["3fa85f64-57", "3ab11f64-45", "3cc99f64-17"],
+            &["12_1", "12_2", "12_3"],
+        ] {
+            assert_eq!(of(apart), Beginnings::Apart, "{apart:?}");
+        }
+        let by = GroupBy::Beginning;
+        let group = |stem: &str| by.group(stem, &[], stem).unwrap().map(|(group, _)| group);
+        assert_eq!(
+            (group("001_2HC"), group("001_HC"), group("004"), group("pid2_a")),
+            (Some("001".into()), Some("001".into()), None, Some("pid2".into()))
+        );
     }
 
     #[test]

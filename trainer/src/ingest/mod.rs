@@ -1,13 +1,16 @@
 //! `sonoseg ingest`: data sets from videos, DICOM files, pictures with masks and tables of end points.
 
 mod alike;
+mod drawings;
 mod endpoints;
 mod frames;
 mod group;
+mod layout;
 mod masks;
 mod pairs;
 mod plan;
 mod sources;
+mod suspects;
 mod write;
 
 use std::collections::BTreeMap;

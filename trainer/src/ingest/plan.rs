@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use alphanumeric_sort::compare_str;
 use anyhow::Result;
@@ -12,14 +12,19 @@ use sonoseg_imaging::dataset::likeness::Thumbnail;
 use sonoseg_imaging::formats;
 
 use super::alike;
-use super::group::{GroupBy, Rule};
-use super::pairs::{Pairs, Still};
+use super::drawings::Drawings;
+use super::group::{self, Beginnings, GroupBy, Rule};
+use super::pairs::{Given, Pairs, Still};
 use super::sources::{ClipFile, ClipKind, Found, Remark, Sources};
+use super::suspects;
 use crate::args::Ingest;
 use crate::failure::Usage;
 use crate::files;
 use crate::table::count;
 use crate::terminal::say;
+
+/// Bytes of the longest name of a procedure or group.
+const LONGEST_NAME: usize = 100;
 
 /// Lines of a list that are printed; the rest is counted.
 const SHOWN: usize = 20;
@@ -69,6 +74,9 @@ pub(super) struct Plan {
     pub(super) procedures: Vec<Planned>,
     pub(super) tables: Vec<Found>,
     pub(super) class_names: Option<PathBuf>,
+    pub(super) colour_names: Option<PathBuf>,
+    /// Classes of drawn objects, in the order of their numbers.
+    pub(super) drawn_classes: Vec<String>,
     pub(super) skipped: Vec<Remark>,
     pub(super) failed: Vec<Remark>,
     /// What was found, for people.
@@ -80,23 +88,45 @@ impl Plan {
         let rule = |option: &str, text: &str| text.parse::<GroupBy>().map_err(|e| Usage(format!("{option}: {e}")));
         let by = rule("--group-by", &verb.group_by)?;
         let kinds = verb.stratum_by.as_ref().map(|text| rule("--stratum-by", text)).transpose()?;
-        let found = Sources::find(&verb.sources, &verb.out)?;
+        let mut sources = verb.sources.clone();
+        let given = verb.masks.iter().map(|masks| Given::of(masks)).collect::<Result<Vec<_>, _>>()?;
+        // Masks may lie elsewhere than the pictures.
+        let inside = |path: &Path| {
+            let full = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            verb.sources.iter().any(|source| full(path).starts_with(full(source)))
+        };
+        sources.extend(verb.masks.iter().filter(|masks| masks.is_dir() && !inside(masks)).cloned());
+        let found = Sources::find(&sources, &verb.out)?;
         let mut plan = Self {
             tables: found.tables,
             class_names: found.class_names,
+            colour_names: found.colour_names,
             skipped: found.skipped,
             failed: found.failed,
             ..Self::default()
         };
         plan.describe_clips(&found.clips);
-        let pairs = Pairs::find(found.pictures);
+        let mut pairs = Pairs::find(found.pictures, &given);
+        let drawings = Drawings::assign(verb, &found.drawings, &mut pairs.stills)?;
+        plan.drawn_classes = drawings.classes;
+        plan.skipped.extend(drawings.skipped);
+        plan.failed.extend(drawings.failed);
+        if !verb.no_masks {
+            plan.notes.extend(suspects::question(&pairs.stills)?);
+        }
         plan.skipped.extend(pairs.skipped);
         plan.failed.extend(pairs.failed);
-        let masked = pairs.stills.iter().filter(|still| !still.masks.is_empty()).count();
+        let masked = pairs.stills.iter().filter(|still| still.is_labelled()).count();
         if !pairs.stills.is_empty() {
-            let ways = if pairs.ways.is_empty() { String::new() } else { format!(" ({})", pairs.ways.join("; ")) };
+            let ways = if pairs.ways.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", pairs.ways.iter().copied().collect::<Vec<_>>().join("; "))
+            };
             plan.notes.push(format!("{}, {masked} of them with masks{ways}", count(pairs.stills.len(), "picture")));
         }
+        plan.notes.extend(drawings.notes);
+        let by = plan.by_beginning(by, &pairs.stills);
         let mut drafts = plan.clips(&by, found.clips);
         drafts.extend(plan.stills(&by, pairs.stills)?);
         plan.procedures = named(drafts);
@@ -106,6 +136,35 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// Where nothing else tells patients apart and most names begin like another, those that do are one group, if they begin
+    /// with a number; else it is told.
+    fn by_beginning(&mut self, by: GroupBy, stills: &[Still]) -> GroupBy {
+        if !matches!(by, GroupBy::Auto) {
+            return by;
+        }
+        let unknown = |still: &&Still| {
+            let folders: Vec<String> = still.folders().cloned().collect();
+            matches!(by.group(&still.stem, &folders, &still.file.below()), Ok(None))
+        };
+        let stems: BTreeSet<&str> = stills.iter().filter(unknown).map(|still| still.stem.as_str()).collect();
+        match group::beginnings(&stems) {
+            Beginnings::Clear(example) => {
+                self.notes.push(format!(
+                    "most names begin like another ({example}): what begins alike is one group, as if of one patient. If it is \
+                     not, say --group-by file"
+                ));
+                GroupBy::Beginning
+            }
+            Beginnings::Doubtful(example) => {
+                self.notes.push(format!(
+                    "most names begin like another ({example}): if that tells patients apart, say --group-by prefix"
+                ));
+                by
+            }
+            Beginnings::Apart => by,
+        }
     }
 
     fn describe_clips(&mut self, clips: &[ClipFile]) {
@@ -126,7 +185,7 @@ impl Plan {
             match by.group(&stem, &clip.file.folders, &below) {
                 Ok(group) => {
                     // What a file says of itself is worth more than its name.
-                    let asked = matches!(by, GroupBy::Auto) && clip.kind == ClipKind::Dicom;
+                    let asked = matches!(by, GroupBy::Auto | GroupBy::Beginning) && clip.kind == ClipKind::Dicom;
                     let person = asked.then(|| person(&clip)).flatten();
                     let group = person.map(|person| (person, Rule::Header)).or(group);
                     let group = group.map_or(Group::Itself(Rule::Own), |(group, rule)| Group::Named(group, rule));
@@ -186,7 +245,7 @@ impl Plan {
                 continue;
             }
             let name = folder.join("/");
-            if !matches!(by, GroupBy::Auto) {
+            if !matches!(by, GroupBy::Auto | GroupBy::Beginning) {
                 return Err(DataError::Inconsistent(format!(
                     "the {} pictures in {name} look like frames of one video, and --group-by makes a group of every one: \
                      their split would be by frame. Name the procedures with --group-by, or leave it out",
@@ -370,8 +429,14 @@ fn named(drafts: Vec<Draft>) -> Vec<Planned> {
 
 /// A name for a folder on every system.
 fn plain(text: &str) -> String {
-    let kept: String =
-        text.chars().take(100).map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
-    let kept = kept.trim_start_matches('.');
-    if kept.is_empty() { "unnamed".into() } else { kept.to_owned() }
+    let safe = text.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' });
+    let kept: String = safe.skip_while(|&c| c == '.').collect();
+    if kept.len() <= LONGEST_NAME {
+        return if kept.is_empty() { "unnamed".into() } else { kept };
+    }
+    // Systems count the bytes of a name. A hash of all of it keeps apart what only differs behind the cut.
+    let hash = Sha256::digest(text.as_bytes());
+    let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let cut = (0..=LONGEST_NAME - 9).rev().find(|&at| kept.is_char_boundary(at)).unwrap_or(0);
+    format!("{}-{hash}", &kept[..cut])
 }

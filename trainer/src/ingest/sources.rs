@@ -1,5 +1,6 @@
 //! What the given sources hold: clips, pictures and tables, and what is left aside, each with its reason.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -23,11 +24,11 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn name(&self) -> String {
-        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        text(self.path.file_name().unwrap_or_default())
     }
 
     pub(super) fn stem(&self) -> String {
-        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+        text(self.path.file_stem().unwrap_or_default())
     }
 
     /// The path below its source, with `/` on every system.
@@ -35,6 +36,16 @@ impl Found {
         let inner = self.folders.iter().skip(1).cloned();
         inner.chain([self.name()]).collect::<Vec<_>>().join("/")
     }
+}
+
+/// A name as text. Bytes that are no UTF-8 stay apart: each is written as its number behind a sign that says so.
+fn text(name: &OsStr) -> String {
+    let mut text = String::new();
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\u{fffd}{byte:02x}")));
+    }
+    text
 }
 
 /// A file and what there is to say about it.
@@ -80,6 +91,10 @@ pub(super) struct Sources {
     pub(super) pictures: Vec<Found>,
     /// CSV files, which may hold end points.
     pub(super) tables: Vec<Found>,
+    /// Files that may hold outlines, or say how their classes are called.
+    pub(super) drawings: Vec<Found>,
+    /// `labelmap.txt` of CVAT, which names the colours of masks.
+    pub(super) colour_names: Option<PathBuf>,
     /// `dataset.json` of nnU-Net, which names the classes.
     pub(super) class_names: Option<PathBuf>,
     pub(super) skipped: Vec<Remark>,
@@ -107,7 +122,7 @@ impl Sources {
         // The name of `.` and `..` is that of the folder they stand for.
         let root = std::path::absolute(source)?;
         let root = root.canonicalize().unwrap_or(root);
-        let top = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let top = text(root.file_name().unwrap_or_default());
         let shown = |path: &Path, depth: usize| {
             let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
             (depth == 0 || !hidden) && !std::path::absolute(path).is_ok_and(|path| path == out)
@@ -128,7 +143,7 @@ impl Sources {
             }
             let below = entry.path().strip_prefix(source).unwrap_or(Path::new(""));
             let folders = below.parent().map(Path::to_path_buf).unwrap_or_default();
-            let inner = folders.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
+            let inner = folders.components().map(|part| text(part.as_os_str()));
             let folders = match entry.depth() {
                 0 => Vec::new(),
                 _ => std::iter::once(top.clone()).chain(inner).collect(),
@@ -140,12 +155,19 @@ impl Sources {
 
     fn file(&mut self, file: Found) {
         let name = file.name().to_lowercase();
-        if name.ends_with(".csv") {
+        if name.ends_with(".csv") || name.ends_with(".tsv") {
             return self.tables.push(file);
+        }
+        if name == "labelmap.txt" {
+            self.colour_names = Some(file.path);
+            return;
         }
         if name == "dataset.json" {
             self.class_names = Some(file.path);
             return;
+        }
+        if [".json", ".txt", ".xml", ".yaml", ".yml", "obj.names"].iter().any(|end| name.ends_with(end)) {
+            return self.drawings.push(file);
         }
         let kind = if is_video(&file.path) { Ok(FileKind::Video) } else { kind(&file.path) };
         match kind {
@@ -212,6 +234,12 @@ mod tests {
         let failed: Vec<&str> = found.failed.iter().map(|remark| remark.path.rsplit('/').next().unwrap()).collect();
         assert_eq!(failed, ["broken.png", "volume.nii.gz"]);
         assert!(!found.failed[0].reason.contains("broken.png"), "the name is told once: {}", found.failed[0].reason);
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStrExt as _;
+            let [one, two] = [0xe8, 0xe9].map(|byte| text(OsStr::from_bytes(&[b's', byte, b'.'])));
+            assert_eq!((one.as_str(), two.as_str()), ("s\u{fffd}e8.", "s\u{fffd}e9."), "each name stays its own");
+        }
         write("procedures/x", b"");
         assert!(Sources::find(&[root.path().to_owned()], Path::new("o")).is_err(), "a data set already");
     }

@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::duplicates::DuplicateFilter;
+use sonoseg_imaging::dataset::labels::from_shares;
 use sonoseg_imaging::formats::classes::ClassMap;
 use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask};
 use sonoseg_imaging::geometry::{Mask, Spacing};
 
 use super::endpoints::Labels;
 use super::frames::{Frame, FrameReader, spacing};
+use super::pairs::Still;
 use super::plan::{Content, Planned};
 use super::sources::Remark;
 use crate::args::{Damaged, Ingest, Unlisted};
@@ -120,6 +122,8 @@ struct Making<'a> {
     /// Frames of whose mask nobody judged any pixel.
     unjudged: usize,
     size: Option<(usize, usize)>,
+    /// Height and width of every kept frame.
+    sizes: Vec<(usize, usize)>,
     /// None before the first frame; then the spacing, if it is known and the same in all frames.
     spacing: Option<Option<Spacing>>,
     partly_scaled: bool,
@@ -146,6 +150,7 @@ impl<'a> Making<'a> {
             masked: 0,
             unjudged: 0,
             size: None,
+            sizes: Vec::new(),
             spacing: None,
             partly_scaled: false,
             last_slot: None,
@@ -181,6 +186,7 @@ impl<'a> Making<'a> {
         self.partly_scaled |= in_part;
         self.spacing = Some(self.spacing.map_or(known, |before| before.filter(|_| before == known)));
         self.size.get_or_insert((height, width));
+        self.sizes.push((height, width));
         self.shown_by.push(Shown::By(self.kept.len()));
         self.kept.push((frame.number, frame.time_s));
         Ok(())
@@ -329,7 +335,21 @@ impl<'a> Making<'a> {
                 "{unlisted} frames without a row stay unlabelled; if they show no needle, say --unlisted no-needle"
             ));
         }
-        Ok(by_frame.into_iter().map(|(frame, needle)| LabelRow::new(frame, needle.as_ref())).collect())
+        let mut outside = 0;
+        let rows = by_frame.into_iter().map(|(frame, needle)| {
+            let (height, width) = self.sizes[frame];
+            let needle = needle.map(|needle| match self.verb.normalised {
+                true => from_shares(&needle, height, width),
+                false => needle,
+            });
+            outside += usize::from(needle.is_some_and(|needle| !needle.is_inside(height, width)));
+            LabelRow::new(frame, needle.as_ref())
+        });
+        let rows = rows.collect();
+        if outside > 0 {
+            notes.push(format!("{outside} labels lie outside of their picture: is the table about these pixels?"));
+        }
+        Ok(rows)
     }
 
     /// `frames.csv`: which file and number every stored frame comes from, and when it was shown.
@@ -376,12 +396,17 @@ fn signature(verb: &Ingest, planned: &Planned, names: &[String], labels: &Labels
         let size = fs::metadata(path).map_err(|e| DataError::unreadable(files::absolute(path), e))?.len();
         hash.update(format!("{}\n{size}\n", files::absolute(path)));
     }
-    let masks =
-        matches!(&planned.content, Content::Stills { stills, .. } if stills.iter().any(|s| !s.masks.is_empty()));
+    let masks = matches!(&planned.content, Content::Stills { stills, .. } if stills.iter().any(Still::is_labelled));
     let names = masks.then_some(names);
     let objects = verb.one_class.then_some(&verb.background);
     let settings = (verb.tolerance, verb.fps, verb.unlisted, verb.fill, objects, names, &planned.group);
     hash.update(format!("{settings:?}{labels:?}"));
+    if verb.normalised {
+        hash.update("normalised");
+    }
+    if let Content::Stills { stills, .. } = &planned.content {
+        stills.iter().filter_map(|still| still.drawn.as_ref()).for_each(|drawn| hash.update(format!("{drawn:?}")));
+    }
     if let Some(stratum) = &planned.stratum {
         hash.update(stratum);
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sonoseg_core::recipe::Recipe;
 use sonoseg_core::train::Position;
 use sonoseg_imaging::DataError;
+use sonoseg_imaging::dataset::sample::Target;
 use sonoseg_imaging::dataset::split::{Side, Split};
 
 use crate::args::Train;
@@ -300,6 +301,23 @@ impl Setup {
                 ))
                 .into());
             }
+        }
+        // The first sample tells, as a rule.
+        let mut shown = !recipe.reads().labels || train.is_empty();
+        for &index in &train {
+            if shown {
+                break;
+            }
+            shown = data.sample(index)?.targets.iter().any(Target::shows_something);
+        }
+        if !shown {
+            let noun = recipe.finding().noun().to_owned();
+            return Err(DataError::Inconsistent(format!(
+                "{root}: none of the {} samples to learn from shows a pixel of any {noun}, which leaves nothing to learn from: \
+                 look at the masks, see `sonoseg check`",
+                train.len()
+            ))
+            .into());
         }
         Ok(Self {
             folder: folder.to_owned(),
