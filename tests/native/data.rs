@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json as value};
 use sonoseg_imaging::formats::encode::{encode_png_grey, encode_png_mask, encode_png_rgb};
 use sonoseg_imaging::geometry::Mask;
 
@@ -157,7 +157,7 @@ fn pictures_with_masks_become_a_data_set_that_one_class_is_learned_from() {
     }
     assert_eq!(json(&out.join("procedures/copy/meta.json"))["group"], "0002");
     let classes_stored = json(&out.join("procedures/0001/meta.json"))["classes"].clone();
-    assert_eq!(classes_stored, serde_json::json!(["background", "nerve", "vessel"]));
+    assert_eq!(classes_stored, value!(["background", "nerve", "vessel"]));
     let again = workspace.path("again");
     succeeds(&[&["ingest", text(&source), "--out", text(&again)], &classes[..]].concat());
     let split = |folder: &Path| fs::read_to_string(folder.join("splits.json")).unwrap();
@@ -260,6 +260,15 @@ fn a_split_by_frame_is_refused() {
     assert_eq!(json(&out.join("splits.json"))["stretches"][0]["procedure"], "clip", "every run holds out the same");
     let meta = json(&out.join("procedures/clip/meta.json"));
     assert_eq!(meta.get("stills"), None, "numbered in a row: {meta}");
+    let all = workspace.path("all");
+    let printed = succeeds(&["ingest", text(&source), "--out", text(&all), "--val-share", "0"]);
+    assert!(printed.contains("1 group to learn from, nothing held out"), "{printed}");
+    let split = json(&all.join("splits.json"));
+    assert_eq!(
+        (&split["train"], &split["val"], split.get("stretches")),
+        (&value!(["clip"]), &value!([]), None),
+        "as told"
+    );
     fails(2, &["ingest", text(&source), "--out", text(&out), "--group-by", "("]);
     fails(3, &["ingest", text(&workspace.path("nowhere")), "--out", text(&out)]);
 }

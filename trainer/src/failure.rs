@@ -117,6 +117,13 @@ mod tests {
         assert_eq!(exit_code(&Usage("no".into()).into()), 2);
         assert_eq!(exit_code(&TrainError::Diverged { epoch: 0, step: 0, loss: f64::NAN }.into()), 5);
         assert_eq!(exit_code(&TrainError::Device("out of memory".into()).into()), 4);
+        let whole_batch = OutOfMemory { samples: 8, needed: 300 << 20, free: 200 << 20 };
+        let sentence = whole_batch.to_string();
+        assert!(
+            sentence.contains("8 samples at once") && sentence.contains("300 MB, and 200 MB are free"),
+            "{sentence}"
+        );
+        assert_eq!(exit_code(&whole_batch.into()), 4, "a batch that must not be cut");
         assert_eq!(exit_code(&anyhow::anyhow!("something")), 1);
         assert_eq!(exit_code(&Interrupted.into()), 130);
         for (code, expected) in [(Some(5), 5), (None, 1)] {

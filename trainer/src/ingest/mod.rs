@@ -158,12 +158,13 @@ fn split(verb: &Ingest) -> Result<()> {
         labels_count: true,
     })?;
     let measuring = if groups.len() > 1 { "the only labelled group" } else { "the only group" };
-    if !split.holds_out() {
+    if !split.holds_out() && verb.val_share > 0.0 {
         say(format!("no splits.json: there is too little of {measuring} to hold out some of it"));
         return Ok(());
     }
     files::write(&path, serde_json::to_string_pretty(&split)?.as_bytes())?;
     let held_out = match split.stretches.len() {
+        0 if !split.holds_out() => "nothing".to_owned(),
         0 => split.val.len().to_string(),
         stretches => format!("{} of {measuring}", count(stretches, "interval")),
     };

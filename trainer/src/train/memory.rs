@@ -25,7 +25,13 @@ pub(super) fn fit<T: Task>(
     setup: &mut Setup,
     device: &Device,
 ) -> Result<Progress<T::Model>> {
-    if setup.train.is_empty() || peak().is_none() {
+    if setup.train.is_empty() {
+        return Ok(progress);
+    }
+    if peak().is_none() {
+        if limit.is_some() {
+            warn("this system does not tell how much memory a program uses, so that --memory is not kept");
+        }
         return Ok(progress);
     }
     let config = &setup.recipe.train;

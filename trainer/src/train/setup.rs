@@ -289,7 +289,7 @@ impl Setup {
         if train.is_empty() && !split.stretches.is_empty() {
             return Err(DataError::Inconsistent(format!(
                 "{root}: the intervals that its splits.json holds out, with the gaps around them, leave nothing to learn \
-                 from: make them shorter, or remove the file, and training draws its own"
+                 from: make them shorter, label frames outside of them, or remove the file, and training draws its own"
             ))
             .into());
         }
