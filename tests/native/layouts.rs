@@ -33,7 +33,7 @@ fn grey_mask(level: u8) -> Vec<u8> {
 fn stored(out: &Path, id: &str) -> Vec<u8> {
     let path = out.join(format!("procedures/{id}/masks/000000.png"));
     let bytes = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    sonoseg_imaging::formats::mask::read_class_mask("mask", &bytes).unwrap().classes
+    sonoseg_imaging::formats::mask::read_class_mask("mask", &bytes, None).unwrap().classes
 }
 
 fn assert_object(out: &Path, id: &str) {

@@ -45,7 +45,7 @@ fn procedure(data: &Path, name: &str) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         paths.iter().map(|path| fs::read(path).unwrap()).collect()
     };
     let frames = files("frames").into_iter().map(|bytes| open("f", bytes).unwrap().frame(0).unwrap().to_bytes());
-    let masks = files("masks").into_iter().map(|bytes| mask::read_class_mask("m", &bytes).unwrap().classes);
+    let masks = files("masks").into_iter().map(|bytes| mask::read_class_mask("m", &bytes, None).unwrap().classes);
     (frames.collect(), masks.collect())
 }
 

@@ -390,7 +390,7 @@ mod tests {
         assert_eq!(clear, (vec![0xff_00_00, 0], Coding::Colour, false), "transparent everywhere");
         assert_eq!(read(ColorType::GrayscaleAlpha, &[0, 255, 0, 255], 2), (vec![0, 0], Coding::Grey, false));
         let native = png(ColorType::Rgba, BitDepth::Eight, [1, 2], &[0, 0, 0, 255, 0, 0, 0, 0]);
-        assert_eq!(read_class_mask("m.png", &native).unwrap().classes, [1, 0]);
+        assert_eq!(read_class_mask("m.png", &native, None).unwrap().classes, [1, 0]);
     }
 
     #[test]
@@ -401,7 +401,7 @@ mod tests {
                 let bytes = orientation::tests::tagged(&plain, tag, last);
                 let mask = read_mask("m.png", bytes.clone()).unwrap();
                 assert_eq!(([mask.height, mask.width], mask.values), (size, seen.map(u32::from).to_vec()));
-                let mask = read_class_mask("m.png", &bytes).unwrap();
+                let mask = read_class_mask("m.png", &bytes, None).unwrap();
                 assert_eq!(([mask.height, mask.width], mask.classes), (size, seen.to_vec()));
             }
         }
