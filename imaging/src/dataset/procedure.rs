@@ -184,7 +184,12 @@ impl Procedure {
     ) -> Result<(Image, Target), DataError> {
         let (picture, mask) = self.files(index);
         let (name, bytes) = read(&picture)?;
-        let image = open(&name, bytes)?.frame(0)?;
+        let picture = open(&name, bytes)?;
+        if picture.len() > 1 {
+            let reason = format!("holds {} frames, and a frame of a procedure is a file of its own", picture.len());
+            return Err(DataError::unsupported(name, reason));
+        }
+        let image = picture.frame(0)?;
         let image = match self.meta.spacing {
             Some(spacing) => image.with_scale(Scale::Everywhere(spacing)),
             None => image,

@@ -145,6 +145,34 @@ impl Layout {
         }
         Ok(())
     }
+
+    /// Refuse a baseline stream that ends before its picture does although it has an end marker: decoders fill up what is
+    /// missing. If other bits before the marker change the picture, they were read in place of missing ones.
+    pub(super) fn check_filled<P: PartialEq>(
+        &self,
+        bytes: &[u8],
+        picture: &P,
+        decode: impl Fn(&[u8]) -> Option<P>,
+    ) -> Result<(), String> {
+        if self.process > 1 {
+            return Ok(());
+        }
+        let marker = |pair: &[u8]| pair == [0xff, 0xd9];
+        // In one scan no other bytes look like the marker; something else may follow it.
+        let end = match self.scan_components == self.components {
+            true => {
+                let data = bytes.get(self.data..).unwrap_or_default();
+                data.windows(2).position(marker).map(|at| self.data + at)
+            }
+            false => bytes.windows(2).rposition(marker),
+        };
+        let end = end.unwrap_or(bytes.len());
+        let longer = [&bytes[..end], &[0x55; 64], &[0xaa; 64], &bytes[end..]].concat();
+        if decode(&longer).as_ref() == Some(picture) {
+            return Ok(());
+        }
+        Err("The JPEG stream ends before its picture does; it is cut short. Copy or export it again.".into())
+    }
 }
 
 #[cfg(test)]

@@ -116,7 +116,16 @@ impl Raster {
 
     pub(super) fn frame(&self, index: usize) -> Result<Image, Refusal> {
         let image = match &self.content {
-            Content::Still { format, bytes, levels } => Stored::of(decode(*format, Cursor::new(bytes))?).image(levels),
+            Content::Still { format, bytes, levels } => {
+                let picture = decode(*format, Cursor::new(bytes))?;
+                if *format == ImageFormat::Jpeg {
+                    let again = |longer: &[u8]| decode(*format, Cursor::new(longer)).ok();
+                    jpeg::Layout::of(bytes)
+                        .and_then(|layout| layout.check_filled(bytes, &picture, again))
+                        .map_err(Refusal::Unreadable)?;
+                }
+                Stored::of(picture).image(levels)
+            }
             Content::Tiff(tiff) => tiff.frame(index)?,
             Content::Animation { stored: [height, width], frames, .. } => {
                 let frame = &frames[index];
@@ -304,6 +313,23 @@ mod tests {
             let middle = |i: usize| levels[(8 * (i / size[1]) + 4) * image.width + 8 * (i % size[1]) + 4];
             let read: Vec<u8> = (0..6).map(|i| ((u16::from(middle(i)) + 20) / 40) as u8).collect();
             assert_eq!(read, seen, "orientation {tag}");
+        }
+    }
+
+    #[test]
+    fn a_cut_jpeg_is_refused_with_an_end_marker_too_and_bytes_behind_a_whole_one_harm_nothing() {
+        let noise = image::GrayImage::from_fn(64, 64, |x, y| image::Luma([((x * x * 7 + y * 131) >> 2) as u8]));
+        for picture in [DynamicImage::ImageLuma8(noise.clone()), DynamicImage::ImageLuma8(noise).to_rgb8().into()] {
+            let whole = written(&picture, ImageFormat::Jpeg).unwrap();
+            let pixels = open("a.jpg", whole.clone()).unwrap().frame(0).unwrap();
+            // A preview or a second picture behind it, as telephones store.
+            let followed = open("a.jpg", [&whole[..], &whole, b"more"].concat()).unwrap().frame(0).unwrap();
+            assert_eq!(followed, pixels);
+            for share in [2, 3, 9] {
+                let cut = [&whole[..whole.len() - whole.len() / share], &[0xff, 0xd9]].concat();
+                let message = open("a.jpg", cut).and_then(|clip| clip.frame(0)).unwrap_err().to_string();
+                assert!(message.contains("a.jpg") && message.contains("cut short"), "{message}");
+            }
         }
     }
 

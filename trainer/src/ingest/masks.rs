@@ -74,6 +74,9 @@ pub(super) fn classes(verb: &Ingest, plan: &Plan, known: Option<ClassMap>) -> Re
     if !drawn.is_empty() {
         // All that is drawn is the one object.
         map.classes.insert(255, 1);
+        if plan.drawn_classes.iter().any(|name| is_ignored(name)) {
+            map.classes.insert(StoredMask::ONE_OBJECT_IGNORED, Mask::IGNORE);
+        }
         map.names = vec!["background".into(), "foreground".into()];
     }
     if !verb.classes.is_empty() {
@@ -158,7 +161,11 @@ fn of_drawings(verb: &Ingest, plan: &Plan, drawn: &[&Drawing], known: Option<Cla
                       kind a data set of its own";
         return Err(DataError::Inconsistent(reason.into()).into());
     }
-    let mut names: Vec<&String> = plan.drawn_classes.iter().filter(|name| !is_background(name)).collect();
+    let is_class = |name: &&String| !is_background(name) && !is_ignored(name);
+    let mut names: Vec<&String> = plan.drawn_classes.iter().filter(is_class).collect();
+    if plan.drawn_classes.iter().any(|name| is_ignored(name)) {
+        map.classes.insert(StoredMask::ONE_OBJECT_IGNORED, Mask::IGNORE);
+    }
     if is_new && !verb.classes.is_empty() {
         let list = |names: &[&String]| names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let ordered: Vec<&String> = verb.classes.iter().collect();
@@ -182,7 +189,7 @@ fn of_drawings(verb: &Ingest, plan: &Plan, drawn: &[&Drawing], known: Option<Cla
     }
     let numbered = map.names.iter().enumerate().map(|(number, name)| format!("{number} {name}"));
     say(format!("  masks    outlines with names of classes: {}", numbered.collect::<Vec<_>>().join(", ")));
-    if drawn.iter().all(|drawing| drawing.objects.iter().all(|object| is_background(&object.class))) {
+    if !drawn.iter().flat_map(|drawing| &drawing.objects).any(|object| is_class(&&object.class)) {
         warn("nowhere is an object drawn: there is nothing to learn from the outlines");
     }
     Ok(map)
@@ -193,10 +200,16 @@ fn is_background(name: &str) -> bool {
     name.trim_matches('_').eq_ignore_ascii_case("background")
 }
 
+/// What labelling tools call pixels that nobody judged.
+fn is_ignored(name: &str) -> bool {
+    ["ignore", "ignored"].iter().any(|word| name.trim_matches('_').eq_ignore_ascii_case(word))
+}
+
 /// The number of the class of a drawn object.
 pub(super) fn class_of(verb: &Ingest, map: &ClassMap, name: &str) -> u8 {
     match map.names.iter().position(|known| known == name) {
         _ if is_background(name) => 0,
+        _ if is_ignored(name) => Mask::IGNORE,
         _ if verb.one_class => 1,
         Some(number) => number as u8,
         None => 0,
@@ -217,6 +230,8 @@ fn colours_of(path: &Path) -> Option<ClassMap> {
         let colour = r << 16 | g << 8 | b;
         if colour == 0 || is_background(name) {
             map.classes.insert(colour, 0);
+        } else if is_ignored(name) {
+            map.classes.insert(colour, Mask::IGNORE);
         } else if map.classes.insert(colour, map.names.len() as u8).is_none() && map.names.len() < MAX_CLASSES {
             map.names.push(name.to_owned());
         } else {
@@ -335,12 +350,13 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(
             file.path(),
-            "# label:color_rgb:parts:actions\nbackground:0,0,0::\nvessel:1,2,3::\nlesion:250,50,83::\n",
+            "# label:color_rgb:parts:actions\nbackground:0,0,0::\nvessel:1,2,3::\nlesion:250,50,83::\n\
+             ignored:9,9,9::\n",
         )
         .unwrap();
         let map = colours_of(file.path()).unwrap();
         assert_eq!(map.names, ["background", "vessel", "lesion"]);
-        assert_eq!(map.classes, BTreeMap::from([(0, 0), (0x01_02_03, 1), (0xfa_32_53, 2)]));
+        assert_eq!(map.classes, BTreeMap::from([(0, 0), (0x01_02_03, 1), (0xfa_32_53, 2), (0x09_09_09, 255)]));
         fs::write(file.path(), "something else").unwrap();
         assert_eq!(colours_of(file.path()), None);
     }
