@@ -123,7 +123,7 @@ fn ignored_pixels_change_nothing_whatever_is_under_them() {
     // network that learned or counted these rows would give other losses and figures.
     let workspace = Workspace::new();
     let labels = r#"{"background": 0, "lesion": 1, "ignore": 3}"#;
-    let settings = ["--set", "data.class=\"lesion\"", "--set", "network.frames=single", "--epochs", "1"];
+    let settings = ["--set", "data.class=\"lesion\"", "--set", "network.frames=single", "--epochs", "3"];
     let loss = |name: &str, ignored_of: fn(usize) -> u8| {
         let masks: Vec<Vec<u8>> = (0..5).map(|case| mask(case, 3)).collect();
         let source = cases(&workspace, &format!("{name}-source"), labels, &masks);

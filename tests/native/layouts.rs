@@ -163,6 +163,106 @@ fn outlines_become_masks() {
 }
 
 #[test]
+fn what_is_drawn_or_painted_as_ignored_is_judged_by_nobody() {
+    let workspace = Workspace::new();
+    // Rows 8 to 19: the object in columns 10 to 19, and in 20 to 29 nobody judged.
+    let shape = |label: &str, [from, to]: [usize; 2]| {
+        let points = format!("[[{from}, 8], [{to}, 8], [{to}, 19], [{from}, 19]]");
+        format!(r#"{{"label": "{label}", "points": {points}, "shape_type": "polygon"}}"#)
+    };
+    let shapes = [shape("lesion", [10, 19]), shape("__ignore__", [20, 29])].join(",");
+    let colour = |i: usize| match (in_object(i), i % 40 < 20) {
+        (true, true) => [250, 50, 83],
+        (true, false) => [9, 9, 9],
+        (false, _) => [0, 0, 0],
+    };
+    let painted = encode_png_rgb(32, 40, &(0..32 * 40).flat_map(colour).collect::<Vec<_>>()).unwrap();
+    for n in 0..2 {
+        write(&workspace.path("drawn").join(format!("{n}.png")), &scan(n));
+        let size = r#""imageHeight": 32, "imageWidth": 40"#;
+        let json = format!(r#"{{"version": "5.0", "shapes": [{shapes}], "imagePath": "{n}.png", {size}}}"#);
+        write(&workspace.path("drawn").join(format!("{n}.json")), json.as_bytes());
+        write(&workspace.path("painted").join(format!("JPEGImages/{n}.png")), &scan(n));
+        write(&workspace.path("painted").join(format!("SegmentationClass/{n}.png")), &painted);
+    }
+    write(&workspace.path("painted/labelmap.txt"), b"background:0,0,0::\nlesion:250,50,83::\nignored:9,9,9::\n");
+    for (name, more) in [("drawn", &[][..]), ("painted", &[]), ("drawn", &["--one-class"])] {
+        if !more.is_empty() {
+            fs::remove_dir_all(workspace.path("drawn-out")).unwrap();
+        }
+        let (printed, out) = ingest(&workspace, name, more);
+        let expected = |i: usize| match (in_object(i), i % 40 < 20) {
+            (true, true) => 1,
+            (true, false) => 255,
+            (false, _) => 0,
+        };
+        let path = out.join("procedures/1/masks/000000.png");
+        let read = sonoseg_imaging::formats::mask::read_class_mask("m", &fs::read(path).unwrap(), Some(255)).unwrap();
+        assert_eq!(read.classes, (0..32 * 40).map(expected).collect::<Vec<_>>(), "{name} {more:?}: {printed}");
+        assert_eq!(
+            (&meta(&out, "1")["ignore"], meta(&out, "1")["classes"].as_array().unwrap().len()),
+            (&255.into(), 2)
+        );
+    }
+}
+
+#[test]
+fn a_corrected_mask_is_no_mask_that_was_taken_in_already() {
+    let workspace = Workspace::new();
+    let drawn = |column: u32| {
+        // A bitmap, whose size tells nothing of what is in it.
+        let mut mask = image::GrayImage::new(40, 32);
+        (8..20).for_each(|row| mask.put_pixel(column, row, image::Luma([255])));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        mask.write_to(&mut bytes, image::ImageFormat::Bmp).unwrap();
+        bytes.into_inner()
+    };
+    let (before, after) = (drawn(3), drawn(30));
+    assert_eq!(before.len(), after.len(), "files of one size");
+    for n in 0..2 {
+        write(&workspace.path("set").join(format!("images/{n}.png")), &scan(n));
+        write(&workspace.path("set").join(format!("masks/{n}.bmp")), &before);
+    }
+    ingest(&workspace, "set", &[]);
+    let (printed, out) = ingest(&workspace, "set", &[]);
+    assert!(printed.contains("2 were there already"), "{printed}");
+    write(&workspace.path("set/masks/1.bmp"), &after);
+    let printed = fails(3, &["ingest", text(&workspace.path("set")), "--out", text(&out)]);
+    assert!(printed.contains("exists already, from other files"), "{printed}");
+}
+
+#[test]
+fn numbered_pseudonyms_are_patients_and_the_bare_word_is_nobody() {
+    let workspace = Workspace::new();
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/faults/20/anon0001.dcm");
+    let file = fs::read(reference).unwrap();
+    let study = file.windows(6).position(|bytes| bytes == b"\x20\0\x0d\0UI").unwrap() + 8;
+    let named = |examination: u8, name: &[u8; 8]| -> Vec<u8> {
+        let mut bytes = file.clone();
+        bytes[study + 2] = examination;
+        let places: Vec<usize> = (0..bytes.len() - 8).filter(|&at| file[at..].starts_with(b"ANON0001")).collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| bytes[at..at + 8].copy_from_slice(name));
+        bytes
+    };
+    for (clip, name) in [
+        ("a", b"ANON0001"),
+        ("b", b"ANON0001"),
+        ("c", b"ANON0002"),
+        ("d", b"ANON_03 "),
+        ("e", b"anon    "),
+        ("f", b"anon    "),
+    ] {
+        write(&workspace.path("clips").join(format!("{clip}.dcm")), &named(clip.as_bytes()[0] - b'a' + b'1', name));
+    }
+    let (_, out) = ingest(&workspace, "clips", &["--val-share", "0"]);
+    let group = |clip: &str| meta(&out, clip)["group"].as_str().unwrap_or(clip).to_owned();
+    assert_eq!(group("a"), group("b"));
+    let groups: std::collections::BTreeSet<String> = ["a", "c", "d", "e", "f"].map(group).into();
+    assert_eq!(groups.len(), 5, "{groups:?}");
+}
+
+#[test]
 fn masks_without_an_object_are_an_error() {
     let workspace = Workspace::new();
     for n in 0..4 {

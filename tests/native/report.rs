@@ -128,7 +128,7 @@ fn fields(mut rest: &[u8]) -> Vec<(u64, Field<'_>)> {
 #[test]
 fn the_report_says_what_was_measured_and_the_curves_what_was_learned() {
     let workspace = Workspace::new();
-    let data = workspace.simulate("data <1>", "11");
+    let data = workspace.simulate("data <1>", "17");
     let run = workspace.train(&data, "run", &[]);
     let printed = succeeds(&["report", text(&run), "--device", "flex"]);
     assert!(printed.contains("report.html") && printed.contains("next: sonoseg predict"), "{printed}");
@@ -204,7 +204,7 @@ fn the_report_says_what_was_measured_and_the_curves_what_was_learned() {
 #[test]
 fn runs_are_compared_where_they_differ() {
     let workspace = Workspace::new();
-    let data = workspace.simulate("data", "12");
+    let data = workspace.simulate("data", "14");
     let short = workspace.train(&data, "short", &["--set", "train.epochs=1"]);
     let long = workspace.train(&data, "long", &["--set", "train.epochs=3"]);
     let out = workspace.path("side by side");

@@ -178,7 +178,7 @@ fn ctrl_c_saves_and_names_the_command_that_goes_on() {
 #[test]
 fn limits_of_time_steps_and_memory_hold() {
     let workspace = Workspace::new();
-    let data = workspace.simulate("data", "9");
+    let data = workspace.simulate("data", "16");
     let run = workspace.train(&data, "time", &["--epochs", "400", "--max-time", "300ms"]);
     assert!(run.join("best.safetensors").exists(), "a run that time ended is measured");
     let run = workspace.train(&data, "steps", &["--epochs", "400", "--steps", "3"]);

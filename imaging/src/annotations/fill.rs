@@ -114,7 +114,7 @@ mod tests {
         let triangle = [(0.0, 0.0), (4.0, 4.0), (0.0, 4.0)];
         assert_eq!(painted(&triangle, 5, 5), ["#....", "##...", "###..", "####.", "#####"]);
         let crossed = [(0.0, 0.0), (6.0, 4.0), (6.0, 0.0), (0.0, 4.0)];
-        assert_eq!(painted(&crossed, 5, 7)[..3], ["#.....#", "##...##", "#######"], "a bow");
+        assert_eq!(painted(&crossed, 5, 7)[..3], ["#.....#", "###.###", "#######"], "a bow");
         assert_eq!(painted(&[(1.0, 1.0), (1.0, 3.0)], 4, 3), ["...", ".#.", ".#.", ".#."], "a thin one");
         assert_eq!(painted(&[(1.0, 1.0)], 2, 2), ["..", ".#"], "a dot");
         assert_eq!(painted(&[], 1, 2), [".."]);

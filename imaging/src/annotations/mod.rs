@@ -187,7 +187,7 @@ mod tests {
     fn lines_circles_and_runs_are_painted() {
         let line = Shape::Line([(0.5, 0.5), (3.5, 3.5)].map(|(x, y)| Point { x, y }).into());
         assert_eq!(rows(&paint(vec![("a", line)]).mask), ["100000", "010000", "001000", "000100"]);
-        let circle = Shape::Circle(Point { x: 3.0, y: 2.0 }, 1.5);
+        let circle = Shape::Circle(Point { x: 3.0, y: 2.0 }, 1.6);
         assert_eq!(rows(&paint(vec![("a", circle)]).mask), ["001100", "011110", "011110", "001100"]);
         let runs = Shape::Runs([4, 6], vec![1, 2, 9, 1, 0, 99]);
         assert_eq!(rows(&paint(vec![("a", runs)]).mask), ["000111", "100111", "100111", "000111"]);

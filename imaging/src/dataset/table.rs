@@ -18,7 +18,8 @@ const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 impl Table {
     /// Read a table. None where there is not even a line of names.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        let text = decoded(bytes);
+        // The lines of other systems end otherwise, and are counted by these.
+        let text = decoded(bytes).replace("\r\n", "\n").replace('\r', "\n");
         let mut text = text.trim_start_matches('\u{feff}');
         let (mut above, mut said) = (0, None);
         // What Excel writes to tell itself.
@@ -46,15 +47,21 @@ impl Table {
         let mut reader =
             csv::ReaderBuilder::new().trim(csv::Trim::All).delimiter(separator).from_reader(text.as_bytes());
         let columns: Vec<String> = reader.headers().ok()?.iter().map(str::to_owned).collect();
+        // The position of a row is that of the blank lines before it.
+        let line_of = |position: Option<&csv::Position>| {
+            let position = position.map_or((0, 0), |at| (at.line() as usize, at.byte() as usize));
+            let blank = text.as_bytes().get(position.1..).unwrap_or_default();
+            position.0 + blank.iter().take_while(|byte| **byte == b'\n').count()
+        };
         let mut rows = Vec::new();
         for record in reader.records() {
             let (line, cells) = match record {
                 Ok(record) => {
-                    let line = record.position().map_or(0, csv::Position::line);
+                    let line = line_of(record.position());
                     (line, Ok(record.iter().map(str::to_owned).collect()))
                 }
                 Err(error) => {
-                    let line = error.position().map_or(0, csv::Position::line);
+                    let line = line_of(error.position());
                     let what = match error.kind() {
                         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!(
                             "it has {len} cells, and there are {expected_len} columns (are commas both between the cells and \
@@ -65,7 +72,7 @@ impl Table {
                     (line, Err(what))
                 }
             };
-            rows.push((line as usize + above, cells));
+            rows.push((line + above, cells));
         }
         Some(Self { columns, rows, decimal_commas: separator != b',' })
     }
@@ -177,5 +184,9 @@ mod tests {
         assert_eq!(table.frame("3.0"), Ok(Some(3)));
         assert!(Table::read(b"a,a\n").unwrap().column("A").is_err());
         assert_eq!((Table::read(b""), Table::read(b"sep=,")), (None, None));
+        for end in ["\n", "\r\n", "\r"] {
+            let table = Table::read(format!("a;b{end}{end}1;2{end}3;4{end}").as_bytes()).unwrap();
+            assert_eq!(table.rows.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3, 4], "{end:?}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod layout;
 mod masks;
 mod pairs;
 mod plan;
+mod signature;
 mod sources;
 mod suspects;
 mod write;

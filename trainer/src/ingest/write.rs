@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::duplicates::DuplicateFilter;
 use sonoseg_imaging::dataset::labels::from_shares;
@@ -16,10 +15,10 @@ use sonoseg_imaging::geometry::{Mask, Spacing};
 
 use super::endpoints::Labels;
 use super::frames::{Frame, FrameReader, spacing};
-use super::pairs::Still;
 use super::plan::{Content, Planned};
+use super::signature::Signature;
 use super::sources::Remark;
-use crate::args::{Damaged, Ingest, Unlisted};
+use crate::args::{Ingest, Unlisted};
 use crate::files;
 use crate::folder::{Ingested, LabelRow, Meta, read_meta, write_labels};
 use crate::lock;
@@ -69,13 +68,11 @@ pub(super) fn write(
 ) -> Result<Option<Made>> {
     let target = verb.out.join("procedures").join(&planned.id);
     let names = classes.map_or(&[][..], |map| &map.names);
+    let signature = Signature::new(verb, planned, labels)?;
     if target.exists() {
         let stored = read_meta(&target)?.ingest.map(|ingest| ingest.signature);
-        // Sources that came later may have added classes behind those that were known then.
-        for known in 0..=names.len() {
-            if stored.as_ref() == Some(&signature(verb, planned, &names[..known], labels)?) {
-                return Ok(None);
-            }
+        if stored.is_some_and(|stored| signature.made(&stored, names)) {
+            return Ok(None);
         }
         let name = files::absolute(&target);
         let message = format!(
@@ -88,7 +85,7 @@ pub(super) fn write(
     while let Some(frame) = making.frames.next()? {
         making.frame(&frame)?;
     }
-    making.finish(signature(verb, planned, names, labels)?).map(Some)
+    making.finish(signature.of(names)).map(Some)
 }
 
 /// What became of a frame of the source.
@@ -381,42 +378,6 @@ pub(super) fn source(planned: &Planned) -> String {
             [] => String::new(),
         },
     }
-}
-
-/// A hash of all that decides what a procedure becomes: names and sizes of its files, its labels, the settings.
-fn signature(verb: &Ingest, planned: &Planned, names: &[String], labels: &Labels) -> Result<String> {
-    let paths: Vec<&PathBuf> = match &planned.content {
-        Content::Clip(clip) => vec![&clip.file.path],
-        Content::Stills { stills, .. } => {
-            stills.iter().flat_map(|still| std::iter::once(&still.file.path).chain(&still.masks)).collect()
-        }
-    };
-    let mut hash = Sha256::new();
-    for path in paths {
-        let size = fs::metadata(path).map_err(|e| DataError::unreadable(files::absolute(path), e))?.len();
-        hash.update(format!("{}\n{size}\n", files::absolute(path)));
-    }
-    let masks = matches!(&planned.content, Content::Stills { stills, .. } if stills.iter().any(Still::is_labelled));
-    let names = masks.then_some(names);
-    let objects = verb.one_class.then_some(&verb.background);
-    let settings = (verb.tolerance, verb.fps, verb.unlisted, verb.fill, objects, names, &planned.group);
-    hash.update(format!("{settings:?}{labels:?}"));
-    if verb.normalised {
-        hash.update("normalised");
-    }
-    if let Content::Stills { stills, .. } = &planned.content {
-        stills.iter().filter_map(|still| still.drawn.as_ref()).for_each(|drawn| hash.update(format!("{drawn:?}")));
-    }
-    if let Some(stratum) = &planned.stratum {
-        hash.update(stratum);
-    }
-    if masks && !verb.ignore.is_empty() {
-        hash.update(format!("{:?}", verb.ignore));
-    }
-    if verb.damaged == Damaged::Keep {
-        hash.update("damaged videos are kept");
-    }
-    Ok(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Where unfinished procedures lie: beside the data set's own, so that they can be moved there. One program at a time.

@@ -43,6 +43,16 @@ fn begun_in_vain(folder: &Path) -> Result<bool> {
     Ok(early && (folder.join(ENVIRONMENT).exists() || !folder.join("recipe.toml").exists()))
 }
 
+/// Whether some label of the samples shows what is looked for. The first sample tells, as a rule.
+fn any_shows_something(data: &Folder, samples: &[usize]) -> Result<bool> {
+    for &index in samples {
+        if data.sample(index)?.targets.iter().any(Target::shows_something) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// A run that can begin.
 pub(super) struct Setup {
     pub(super) folder: PathBuf,
@@ -302,22 +312,24 @@ impl Setup {
                 .into());
             }
         }
-        // The first sample tells, as a rule.
-        let mut shown = !recipe.reads().labels || train.is_empty();
-        for &index in &train {
-            if shown {
-                break;
+        if recipe.reads().labels {
+            let finding = recipe.finding();
+            let noun = finding.noun();
+            if !train.is_empty() && !any_shows_something(&data, &train)? {
+                return Err(DataError::Inconsistent(format!(
+                    "{root}: none of the {} samples to learn from shows a pixel of any {noun}, which leaves nothing to learn \
+                     from: look at the masks, see `sonoseg check`",
+                    train.len()
+                ))
+                .into());
             }
-            shown = data.sample(index)?.targets.iter().any(Target::shows_something);
-        }
-        if !shown {
-            let noun = recipe.finding().noun().to_owned();
-            return Err(DataError::Inconsistent(format!(
-                "{root}: none of the {} samples to learn from shows a pixel of any {noun}, which leaves nothing to learn from: \
-                 look at the masks, see `sonoseg check`",
-                train.len()
-            ))
-            .into());
+            if !val.is_empty() && !any_shows_something(&data, &val)? {
+                warn(format!(
+                    "none of the {} samples that are held out shows a pixel of any {noun}: how well it is found cannot be \
+                     measured on them",
+                    val.len()
+                ));
+            }
         }
         Ok(Self {
             folder: folder.to_owned(),

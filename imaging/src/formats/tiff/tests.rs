@@ -1,3 +1,5 @@
+//! Tests of TIFF files, each made field by field.
+
 use crate::formats::mask::{Coding, read_mask};
 use crate::formats::orientation::tests::SEEN;
 use crate::formats::{Clip, open};
