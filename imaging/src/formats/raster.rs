@@ -1,4 +1,4 @@
-//! Pictures: PNG, JPEG, BMP and GIF through the `image` crate, TIFF through [`tiff`](super::tiff); animated GIF and PNG and TIFF
+//! Pictures: PNG, JPEG, BMP and GIF through the `image` crate, TIFF through `super::tiff`; animated GIF and PNG and TIFF
 //! stacks are clips.
 
 use super::decode::{decode, decoder, limits, unreadable};
