@@ -1,6 +1,6 @@
 //! Files that went wrong for people, opened by the page: each is shown with the trainer's pixels, or refused by name.
 
-use crate::chromium::{Graphics, Page, repository};
+use crate::chromium::{Graphics, Page, State, repository};
 use sonoseg_imaging::formats::{self, FileKind};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -38,12 +38,17 @@ fn pixels(page: &Page, frame: usize) -> Vec<u8> {
 /// What the page says of a file: its number of frames, or that it does not read it.
 fn open(page: &Page, path: &Path, name: &str) -> Option<usize> {
     page.script("window.seen = {}");
-    let before = page.notices().len();
     page.choose_files("#open-files", &[path]);
     page.wait(120, &format!("word about {name}"), |state| {
-        let refused = page.notices().iter().skip(before).any(|notice| notice.contains(name));
-        let shown = state.text("clip") == name;
-        if shown { Some(state.number("frames").map(|frames| frames as usize)) } else { refused.then_some(None) }
+        let shown = |state: &State| state.text("clip") == name;
+        // A word about a file that is read may come before its first frame.
+        let told = page.notices().iter().any(|notice| notice.contains(name));
+        let later = (told && !shown(state)).then(|| {
+            std::thread::sleep(std::time::Duration::from_millis(1000));
+            page.state()
+        });
+        let state = later.as_ref().unwrap_or(state);
+        if shown(state) { Some(state.number("frames").map(|frames| frames as usize)) } else { told.then_some(None) }
     })
 }
 

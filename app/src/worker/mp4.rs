@@ -24,7 +24,7 @@ pub(super) fn is_mp4(bytes: &[u8]) -> bool {
 
 /// The video track of a file. The error is a sentence without the file's name.
 pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
-    let mp4 = Mp4::read_bytes(&bytes)
+    let mp4 = Mp4::read(std::io::Cursor::new(&bytes), end_of_boxes(&bytes))
         .map_err(|error| format!("It is not a whole MP4 or MOV file ({error}). It may be cut short: copy it again."))?;
     let Some(video) = mp4.tracks().values().find(|track| track.kind == Some(TrackKind::Video)) else {
         return Err(foreign_codec(&mp4).unwrap_or_else(|| "It has no video track.".to_owned()));
@@ -70,6 +70,25 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
     }
     let turns = turns.unwrap_or_default();
     Ok(Track { codec, description, height, width, turns, chunks, missing_us, data: bytes, notes })
+}
+
+/// Where the last box of a file ends by its own word: beyond the file where that is cut short in its pictures, which may
+/// still be read up to there.
+fn end_of_boxes(bytes: &[u8]) -> u64 {
+    let (length, mut at) = (bytes.len() as u64, 0_u64);
+    let number = |at: u64, count: usize| {
+        let from = usize::try_from(at).ok()?;
+        let digits = bytes.get(from..from.checked_add(count)?)?;
+        Some(digits.iter().fold(0_u64, |number, &digit| number << 8 | u64::from(digit)))
+    };
+    while let Some(size) = number(at, 4) {
+        let size = if size == 1 { number(at + 8, 8).unwrap_or(0) } else { size };
+        match at.checked_add(size) {
+            Some(next) if size >= 8 => at = next,
+            _ => return length,
+        }
+    }
+    at.max(length)
 }
 
 /// The times that an edit list shows, in ticks from the first frame of the track. None where it shows all, or is more than
