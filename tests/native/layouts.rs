@@ -199,6 +199,7 @@ fn what_is_drawn_or_painted_as_ignored_is_judged_by_nobody() {
         let path = out.join("procedures/1/masks/000000.png");
         let read = sonoseg_imaging::formats::mask::read_class_mask("m", &fs::read(path).unwrap(), Some(255)).unwrap();
         assert_eq!(read.classes, (0..32 * 40).map(expected).collect::<Vec<_>>(), "{name} {more:?}: {printed}");
+        assert!(printed.contains("ignored"), "{name} {more:?}: {printed}");
         assert_eq!(
             (&meta(&out, "1")["ignore"], meta(&out, "1")["classes"].as_array().unwrap().len()),
             (&255.into(), 2)

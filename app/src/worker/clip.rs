@@ -55,6 +55,11 @@ impl OpenClip {
         Ok(clip)
     }
 
+    /// True for a frame of a damaged video that is not there.
+    pub(super) fn is_lost(&self, index: usize) -> bool {
+        matches!(&self.decoder, Decoder::Video(video, _) if video.frames.get(index).is_some_and(Option::is_none))
+    }
+
     /// A frame. The error names the file and the reason.
     pub(super) fn frame(&mut self, index: usize) -> Result<Rc<Image>, String> {
         if let Some((_, image)) = self.kept.iter().find(|(kept, _)| *kept == index) {

@@ -187,8 +187,10 @@ fn of_drawings(verb: &Ingest, plan: &Plan, drawn: &[&Drawing], known: Option<Cla
         let reason = format!("{} classes are drawn, and {MAX_CLASSES} are read, background included", map.names.len());
         return Err(DataError::Inconsistent(reason).into());
     }
-    let numbered = map.names.iter().enumerate().map(|(number, name)| format!("{number} {name}"));
-    say(format!("  masks    outlines with names of classes: {}", numbered.collect::<Vec<_>>().join(", ")));
+    let mut numbered: Vec<String> =
+        map.names.iter().enumerate().map(|(number, name)| format!("{number} {name}")).collect();
+    numbered.extend(map.ignores().then(|| "and what is ignored, neither learned nor counted".to_owned()));
+    say(format!("  masks    outlines with names of classes: {}", numbered.join(", ")));
     if !drawn.iter().flat_map(|drawing| &drawing.objects).any(|object| is_class(&&object.class)) {
         warn("nowhere is an object drawn: there is nothing to learn from the outlines");
     }

@@ -38,9 +38,13 @@ impl Services {
         let predictor = self.predictor.borrow().clone().ok_or(Fault::NoModel)?;
         let info = self.clip.borrow().as_ref().map(|open| open.info.clone()).ok_or(Fault::NoClip)?;
         let (window, last) = (predictor.window(), info.frames.saturating_sub(1));
-        // At the ends of a clip, the first and the last frame stand in for those beyond.
+        // At the ends of a clip, and beside frames that are lost, the first and the last frame stand in for those beyond.
+        let half = window / 2;
+        let lost = |at: usize| self.clip.borrow().as_ref().is_some_and(|open| open.is_lost(at));
+        let begin = (frame.saturating_sub(half)..frame).rev().find(|&at| lost(at)).map_or(0, |at| at + 1);
+        let end = (frame + 1..=last.min(frame + half)).find(|&at| lost(at)).map_or(last, |at| at - 1);
         let frames: Vec<Rc<Image>> = (0..window)
-            .map(|at| self.frame(clip, (frame + at).saturating_sub(window / 2).min(last)))
+            .map(|at| self.frame(clip, (frame + at).saturating_sub(half).clamp(begin, end)))
             .collect::<Result<_, _>>()?;
         let views: Vec<&Image> = frames.iter().map(Rc::as_ref).collect();
         let start = now();
