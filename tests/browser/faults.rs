@@ -187,6 +187,10 @@ fn a_video_that_claims_frames_without_end_is_refused_and_the_next_file_opens() {
     let said = page.notices().into_iter().find(|notice| notice.contains("endless.mp4")).unwrap();
     assert!(said.contains("speaks of 4294967295 frames") && said.contains("Copy it again"), "{said}");
     assert_eq!(open(&page, &sound, "vfr.mp4"), Some(60), "{:?}", page.notices());
-    assert!(page.notices().iter().all(|notice| !notice.contains("stopped")), "the worker lives on: {:?}", page.notices());
+    assert!(
+        page.notices().iter().all(|notice| !notice.contains("stopped")),
+        "the worker lives on: {:?}",
+        page.notices()
+    );
     page.close();
 }
