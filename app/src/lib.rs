@@ -8,8 +8,11 @@
 //! | [`tasks`] | how requests take turns in the worker |
 //! | [`finding`], [`keys`], [`options`], [`overlay`], [`playback`], [`rotation`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
 //! | `app`, `components`, `viewer`, `paint`, `files` | the page (wasm only, no Burn) |
+//! | `demux` | videos taken apart, for the worker |
 //! | `worker` | the worker (wasm only) |
 
+#[cfg(feature = "worker")]
+pub mod demux;
 pub mod finding;
 pub mod keys;
 pub mod link;

@@ -169,3 +169,28 @@ fn a_video_that_is_cut_short_says_which_frames_are_lost_and_times_are_its_own() 
     page.wait(30, "time of the last frame", |_| page.text().contains("6.52 s").then_some(()));
     page.close();
 }
+
+#[test]
+fn a_video_that_claims_frames_without_end_is_refused_and_the_next_file_opens() {
+    let page = Page::open("endless", Graphics::Off, "?device=cpu");
+    page.wait(300, "ready page", |state| (state.text("state") == "ready").then_some(()));
+    let sound = repository().join("tests/reference/faults/14/vfr.mp4");
+    let mut bytes = std::fs::read(&sound).unwrap();
+    // Frames of one size need no table, so that their number is only claimed.
+    let sizes = bytes.windows(4).position(|word| word == b"stsz").unwrap() + 8;
+    bytes[sizes..sizes + 4].copy_from_slice(&1_u32.to_be_bytes());
+    bytes[sizes + 4..sizes + 8].copy_from_slice(&u32::MAX.to_be_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    let endless = folder.path().join("endless.mp4");
+    std::fs::write(&endless, bytes).unwrap();
+    assert_eq!(open(&page, &endless, "endless.mp4"), None, "{:?}", page.notices());
+    let said = page.notices().into_iter().find(|notice| notice.contains("endless.mp4")).unwrap();
+    assert!(said.contains("speaks of 4294967295 frames") && said.contains("Copy it again"), "{said}");
+    assert_eq!(open(&page, &sound, "vfr.mp4"), Some(60), "{:?}", page.notices());
+    assert!(
+        page.notices().iter().all(|notice| !notice.contains("stopped")),
+        "the worker lives on: {:?}",
+        page.notices()
+    );
+    page.close();
+}

@@ -7,8 +7,8 @@ use sonoseg_imaging::formats::{self, DicomVideo, VideoCodec};
 use sonoseg_imaging::geometry::{Image, Scale};
 
 use super::decode::{self, Video};
-use super::track::Track;
-use super::{mp4, webm};
+use crate::demux::track::Track;
+use crate::demux::{mp4, webm};
 use crate::messages::{ClipId, ClipInfo};
 use crate::playback::ASSUMED_FRAME_US;
 

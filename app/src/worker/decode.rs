@@ -13,7 +13,7 @@ use web_sys::{
 };
 
 use super::channel::pause;
-use super::track::Track;
+use crate::demux::track::Track;
 use crate::messages::post::reason;
 use crate::rotation::QuarterTurns;
 

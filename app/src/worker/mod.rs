@@ -5,10 +5,7 @@ mod channel;
 mod clip;
 mod decode;
 mod gpu;
-mod mp4;
 mod services;
-mod track;
-mod webm;
 
 use std::rc::Rc;
 

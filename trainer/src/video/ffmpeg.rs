@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use sonoseg_imaging::DataError;
 
 use super::address;
+use super::log::plain;
 
 /// Bytes of a line of the error stream that are looked at; the rest of it is passed over.
 const LONGEST_LINE: u64 = 4096;
@@ -140,15 +141,6 @@ pub(super) fn failure(name: &str, what: &str, said: &str) -> DataError {
     }
     let last = said.lines().rev().map(plain).find(|line| !line.is_empty()).unwrap_or("no reason given");
     DataError::unreadable(name, format!("{what} (ffmpeg: {last})"))
-}
-
-/// A line without the names and levels in brackets before it.
-pub(super) fn plain(line: &str) -> &str {
-    let mut rest = line.trim();
-    while let Some((_, after)) = rest.strip_prefix('[').and_then(|inside| inside.split_once("] ")) {
-        rest = after.trim_start();
-    }
-    rest
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! What ffmpeg says while it decodes: the frames that it gives, and what it says of damage before each.
 
-use super::ffmpeg::plain;
-
 /// A frame that the decoder gave.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Decoded {
@@ -114,6 +112,15 @@ impl Log {
             said.doubt = true;
         }
     }
+}
+
+/// A line without the names and levels in brackets before it.
+pub(super) fn plain(line: &str) -> &str {
+    let mut rest = line.trim();
+    while let Some((_, after)) = rest.strip_prefix('[').and_then(|inside| inside.split_once("] ")) {
+        rest = after.trim_start();
+    }
+    rest
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use re_mp4::{Mp4, StsdBoxContent, TrackKind, TrakBox};
 
+use super::boxes::{self, Boxes};
 use super::track::{Chunk, Track};
 use crate::rotation::QuarterTurns;
 
@@ -12,7 +13,7 @@ use crate::rotation::QuarterTurns;
 const REORDERED: usize = 64;
 
 /// True for the first bytes of an MP4 or MOV file that is a video (HEIC and AVIF pictures use the same container).
-pub(super) fn is_mp4(bytes: &[u8]) -> bool {
+pub fn is_mp4(bytes: &[u8]) -> bool {
     let (kind, brand) = (bytes.get(4..8), bytes.get(8..12));
     let picture = [b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"].iter().any(|b| brand == Some(b.as_slice()));
     match kind {
@@ -22,9 +23,14 @@ pub(super) fn is_mp4(bytes: &[u8]) -> bool {
     }
 }
 
-/// The video track of a file. The error is a sentence without the file's name.
-pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
-    let mp4 = Mp4::read(std::io::Cursor::new(&bytes), end_of_boxes(&bytes))
+/// The video track of a file, whose times are in microseconds.
+///
+/// # Errors
+///
+/// A sentence without the file's name, which says what is wrong and what to do.
+pub fn track(mut bytes: Vec<u8>) -> Result<Track, String> {
+    let Boxes { end, mut notes } = boxes::check(&mut bytes)?;
+    let mp4 = Mp4::read(std::io::Cursor::new(&bytes), end)
         .map_err(|error| format!("It is not a whole MP4 or MOV file ({error}). It may be cut short: copy it again."))?;
     let Some(video) = mp4.tracks().values().find(|track| track.kind == Some(TrackKind::Video)) else {
         return Err(foreign_codec(&mp4).unwrap_or_else(|| "It has no video track.".to_owned()));
@@ -37,24 +43,30 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
     };
     let trak = video.trak(&mp4);
     let cut = cut(trak, u64::from(mp4.moov.mvhd.timescale));
-    let (mut chunks, mut missing_us, mut notes) = (Vec::with_capacity(video.samples.len()), Vec::new(), Vec::new());
+    let (mut chunks, mut missing_us) = (Vec::with_capacity(video.samples.len()), Vec::new());
     let mut leans_on_missing = false;
     for sample in &video.samples {
         leans_on_missing &= !sample.is_sync;
-        let (time, range) = (sample.composition_timestamp, sample.byte_range());
+        let time = sample.composition_timestamp;
         let timestamp_us = time as f64 * 1e6 / sample.timescale.max(1) as f64;
         let shown = cut.as_ref().is_none_or(|cut| cut.contains(&time));
-        if range.end <= bytes.len() && range.start <= range.end && !leans_on_missing {
-            chunks.push(Chunk { bytes: range, timestamp_us, key: sample.is_sync, shown });
-        } else {
-            leans_on_missing = true;
-            missing_us.extend(shown.then_some(timestamp_us));
+        // In a browser, places in a file are numbers of 32 bits, and those in an MP4 of 64.
+        let end = sample.offset.checked_add(sample.size).filter(|&end| end <= bytes.len() as u64);
+        match end {
+            Some(end) if !leans_on_missing => {
+                let range = sample.offset as usize..end as usize;
+                chunks.push(Chunk { bytes: range, timestamp_us, key: sample.is_sync, shown });
+            }
+            _ => {
+                leans_on_missing = true;
+                missing_us.extend(shown.then_some(timestamp_us));
+            }
         }
     }
     if chunks.is_empty() {
         return Err("It is cut short before its first frame: copy it again.".to_owned());
     }
-    if !missing_us.is_empty() {
+    if !missing_us.is_empty() && notes.is_empty() {
         notes.push("The file is cut short: copy it again.".to_owned());
     }
     let description = match &trak.mdia.minf.stbl.stsd.contents {
@@ -70,25 +82,6 @@ pub(super) fn track(bytes: Vec<u8>) -> Result<Track, String> {
     }
     let turns = turns.unwrap_or_default();
     Ok(Track { codec, description, height, width, turns, chunks, missing_us, data: bytes, notes })
-}
-
-/// Where the last box of a file ends by its own word: beyond the file where that is cut short in its pictures, which may
-/// still be read up to there.
-fn end_of_boxes(bytes: &[u8]) -> u64 {
-    let (length, mut at) = (bytes.len() as u64, 0_u64);
-    let number = |at: u64, count: usize| {
-        let from = usize::try_from(at).ok()?;
-        let digits = bytes.get(from..from.checked_add(count)?)?;
-        Some(digits.iter().fold(0_u64, |number, &digit| number << 8 | u64::from(digit)))
-    };
-    while let Some(size) = number(at, 4) {
-        let size = if size == 1 { number(at + 8, 8).unwrap_or(0) } else { size };
-        match at.checked_add(size) {
-            Some(next) if size >= 8 => at = next,
-            _ => return length,
-        }
-    }
-    at.max(length)
 }
 
 /// The times that an edit list shows, in ticks from the first frame of the track. None where it shows all, or is more than
@@ -129,4 +122,56 @@ fn foreign_codec(mp4: &Mp4) -> Option<String> {
         "Its video codec ({name}) is not one that browsers decode. Convert it to H.264, for example with \
          `ffmpeg -i IN -c:v libx264 OUT.mp4`."
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::movie::{fragmented, movie, set};
+    use super::*;
+
+    #[test]
+    fn frames_are_found_with_their_times_and_the_settings_of_their_codec() {
+        let track = track(movie()).unwrap();
+        assert_eq!((track.codec.as_str(), track.height, track.width), ("avc1.42C00A", 48, 64));
+        assert_eq!(track.description.as_ref().map(Vec::len), Some(14));
+        let frames: Vec<&[u8]> = track.chunks.iter().map(|chunk| &track.data[chunk.bytes.clone()]).collect();
+        assert_eq!(frames.concat(), (0..20).collect::<Vec<u8>>());
+        let times: Vec<f64> = track.chunks.iter().map(|chunk| chunk.timestamp_us / 1000.0).collect();
+        assert_eq!(times, [0.0, 40.0, 40.0, 70.0, 90.0]);
+        assert_eq!(track.chunks.iter().filter(|chunk| chunk.key).count(), 1);
+        // The edit list ends after 80 ms.
+        assert_eq!(track.shown_times_us(), [0.0, 40_000.0, 40_000.0, 70_000.0]);
+    }
+
+    #[test]
+    fn frames_of_fragments_follow_those_of_the_movie() {
+        let track = track(fragmented()).unwrap();
+        assert_eq!((track.chunks.len(), track.missing_us.len()), (7, 0));
+    }
+
+    #[test]
+    fn a_frame_beyond_the_file_is_missing_even_where_its_place_has_more_than_32_bits() {
+        let mut bytes = movie();
+        set(&mut bytes, b"stco", 12, u32::MAX - 1);
+        let track = track(bytes).unwrap();
+        // What follows leans on the two frames that are there no more.
+        assert_eq!((track.chunks.len(), track.notes.len()), (2, 1));
+        assert!(track.notes[0].contains("cut short"), "{:?}", track.notes);
+    }
+
+    #[test]
+    fn any_number_may_be_replaced_and_any_end_be_lost_without_a_panic() {
+        for sound in [movie(), fragmented()] {
+            for at in 0..sound.len() - 4 {
+                for value in [0, 1, 2, 9, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
+                    let mut bytes = sound.clone();
+                    bytes[at..at + 4].copy_from_slice(&u32::to_be_bytes(value));
+                    if let Err(said) = track(bytes) {
+                        assert!(said.ends_with('.'), "{said}");
+                    }
+                }
+                assert!(track(sound[..at].to_vec()).is_err() || at > movie().len());
+            }
+        }
+    }
 }

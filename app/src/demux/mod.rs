@@ -1,0 +1,13 @@
+//! Videos taken apart: from the bytes of a file to the compressed frames of its first video track. Plain Rust, so that the
+//! readers are tested and fuzzed natively; the worker hands the frames to the browser's decoder.
+
+mod bounded;
+mod boxes;
+mod elements;
+#[cfg(test)]
+mod movie;
+pub mod mp4;
+mod part;
+mod tables;
+pub mod track;
+pub mod webm;
