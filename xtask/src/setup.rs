@@ -37,10 +37,10 @@ impl Tool {
         let start = Instant::now();
         match self {
             Self::WasmTarget => run("rustup", ["target", "add", "wasm32-unknown-unknown"], &[])?,
-            Self::Trunk => cargo_install("trunk", TRUNK, true)?,
+            Self::Trunk => cargo_install("trunk", TRUNK, true, "0")?,
             // With its own lock file, this version does not compile.
-            Self::WasmBindgen => cargo_install("wasm-bindgen-cli", &wasm_bindgen_version()?, false)?,
-            Self::CargoDeny => cargo_install("cargo-deny", CARGO_DENY, true)?,
+            Self::WasmBindgen => cargo_install("wasm-bindgen-cli", &wasm_bindgen_version()?, false, "1")?,
+            Self::CargoDeny => cargo_install("cargo-deny", CARGO_DENY, true, "0")?,
             Self::Chromium => apt_install("chromium")?,
             Self::ChromeDriver => apt_install("chromium-driver")?,
             Self::Ffmpeg => apt_install("ffmpeg")?,
@@ -86,8 +86,9 @@ impl Tool {
     }
 }
 
-/// Build a cargo tool into `target/tools`. Its own release profile (fat LTO) would double the time for nothing.
-fn cargo_install(package: &str, version: &str, locked: bool) -> Result<()> {
+/// Build a cargo tool into `target/tools`, optimised as far as its work asks for: its own release profile (fat LTO) would take
+/// longer for nothing.
+fn cargo_install(package: &str, version: &str, locked: bool, level: &str) -> Result<()> {
     let root = tools().display().to_string();
     let build = tools().join("build").display().to_string();
     let words = ["install", package, "--version", version, "--root", &root];
@@ -98,7 +99,7 @@ fn cargo_install(package: &str, version: &str, locked: bool) -> Result<()> {
             ("CARGO_TARGET_DIR", &build),
             ("CARGO_PROFILE_RELEASE_LTO", "off"),
             ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
-            ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+            ("CARGO_PROFILE_RELEASE_OPT_LEVEL", level),
         ],
     )
 }

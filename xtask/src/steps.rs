@@ -23,24 +23,17 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "fmt", what: "formatting", after: None, tools: &[], run: fmt },
     Step { name: "clippy", what: "lints of everything native", after: None, tools: &[], run: clippy },
     Step { name: "doc", what: "documentation without broken links", after: None, tools: &[], run: doc },
-    Step {
-        name: "clippy-wasm",
-        what: "lints of app, core and their tests for the browser",
-        after: None,
-        tools: &[Tool::WasmTarget],
-        run: clippy_wasm,
-    },
     Step { name: "native", what: "tests on the CPU", after: None, tools: &[Tool::Ffmpeg], run: native },
     Step {
         name: "wasm",
-        what: "build of the app: sizes, no export wrapper, no autotune",
+        what: "build of the app with its lints: sizes, no export wrapper, no autotune",
         after: None,
         tools: &[Tool::WasmTarget, Tool::WasmBindgen, Tool::Trunk],
         run: wasm::build_and_check,
     },
     Step {
         name: "parity",
-        what: "networks and losses on WebGPU in Chromium",
+        what: "networks and losses on WebGPU in Chromium, with lints of these tests",
         after: None,
         tools: &[Tool::WasmTarget, Tool::WasmBindgen, Tool::Chromium, Tool::ChromeDriver],
         run: wasm::parity,
@@ -138,15 +131,6 @@ fn fmt() -> Result<()> {
 fn clippy() -> Result<()> {
     let words = ["clippy"].into_iter().chain(NATIVE).chain(["--all-targets", "--features", "sonoseg-tests/browser"]);
     run("cargo", words.chain(["--", "-D", "warnings"]), &[])
-}
-
-fn clippy_wasm() -> Result<()> {
-    let target = ["--target", "wasm32-unknown-unknown"];
-    for what in [["-p", "sonoseg-core", "-p", "sonoseg-app"], ["-p", "sonoseg-tests", "--test", "both"]] {
-        let words = ["clippy"].into_iter().chain(what).chain(target).chain(["--", "-D", "warnings"]);
-        run("cargo", words, &[])?;
-    }
-    Ok(())
 }
 
 fn doc() -> Result<()> {

@@ -10,6 +10,13 @@ use wasmparser::{ExternalKind, Operator, Parser, Payload, TypeRef};
 /// compiled once.
 pub(crate) const PROFILE: &str = "wasm-release";
 
+/// The compiler that also lints, and warnings as errors: what runs in the browser is linted while it is built, because a check
+/// of its own would go through all of its dependencies once more.
+const LINTED: [(&str, &str); 2] = [
+    ("RUSTC_WORKSPACE_WRAPPER", "clippy-driver"),
+    ("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__"),
+];
+
 /// Largest download of each binary, in bytes after brotli.
 const LIMITS: [(&str, usize); 2] = [("page", 500_000), ("worker", 4_000_000)];
 
@@ -20,7 +27,7 @@ const FORBIDDEN_FEATURE: &str = "autotune";
 /// Build the app into `dist/` and check the two wasm files.
 pub(crate) fn build_and_check() -> Result<()> {
     check_features()?;
-    run("trunk", ["build"], &[])?;
+    run("trunk", ["build"], &LINTED)?;
     for (name, limit) in LIMITS {
         check_binary(name, limit)?;
     }
@@ -32,7 +39,8 @@ pub(crate) fn parity() -> Result<()> {
     let words =
         ["test", "-p", "sonoseg-tests", "--test", "both", "--target", "wasm32-unknown-unknown", "--profile", PROFILE];
     let driver = output("sh", &["-c", "command -v chromedriver"]).context("chromedriver is not in PATH")?;
-    run("cargo", words, &[("CHROMEDRIVER", &driver), ("WASM_BINDGEN_TEST_TIMEOUT", "900")])
+    let [wrapper, lints] = LINTED;
+    run("cargo", words, &[wrapper, lints, ("CHROMEDRIVER", &driver), ("WASM_BINDGEN_TEST_TIMEOUT", "900")])
 }
 
 /// No package of the app's dependency graph may have the autotune feature.
