@@ -12,10 +12,8 @@ pub(crate) const PROFILE: &str = "wasm-release";
 
 /// The compiler that also lints, and warnings as errors: what runs in the browser is linted while it is built, because a check
 /// of its own would go through all of its dependencies once more.
-const LINTED: [(&str, &str); 2] = [
-    ("RUSTC_WORKSPACE_WRAPPER", "clippy-driver"),
-    ("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__"),
-];
+const LINTED: [(&str, &str); 2] =
+    [("RUSTC_WORKSPACE_WRAPPER", "clippy-driver"), ("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__")];
 
 /// Largest download of each binary, in bytes after brotli.
 const LIMITS: [(&str, usize); 2] = [("page", 500_000), ("worker", 4_000_000)];
