@@ -94,7 +94,10 @@ mod tests {
         assert_eq!(whole, pieces);
         let near = |x: usize, y: usize| {
             let centre = Point { x: x as f64, y: y as f64 };
-            stroke().windows(2).map(|pair| Needle { entry: pair[0], tip: pair[1] }.distance_px(centre)).fold(f64::MAX, f64::min)
+            stroke()
+                .windows(2)
+                .map(|pair| Needle { entry: pair[0], tip: pair[1] }.distance_px(centre))
+                .fold(f64::MAX, f64::min)
         };
         for y in 0..40 {
             for x in 0..50 {
@@ -116,7 +119,8 @@ mod tests {
         let mut first = None;
         for zoom in [0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 7.3, 32.0] {
             // To the screen and back, as the page does it.
-            let there = stroke().into_iter().map(|p| Point { x: (p.x + 0.5) * zoom + 17.2, y: (p.y + 0.5) * zoom - 3.4 });
+            let there =
+                stroke().into_iter().map(|p| Point { x: (p.x + 0.5) * zoom + 17.2, y: (p.y + 0.5) * zoom - 3.4 });
             let back: Vec<Point> =
                 there.map(|p| Point { x: (p.x - 17.2) / zoom - 0.5, y: (p.y + 3.4) / zoom - 0.5 }).collect();
             let mut mask = Mask::empty(40, 50);

@@ -118,7 +118,11 @@ impl Document {
             Edit::Paint { clip, frame, patch } => {
                 let record = self.frame(&clip, frame)?;
                 let mask = record.answers.get_mut(&frame).and_then(|answer| answer.mask.as_mut());
-                let reason = if mask.is_some() { "the painted part lies outside the picture" } else { "it has no mask to paint on" };
+                let reason = if mask.is_some() {
+                    "the painted part lies outside the picture"
+                } else {
+                    "it has no mask to paint on"
+                };
                 match mask.and_then(|mask| patch.apply(mask)) {
                     Some(patch) => Ok(Edit::Paint { clip, frame, patch }),
                     None => Err(Refused::Unfit { name: record.name.clone(), frame, reason }),
@@ -138,7 +142,8 @@ impl Document {
             Some(_) if self.clips.contains_key(&clip) => return Err(Refused::TwoOfOne(clip)),
             Some(record) => {
                 for (&frame, answer) in &record.answers {
-                    let reason = if frame < record.frames { record.unfit(answer) } else { Some("there is no such frame") };
+                    let reason =
+                        if frame < record.frames { record.unfit(answer) } else { Some("there is no such frame") };
                     if let Some(reason) = reason {
                         return Err(Refused::Unfit { name: record.name.clone(), frame, reason });
                     }

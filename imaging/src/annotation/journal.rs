@@ -14,7 +14,8 @@ const HEAD: &str = "sonoseg journal 1\n";
 /// # Errors
 /// When an entry cannot be written as JSON: a coordinate that is no number.
 pub fn encode(entry: &Entry) -> Result<String, DataError> {
-    let text = serde_json::to_string(entry).map_err(|error| DataError::Inconsistent(format!("an entry of a journal: {error}")))?;
+    let text = serde_json::to_string(entry)
+        .map_err(|error| DataError::Inconsistent(format!("an entry of a journal: {error}")))?;
     Ok(format!("{:08x} {text}\n", crc32fast::hash(text.as_bytes())))
 }
 

@@ -23,7 +23,8 @@ fn answer(rng: &mut Rng) -> Option<Answer> {
     // One in ten reaches out of the picture, and is refused.
     let reach = if rng.chance(0.1) { 9.0 } else { 0.0 };
     let needle = Needle { entry: point(rng, reach), tip: point(rng, reach) };
-    let mask = Mask { height: SIZE[0], width: SIZE[1], classes: (0..SIZE[0] * SIZE[1]).map(|_| rng.below(3) as u8).collect() };
+    let mask =
+        Mask { height: SIZE[0], width: SIZE[1], classes: (0..SIZE[0] * SIZE[1]).map(|_| rng.below(3) as u8).collect() };
     let (line, painted) = (rng.chance(0.7), rng.chance(0.4));
     rng.chance(0.9).then(|| Answer {
         needle: (shows && line).then_some(needle),
@@ -56,7 +57,8 @@ fn entry(rng: &mut Rng, project: &Project) -> Entry {
         1 => Entry::Redo,
         2 | 3 => {
             let (clip, frames) = CLIPS[rng.below(2)];
-            let predicted = rng.chance(0.8).then(|| Predicted { model: "m".into(), needle: None, confidence: Some(0.5) });
+            let predicted =
+                rng.chance(0.8).then(|| Predicted { model: "m".into(), needle: None, confidence: Some(0.5) });
             Entry::Predicted { clip: clip.into(), frame: rng.below(frames), predicted }
         }
         _ => Entry::Do(Step { name: "step".into(), edits: (0..=rng.below(3)).map(|_| edit(rng, project)).collect() }),
@@ -127,7 +129,8 @@ fn a_model_never_changes_what_a_person_said() {
         let before = project.clone();
         for (clip, frames) in CLIPS {
             for frame in 0..frames {
-                let predicted = rng.chance(0.5).then(|| Predicted { model: "new".into(), needle: None, confidence: None });
+                let predicted =
+                    rng.chance(0.5).then(|| Predicted { model: "new".into(), needle: None, confidence: None });
                 // Refused where the clip is not in the project.
                 let _ = project.apply(Entry::Predicted { clip: clip.into(), frame, predicted });
                 if let Status::Answered(verdict) = before.status(clip, frame) {
@@ -215,5 +218,8 @@ fn answers_that_do_not_fit_are_refused_by_name() {
     assert_eq!(project.status("aa", 1), Status::Open);
     // NaN is no JSON: it must not be written as a blank.
     let undefined = Needle { entry: Point { x: f64::NAN, y: 0.0 }, tip: inside.tip };
-    assert!(refused(&mut project, answer(1, Answer { needle: Some(undefined), ..Answer::bare(Verdict::Corrected, by) })).contains("reaches out"));
+    assert!(
+        refused(&mut project, answer(1, Answer { needle: Some(undefined), ..Answer::bare(Verdict::Corrected, by) }))
+            .contains("reaches out")
+    );
 }
