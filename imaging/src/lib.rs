@@ -1,6 +1,7 @@
 #![doc = "Images, needles, formats, data sets, metrics and the simulator of sonoseg: everything without a tensor, bytes in, bytes out; see ARCHITECTURE.md."]
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a failed test may panic"))]
 
+pub mod annotation;
 pub mod annotations;
 pub mod augment;
 pub mod baseline;

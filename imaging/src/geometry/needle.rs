@@ -83,6 +83,36 @@ impl Needle {
         let t = if squared > 0.0 { ((x * dx + y * dy) / squared).clamp(0.0, 1.0) } else { 0.0 };
         (x - t * dx).hypot(y - t * dy)
     }
+
+    /// Visit `(x, y)` of every pixel whose centre lies within `radius_px` of the shaft, row by row.
+    pub(crate) fn for_each_pixel_near(
+        &self,
+        radius_px: f64,
+        height: usize,
+        width: usize,
+        mut visit: impl FnMut(usize, usize),
+    ) {
+        let Self { entry, tip } = *self;
+        let numbers = [entry.x, entry.y, tip.x, tip.y, radius_px];
+        if numbers.iter().any(|number| !number.is_finite()) || radius_px < 0.0 {
+            return;
+        }
+        let [dx, dy] = self.step(None);
+        for y in pixels_between(entry.y.min(tip.y) - radius_px, entry.y.max(tip.y) + radius_px, height) {
+            // Only the part of the shaft that is within the radius of this row can reach it.
+            let [start, end] = if dy.abs() > 1e-9 {
+                [-radius_px, radius_px].map(|offset| ((y as f64 + offset - entry.y) / dy).clamp(0.0, 1.0))
+            } else {
+                [0.0, 1.0]
+            };
+            let (start, end) = (entry.x + start * dx, entry.x + end * dx);
+            for x in pixels_between(start.min(end) - radius_px, start.max(end) + radius_px, width) {
+                if self.distance_px(Point { x: x as f64, y: y as f64 }) <= radius_px {
+                    visit(x, y);
+                }
+            }
+        }
+    }
 }
 
 /// The mask of a needle: class 1 where the centre of a pixel lies within `radius_px` of the shaft (the label's line
@@ -90,38 +120,8 @@ impl Needle {
 /// cut off; a needle with an infinite or undefined coordinate gives an empty mask.
 pub fn draw_capsule(needle: &Needle, radius_px: f64, height: usize, width: usize) -> Mask {
     let mut mask = Mask::empty(height, width);
-    for_each_pixel_near(needle, radius_px, height, width, |x, y| mask.classes[y * width + x] = 1);
+    needle.for_each_pixel_near(radius_px, height, width, |x, y| mask.classes[y * width + x] = 1);
     mask
-}
-
-/// Visit `(x, y)` of every pixel whose centre lies within `radius_px` of the shaft, row by row.
-fn for_each_pixel_near(
-    needle: &Needle,
-    radius_px: f64,
-    height: usize,
-    width: usize,
-    mut visit: impl FnMut(usize, usize),
-) {
-    let Needle { entry, tip } = *needle;
-    let numbers = [entry.x, entry.y, tip.x, tip.y, radius_px];
-    if numbers.iter().any(|number| !number.is_finite()) || radius_px < 0.0 {
-        return;
-    }
-    let [dx, dy] = needle.step(None);
-    for y in pixels_between(entry.y.min(tip.y) - radius_px, entry.y.max(tip.y) + radius_px, height) {
-        // Only the part of the shaft that is within the radius of this row can reach it.
-        let [start, end] = if dy.abs() > 1e-9 {
-            [-radius_px, radius_px].map(|offset| ((y as f64 + offset - entry.y) / dy).clamp(0.0, 1.0))
-        } else {
-            [0.0, 1.0]
-        };
-        let (start, end) = (entry.x + start * dx, entry.x + end * dx);
-        for x in pixels_between(start.min(end) - radius_px, start.max(end) + radius_px, width) {
-            if needle.distance_px(Point { x: x as f64, y: y as f64 }) <= radius_px {
-                visit(x, y);
-            }
-        }
-    }
 }
 
 /// The pixels of an axis of the given size whose centres lie in `[low, high]`, give or take rounding.

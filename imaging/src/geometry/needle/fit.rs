@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::line::{Line, Map, Pixel, components, hough, total_least_squares};
-use super::{Needle, Point, for_each_pixel_near};
+use super::{Needle, Point};
 use crate::geometry::Mask;
 
 /// How to look for a needle. Lengths are in pixels of the map.
@@ -176,7 +176,7 @@ fn join(seed: usize, pieces: &[Piece], radius: f64, config: &FitConfig) -> Piece
 /// end well below a pixel, and also where the border of the image cuts the capsule.
 fn refine(map: &Map<'_>, first: Needle, radius: f64, threshold: f64) -> (Needle, f64) {
     let mut pixels = Vec::new();
-    for_each_pixel_near(&first, 2.0 * radius + 3.0, map.height, map.width, |x, y| {
+    first.for_each_pixel_near(2.0 * radius + 3.0, map.height, map.width, |x, y| {
         let p = map.at(x, y);
         // A capsule covers what is above the threshold: stretch so that the threshold lies half way.
         let covered =
