@@ -80,7 +80,7 @@ pub(super) mod whole {
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Mask>, D::Error> {
         let Some(patch) = Option::<Patch>::deserialize(from)? else { return Ok(None) };
         let (height, width) = (patch.height, patch.width);
-        let small = height.checked_mul(width).is_some_and(|pixels| pixels <= MAX_PIXELS);
+        let small = (height as u64).checked_mul(width as u64).is_some_and(|pixels| pixels <= MAX_PIXELS);
         if !small || !patch.fits(height, width) {
             return Err(D::Error::custom("the run lengths of a mask do not make up its size"));
         }
