@@ -67,7 +67,7 @@ impl ProcedureSim {
         let machine_frames = captured.last().map_or(0, |last| last + 1);
         let moments = draw_moments(config, level, &probe, machine_frames, &mut stream(2));
         let shaft = Shaft::draw(config, level, &mut stream(3));
-        let tissue = Tissue::draw(config, level, &probe, &psf, &moments, &mut stream(4));
+        let tissue = Tissue::draw(config, level, &probe, &psf, &moments, [stream(4), stream(6)]);
         let mut screen = Screen::draw(config, &probe, &psf, &mut stream(5));
         (screen.seed, screen.index) = (seed, index);
         Self { difficulty, fps, captured, moments, probe, psf, tissue, shaft, screen }
