@@ -19,8 +19,8 @@ pub(super) struct RealScreen {
 
 /// Grey level above which the surroundings of a pixel belong to the scan area.
 const DARKEST: f32 = 0.025;
-/// Least spread of the grey levels around a pixel of the scan area: bars and boxes are of one grey.
-const LEAST_SPREAD: f32 = 0.004;
+/// Least share of the pixels around one of the scan area that differ from their neighbour: bars and boxes are of one grey.
+const LEAST_BUSY: f32 = 0.3;
 /// Spread of the logarithm of fully developed speckle is 5.6 dB; machines average about a third of it away.
 const SPECKLE_DB: f32 = 3.8;
 /// What is believed of a dynamic range, dB.
@@ -36,32 +36,43 @@ impl RealScreen {
         let smooth = gauss(grey, width, 4.0, 4.0);
         let fine: Vec<f32> = grey.iter().zip(&smooth).map(|(grey, smooth)| grey - smooth).collect();
         let spread = gauss(&fine.iter().map(|v| v * v).collect::<Vec<_>>(), width, 3.0, 3.0);
-        let area = scan_area(grey, &spread, height, width);
+        let area = scan_area(grey, height, width);
         let columns: Vec<usize> = (0..width).filter(|c| (0..height).any(|r| area[r * width + c])).collect();
         let rows: Vec<usize> = (0..height).filter(|r| area[r * width..(r + 1) * width].contains(&true)).collect();
         let bounds = [*columns.first()?, *rows.first()?, *columns.last()?, *rows.last()?];
         if bounds[2] - bounds[0] < LEAST_SIDE || bounds[3] - bounds[1] < LEAST_SIDE {
             return None;
         }
+        // The step at the edge of the scan area is no speckle.
+        let inner: Vec<bool> = (0..grey.len())
+            .map(|pixel| {
+                let beside = [8, 8 * width];
+                beside.iter().all(|far| {
+                    pixel >= *far && pixel + far < grey.len() && area[pixel - far] && area[pixel] && area[pixel + far]
+                })
+            })
+            .collect();
         // Speckle shows its spread where grey is neither cut off at black nor at white; edges and marks spread more.
         let mut spreads: Vec<f32> = (0..grey.len())
-            .filter(|&pixel| area[pixel] && (0.15..0.75).contains(&smooth[pixel]))
+            .filter(|&pixel| inner[pixel] && (0.15..0.75).contains(&smooth[pixel]))
             .map(|pixel| spread[pixel].max(0.0).sqrt())
             .collect();
         spreads.sort_by(f32::total_cmp);
         let usual = spreads.get(spreads.len() / 3).copied().unwrap_or(0.06);
         let range_db = (SPECKLE_DB / usual.max(1e-3)).clamp(RANGE_DB[0], RANGE_DB[1]);
-        let blur_px = (width_of(&fine, &area, width, 1), width_of(&fine, &area, width, width));
+        let blur_px = (width_of(&fine, &inner, width, 1), width_of(&fine, &inner, width, width));
         Some(Self { area, bounds, range_db, blur_px })
     }
 }
 
 /// The largest connected region that is neither black nor of one grey, filled between its first and last pixel of each row and column.
-fn scan_area(grey: &[f32], spread: &[f32], height: usize, width: usize) -> Vec<bool> {
+fn scan_area(grey: &[f32], height: usize, width: usize) -> Vec<bool> {
+    let differs = |pixel: usize| (grey[pixel] - grey[(pixel + 1).min(grey.len() - 1)]).abs() > 0.002;
+    let busy: Vec<f32> = (0..grey.len()).map(|pixel| if differs(pixel) { 1.0 } else { 0.0 }).collect();
     let bright: Vec<bool> = gauss(grey, width, 3.0, 3.0)
         .into_iter()
-        .zip(spread)
-        .map(|(level, spread)| level > DARKEST && *spread > LEAST_SPREAD * LEAST_SPREAD)
+        .zip(gauss(&busy, width, 3.0, 3.0))
+        .map(|(level, busy)| level > DARKEST && busy > LEAST_BUSY)
         .collect();
     let mut region = vec![0usize; grey.len()];
     let (mut count, mut best) = (0, (0, 0));
