@@ -19,6 +19,8 @@ pub(super) struct RealScreen {
 
 /// Grey level above which the surroundings of a pixel belong to the scan area.
 const DARKEST: f32 = 0.025;
+/// Tissue darker than this may be of one grey in a compressed file.
+const DARK: f32 = 0.06;
 /// Least share of the pixels around one of the scan area that differ from their neighbour: bars and boxes are of one grey.
 const LEAST_BUSY: f32 = 0.3;
 /// Spread of the logarithm of fully developed speckle is 5.6 dB; machines average about a third of it away.
@@ -72,7 +74,7 @@ fn scan_area(grey: &[f32], height: usize, width: usize) -> Vec<bool> {
     let bright: Vec<bool> = gauss(grey, width, 3.0, 3.0)
         .into_iter()
         .zip(gauss(&busy, width, 3.0, 3.0))
-        .map(|(level, busy)| level > DARKEST && busy > LEAST_BUSY)
+        .map(|(level, busy)| level > DARKEST && (busy > LEAST_BUSY || level < DARK))
         .collect();
     let mut region = vec![0usize; grey.len()];
     let (mut count, mut best) = (0, (0, 0));
