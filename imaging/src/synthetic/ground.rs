@@ -256,7 +256,7 @@ mod tests {
 
     fn never() -> NeedleSimConfig {
         let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..NeedleSimConfig::default() };
-        let simple = super::super::DifficultyConfig { no_needle_share: 1.0, ..config.simple.clone() };
+        let simple = super::super::DifficultyConfig { no_needle_share: 1.0, ..config.simple };
         NeedleSimConfig { simple, image_side_px: [300.0, 300.0], ..config }
     }
 
@@ -267,7 +267,7 @@ mod tests {
             needle_out_share: 0.0,
             beads: [0.0, 0.1],
             dropout_share: [0.0, 0.0],
-            ..never.simple.clone()
+            ..never.simple
         };
         NeedleSimConfig { simple, angle_deg, floating_share, double_wall_share: 0.0, ..never }
     }
