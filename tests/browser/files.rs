@@ -136,7 +136,8 @@ const EVEN: &str = "pad=ceil(iw/2)*2:ceil(ih/2)*2";
 
 /// Frames of one easy insertion that the model was never trained on.
 fn simulated(frames: usize) -> Vec<Image> {
-    let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..NeedleSimConfig::default() };
+    let first = toml::from_str(include_str!("../../recipes/simulator/first.toml")).unwrap();
+    let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..first };
     let procedure = ProcedureSim::new(&config, 9_300_001, 0, frames);
     (0..frames).map(|frame| procedure.frame(frame).image).collect()
 }

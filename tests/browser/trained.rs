@@ -79,7 +79,8 @@ impl TaskVisitor for Learn<'_> {
 
     fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> State {
         let (train_config, device) = (&self.0.train, Device::flex());
-        let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..NeedleSimConfig::default() };
+        let first = toml::from_str(include_str!("../../recipes/simulator/first.toml")).unwrap();
+        let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..first };
         let frames = Frames(ProcedureSim::new(&config, 4242, 1, FRAMES));
         let mut feed = Direct(&task, &frames, Vec::new().into_iter());
         let begin = Progress::begin(task.init(&device.clone().autodiff()), train_config);

@@ -18,6 +18,7 @@ mod report;
 mod resume;
 mod study;
 mod tidy;
+mod tissue;
 mod unsound;
 mod video;
 mod workspace;

@@ -81,6 +81,10 @@ pub(crate) struct SimulateNeedle {
     /// Settings of the simulator as a TOML file; see `NeedleSimConfig`.
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
+    /// Put the needles into the pictures and clips of this folder instead of simulated tissue. Its masks and labels are not
+    /// used. Several folders take turns.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tissue: Vec<PathBuf>,
     /// Also write each procedure as a DICOM ultrasound clip.
     #[arg(long)]
     pub(crate) dicom: bool,

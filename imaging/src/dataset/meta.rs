@@ -8,8 +8,20 @@ use crate::DataError;
 use crate::geometry::Spacing;
 
 /// All keys of [`Meta`].
-pub const KEYS: [&str; 11] =
-    ["difficulty", "fps", "spacing", "origin", "group", "stills", "classes", "class", "ignore", "stratum", "ingest"];
+pub const KEYS: [&str; 12] = [
+    "difficulty",
+    "fps",
+    "spacing",
+    "origin",
+    "tissue",
+    "group",
+    "stills",
+    "classes",
+    "class",
+    "ignore",
+    "stratum",
+    "ingest",
+];
 
 /// `meta.json` of a procedure. Every key may be left out.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -27,6 +39,9 @@ pub struct Meta {
     /// What made it, for example the simulator with its seed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// Name of the folder that its real tissue comes from, where only the needle is simulated. `group` names the file, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tissue: Option<String>,
     /// Patient, where several procedures are of one: splits never cut a group. The procedure itself when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
@@ -123,6 +138,7 @@ mod tests {
             fps: Some(1.0),
             spacing: Some(Spacing { x_mm: 1.0, y_mm: 1.0 }),
             origin: some(),
+            tissue: some(),
             group: some(),
             stills: true,
             classes: vec![String::new()],

@@ -79,12 +79,18 @@ pub struct NeedleSimConfig {
     pub border_share: f64,
     /// Width of each border as a share of the scan area's side.
     pub border: Range,
+    /// Share of the images with broad black bars beside, or above and below the scan area (a whole screen).
+    pub letterbox_share: f64,
+    /// Width of such a bar as a share of the picture's side; the two bars differ.
+    pub letterbox: Range,
     /// Share of the images whose pixels are not square.
     pub stretched_share: f64,
     /// Width over height of such a pixel, in image pixels per mm.
     pub stretch: Range,
     /// Share of the images cropped into the scan area, so that its edges are not in the picture.
     pub crop_share: f64,
+    /// Most that is cut away: from the left and the right each, from the top, from the bottom, as shares of the scan area.
+    pub crop: [f64; 3],
     /// Grey level outside the scan area where it is not black (one image in five).
     pub background: Range,
 
@@ -150,11 +156,31 @@ pub struct NeedleSimConfig {
     pub nerve_share: f64,
     /// Probability of a phantom: even speckle, hardly any layer.
     pub phantom_share: f64,
+    /// Probability of a phantom in a water bath: dark water above its bright rim, often a bright plate below it.
+    pub bath_share: f64,
+    /// Angle between the rim of such a phantom and the probe face, degrees, to either side.
+    pub rim_deg: Range,
+    /// Echo of the rim, dB.
+    pub rim_db: Range,
+    /// Specular sheets that are no needles: long, thin or thick, bright, at any angle, a little curved; number.
+    pub sheets: [usize; 2],
+    /// Their echo, dB.
+    pub sheet_db: Range,
+    /// Height of a sheet's arc over its length. A needle bends less than 0.02.
+    pub sheet_bow: Range,
+    /// Straight streaks at any angle from 0 to 85 degrees that are shorter or thicker than needles, number.
+    pub stubs: [usize; 2],
 
     /// Outer diameter of the needle, mm (25 to 18 gauge).
     pub gauge_mm: Range,
-    /// Angle between the needle and the probe face, degrees.
+    /// Angle between the needle and the probe face, degrees, to either side.
     pub angle_deg: Range,
+    /// Probability that the needle begins and ends inside the picture: what comes before is out of the plane.
+    pub floating_share: f64,
+    /// Visible length of such a needle as a share of the way from the picture's edge to the target.
+    pub floating_length: Range,
+    /// Probability that the needle is meant to go right through the picture, so that its tip ends up outside.
+    pub through_share: f64,
     /// Loss of echo when the needle lies 60 degrees off the normal of the beam, dB.
     pub angle_loss_db: Range,
     /// Probability that the machine steers its beams towards the needle.
@@ -163,6 +189,8 @@ pub struct NeedleSimConfig {
     pub steering_deg: Range,
     /// Probability of reverberation copies below the shaft.
     pub reverberation_share: f64,
+    /// Probability of such copies where the needle lies within 20 degrees of across the beam.
+    pub shallow_reverberation_share: f64,
     /// Distance between the copies, mm along the beam.
     pub reverberation_mm: Range,
     /// Probability of a comet tail below the shaft.
@@ -247,10 +275,13 @@ impl Default for NeedleSimConfig {
             double_capture_share: 0.5,
             image_side_px: [224.0, 360.0],
             border_share: 0.5,
-            border: [0.0, 0.18],
+            border: [0.0, 0.25],
+            letterbox_share: 0.15,
+            letterbox: [0.05, 0.33],
             stretched_share: 0.3,
             stretch: [0.75, 1.35],
-            crop_share: 0.15,
+            crop_share: 0.25,
+            crop: [0.3, 0.15, 0.35],
             background: [0.02, 0.2],
             probe_weights: [0.62, 0.08, 0.3],
             linear_width_mm: [25.0, 52.0],
@@ -265,8 +296,8 @@ impl Default for NeedleSimConfig {
             f_number: [1.4, 4.0],
             focus: [0.2, 0.75],
             focal_range: [0.25, 0.9],
-            dynamic_range_db: [45.0, 75.0],
-            tissue_level: [0.19, 0.55],
+            dynamic_range_db: [35.0, 80.0],
+            tissue_level: [0.08, 0.65],
             gamma: [0.8, 1.3],
             tgc_error_db: [0.0, 6.0],
             attenuation_db: [-4.0, 16.0],
@@ -281,13 +312,24 @@ impl Default for NeedleSimConfig {
             vessel_radius_mm: [1.0, 6.0],
             bone_share: 0.35,
             nerve_share: 0.3,
-            phantom_share: 0.1,
+            phantom_share: 0.12,
+            bath_share: 0.12,
+            rim_deg: [0.0, 45.0],
+            rim_db: [12.0, 34.0],
+            sheets: [0, 3],
+            sheet_db: [4.0, 25.0],
+            sheet_bow: [0.08, 0.25],
+            stubs: [0, 4],
             gauge_mm: [0.5, 1.3],
-            angle_deg: [10.0, 75.0],
+            angle_deg: [0.0, 85.0],
+            floating_share: 0.3,
+            floating_length: [0.2, 0.85],
+            through_share: 0.1,
             angle_loss_db: [3.0, 18.0],
             steering_share: 0.3,
             steering_deg: [10.0, 35.0],
             reverberation_share: 0.45,
+            shallow_reverberation_share: 0.65,
             reverberation_mm: [0.8, 3.5],
             comet_share: 0.3,
             shadow_share: 0.4,
@@ -327,6 +369,12 @@ pub(super) fn draw(rng: &mut Rng, range: Range) -> f64 {
 /// Uniform among the whole numbers of a range, both ends included.
 pub(super) fn draw_count(rng: &mut Rng, range: [usize; 2]) -> usize {
     range[0] + rng.below(range[1].saturating_sub(range[0]) + 1)
+}
+
+/// Whether something of this probability happens. Where it never does nothing is drawn, so that settings from before it
+/// was there still give their pictures.
+pub(super) fn happens(rng: &mut Rng, probability: f64) -> bool {
+    probability > 0.0 && rng.chance(probability)
 }
 
 /// A fair sign.

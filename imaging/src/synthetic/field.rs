@@ -86,7 +86,8 @@ impl Psf {
         Self::new(probe, axial_mm, lateral_mm)
     }
 
-    fn new(probe: &Probe, axial_mm: f64, lateral_mm: Vec<f64>) -> Self {
+    /// Of standard deviations along the beam, and across it per sample, mm.
+    pub(super) fn new(probe: &Probe, axial_mm: f64, lateral_mm: Vec<f64>) -> Self {
         // Below this width in cells the grid itself would show.
         let sigma = (axial_mm / probe.sample_mm()).max(0.65);
         let radius = (2.6 * sigma).ceil() as isize;

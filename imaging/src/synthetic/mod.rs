@@ -1,6 +1,6 @@
 //! Simulated needle insertions in B-mode ultrasound, with exact ground truth.
 //!
-//! Scatterers and structures of a layered body (`tissue`) pass through the point-spread function of a probe
+//! Scatterers and structures of a layered body (`tissue`, `structures`, `sheets`, `bath`) pass through the point-spread function of a probe
 //! (`field`, `probe`); every frame moves them (`motion`), adds the needle (`shaft`), compresses the echoes (`render`)
 //! and spoils the picture the way machines and files do (`marks`, `degrade`). Everything follows from the seed, the
 //! number of the procedure and the [`NeedleSimConfig`].
@@ -8,20 +8,28 @@
 //! **Ground truth.** [`SimFrame::needle`] is the *visible* shaft as a straight line: from where the shaft enters the
 //! scan area (or the imaging plane, when its first part lies outside the plane) to the visible tip, which is the true
 //! tip unless that has left the plane or the picture. A bent shaft is labelled by the chord between its visible ends.
-//! Drop-outs inside the shaft belong to it.
+//! Drop-outs inside the shaft belong to it. The end that counts as the tip is the deeper one, and within 5 degrees of
+//! horizontal the one farther from its side edge, as everywhere in this crate.
+//!
+//! [`simulate_in_tissue`] (`ground`, `screen`) puts the same needle into frames of a real machine.
 
+mod bath;
 mod config;
 mod degrade;
 mod field;
+mod ground;
 mod marks;
 mod motion;
 mod probe;
 mod render;
+mod screen;
 mod shaft;
+mod sheets;
 mod structures;
 mod tissue;
 
 pub use config::{Difficulty, DifficultyConfig, NeedleSimConfig, Range};
+pub use ground::simulate_in_tissue;
 pub use probe::ProbeKind;
 pub use render::ProcedureSim;
 
@@ -104,7 +112,11 @@ mod tests {
             bone_share: 0.0,
             nerve_share: 0.0,
             phantom_share: 1.0,
+            bath_share: 0.0,
+            sheets: [0, 0],
+            stubs: [0, 0],
             reverberation_share: 0.0,
+            shallow_reverberation_share: 0.0,
             comet_share: 0.0,
             shadow_share: 0.0,
             double_wall_share: 0.0,
@@ -164,6 +176,61 @@ mod tests {
             assert!(checked >= 10, "{weights:?}: only {checked} profiles");
             assert!(before > 1.7 * beyond, "{weights:?}: {before} before the tip, {beyond} beyond");
         }
+    }
+
+    #[test]
+    fn labels_end_where_shallow_steep_and_floating_needles_do() {
+        for (angle_deg, floating_share) in [([0.0, 14.0], 1.0), ([0.0, 14.0], 0.0), ([70.0, 85.0], 1.0)] {
+            let config = NeedleSimConfig {
+                angle_deg,
+                floating_share,
+                through_share: 0.0,
+                stretched_share: 0.0,
+                crop_share: 0.0,
+                ..plain([1.0, 0.0, 0.0])
+            };
+            let (mut inside, mut outside, mut checked) = (0.0, 0.0, 0);
+            for index in 0..8 {
+                let frame = ProcedureSim::new(&config, 12, index, 12).frame(10);
+                let Some(needle) = frame.needle else { continue };
+                let [dx, dy] = needle.step(None).map(|step| step / needle.length_px());
+                let angle = dy.abs().atan2(dx.abs()).to_degrees();
+                assert!(angle > angle_deg[0] - 4.0 && angle < angle_deg[1] + 4.0, "{angle} degrees");
+                let ends = [(needle.entry, 1.0), (needle.tip, -1.0)];
+                for (end, inwards) in ends {
+                    let along = |px: f64| at(&frame.image, end.x + px * inwards * dx, end.y + px * inwards * dy);
+                    let (Some(within), Some(beyond)) = (along(5.0), along(-9.0)) else { continue };
+                    inside += within;
+                    outside += beyond;
+                    checked += 1;
+                }
+                if floating_share > 0.0 {
+                    let scale = frame.image.scale.at(&[(needle.entry.x, needle.entry.y), (needle.tip.x, needle.tip.y)]);
+                    assert!(scale.is_some() && frame.true_tip.is_some(), "{needle:?} is not inside the scan area");
+                }
+            }
+            let least = if floating_share > 0.0 { 8 } else { 4 };
+            assert!(
+                checked >= least && inside > 1.7 * outside,
+                "{angle_deg:?}: {checked} ends, {inside} and {outside}"
+            );
+        }
+    }
+
+    #[test]
+    fn settings_from_before_the_wider_ones_draw_nothing_new() {
+        let first: NeedleSimConfig = toml::from_str(include_str!("../../../recipes/simulator/first.toml")).unwrap();
+        let picture = |config: &NeedleSimConfig| ProcedureSim::new(config, 4242, 1, 3).frame(2);
+        // Ranges of things that never happen are not asked for.
+        let unused = NeedleSimConfig {
+            letterbox: [0.3, 0.4],
+            rim_deg: [80.0, 80.0],
+            sheet_db: [50.0, 60.0],
+            floating_length: [0.1, 0.1],
+            ..first.clone()
+        };
+        assert_eq!(picture(&first), picture(&unused));
+        assert_ne!(picture(&first), picture(&NeedleSimConfig { letterbox_share: 1.0, ..first }));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What moves from frame to frame: the needle's insertion, the hand, the probe, the tissue.
 
-use super::config::{DifficultyConfig, NeedleSimConfig, draw, draw_sign};
+use super::config::{DifficultyConfig, NeedleSimConfig, draw, draw_sign, happens};
 use super::probe::Probe;
 use crate::rng::Rng;
 
@@ -13,6 +13,31 @@ pub(super) struct Pass {
     pub(super) direction: (f64, f64),
     /// Distance from the place where the line enters the picture to the target, mm.
     pub(super) reach_mm: f64,
+    /// Length next to the tip that lies in the plane, where the needle begins inside the picture, mm.
+    pub(super) in_plane_mm: Option<f64>,
+}
+
+/// How the needle of a procedure runs.
+#[derive(Clone, Copy, PartialEq)]
+enum Course {
+    /// From an edge of the picture to a target in it.
+    Entering,
+    /// It comes into the plane inside the picture.
+    Floating,
+    /// Right through the picture.
+    Through,
+}
+
+impl Course {
+    fn draw(config: &NeedleSimConfig, rng: &mut Rng) -> Self {
+        if happens(rng, config.floating_share) {
+            Self::Floating
+        } else if happens(rng, config.through_share) {
+            Self::Through
+        } else {
+            Self::Entering
+        }
+    }
 }
 
 /// The state of one machine frame.
@@ -102,8 +127,8 @@ impl Episode {
 }
 
 /// Draw a line that the needle can take.
-fn draw_pass(config: &NeedleSimConfig, probe: &Probe, side: f64, rng: &mut Rng) -> Pass {
-    let mut pass = Pass { target: (0.0, 0.0), direction: (0.0, 1.0), reach_mm: 0.0 };
+fn draw_pass(config: &NeedleSimConfig, probe: &Probe, course: Course, side: f64, rng: &mut Rng) -> Pass {
+    let mut pass = Pass { target: (0.0, 0.0), direction: (0.0, 1.0), reach_mm: 0.0, in_plane_mm: None };
     // Some angles leave hardly any line in the picture: try a few.
     for _ in 0..24 {
         let angle = draw(rng, config.angle_deg).to_radians();
@@ -115,7 +140,7 @@ fn draw_pass(config: &NeedleSimConfig, probe: &Probe, side: f64, rng: &mut Rng) 
             continue;
         }
         // Needles go in near the top of the picture, seldom far down its side.
-        let deepest = if rng.chance(0.15) { 1.0 } else { 0.55 };
+        let deepest = if rng.chance(0.15) || course == Course::Floating { 1.0 } else { 0.55 };
         pass.reach_mm = 0.0;
         let step = 0.25;
         while pass.reach_mm < 300.0 {
@@ -129,6 +154,23 @@ fn draw_pass(config: &NeedleSimConfig, probe: &Probe, side: f64, rng: &mut Rng) 
         let long = pass.reach_mm > 0.22 * probe.depth_mm && pass.reach_mm < 110.0;
         if long && entry_mm < deepest * probe.depth_mm {
             break;
+        }
+    }
+    match course {
+        Course::Entering => {}
+        Course::Floating => pass.in_plane_mm = Some(draw(rng, config.floating_length) * pass.reach_mm),
+        Course::Through => {
+            let mut beyond_mm = 0.0;
+            while beyond_mm < 300.0
+                && probe
+                    .shows(pass.target.0 + beyond_mm * pass.direction.0, pass.target.1 + beyond_mm * pass.direction.1)
+            {
+                beyond_mm += 0.25;
+            }
+            beyond_mm += rng.uniform(1.0, 10.0);
+            pass.target.0 += beyond_mm * pass.direction.0;
+            pass.target.1 += beyond_mm * pass.direction.1;
+            pass.reach_mm += beyond_mm;
         }
     }
     pass
@@ -145,7 +187,8 @@ pub(super) fn draw_moments(
     let step = 1.0 / config.machine_fps.max(1e-3);
     let with_needle = !rng.chance(difficulty.no_needle_share);
     let side = draw_sign(rng);
-    let mut pass = draw_pass(config, probe, side, rng);
+    let course = Course::draw(config, rng);
+    let mut pass = draw_pass(config, probe, course, side, rng);
     let speed = draw(rng, config.speed_mm_s) * (probe.depth_mm / 45.0).max(1.0);
     let start = rng.uniform(0.0, 1.0);
     let (mut phase, mut tip_mm) = match start {
@@ -182,7 +225,7 @@ pub(super) fn draw_moments(
             match phase {
                 Phase::Away if left <= 0.0 => {
                     phase = Phase::Advance;
-                    pass = draw_pass(config, probe, side, rng);
+                    pass = draw_pass(config, probe, course, side, rng);
                     tip_mm = -pass.reach_mm - rng.uniform(0.5, 3.0);
                     fluid_mm = 0.0;
                 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{NeedleSimConfig, draw};
+use super::config::{NeedleSimConfig, draw, happens};
 use crate::geometry::Point;
 use crate::geometry::Spacing;
 use crate::rng::Rng;
@@ -43,6 +43,8 @@ pub(super) struct Probe {
     pub(super) width: usize,
     /// Pixel of the point x = 0, z = 0.
     origin: Point,
+    /// The scan area of a real picture, whose shape no probe tells: whether each pixel `[height, width]` lies in it.
+    area: Option<Vec<bool>>,
 }
 
 impl Probe {
@@ -93,9 +95,42 @@ impl Probe {
             height: 1,
             width: 1,
             origin: Point { x: 0.0, y: 0.0 },
+            area: None,
         };
         probe.frame_picture(config, rng);
         probe
+    }
+
+    /// The grid of a real picture of a size `[height, width]`: each cell is a pixel within `bounds` (first column, first row,
+    /// last column, last row). Sound is taken to run down the columns.
+    pub(super) fn of_picture(size: [usize; 2], bounds: [usize; 4], spacing: Spacing, area: Vec<bool>) -> Self {
+        let [height, width] = size;
+        let [left, top, right, bottom] = bounds;
+        Self {
+            kind: ProbeKind::Linear,
+            radius_mm: 1.0,
+            half_width: 0.5 * (right - left) as f64 * spacing.x_mm,
+            depth_mm: (bottom - top) as f64 * spacing.y_mm,
+            beams: right - left + 1,
+            samples: bottom - top + 1,
+            mhz: 7.0,
+            spacing,
+            height,
+            width,
+            origin: Point { x: 0.5 * (left + right) as f64, y: top as f64 },
+            area: Some(area),
+        }
+    }
+
+    /// First column and first row of a real picture's grid.
+    pub(super) fn corner(&self) -> (usize, usize) {
+        let first = self.pixel_from_mm(-self.half_width, 0.0);
+        (first.x.round() as usize, first.y.round() as usize)
+    }
+
+    /// Whether a pixel lies in the scan area of a real picture.
+    pub(super) fn holds(&self, pixel: usize) -> bool {
+        self.area.as_ref().is_none_or(|area| area[pixel])
     }
 
     /// Choose size, scale and borders of the picture, and the grid that goes with them.
@@ -110,14 +145,22 @@ impl Probe {
         let (mut x, mut y) = (0.0, 0.0);
         let mut borders = [0.0; 4];
         if rng.chance(config.crop_share) {
-            // Cut some of each side away, more at the bottom and hardly any at the top.
-            let cut = [rng.uniform(0.0, 0.15), rng.uniform(0.0, 0.15), rng.uniform(0.0, 0.04), rng.uniform(0.0, 0.2)];
+            let [side, top, bottom] = config.crop;
+            let cut = [side, side, top, bottom].map(|most| rng.uniform(0.0, most));
             x -= cut[0] * scan_width;
             y -= cut[2] * scan_height;
             scan_width *= 1.0 - cut[0] - cut[1];
             scan_height *= 1.0 - cut[2] - cut[3];
         } else if rng.chance(config.border_share) {
             borders = [(); 4].map(|()| draw(rng, config.border) * side * rng.uniform(0.0, 1.0));
+        }
+        if happens(rng, config.letterbox_share) {
+            // Bars on both sides of one axis, as shares of the whole picture with them.
+            let bars = [(); 2].map(|()| draw(rng, config.letterbox));
+            let (first, scan) = if rng.chance(0.7) { (0, scan_width) } else { (2, scan_height) };
+            let whole = scan / (1.0 - bars[0] - bars[1]).max(0.25);
+            borders[first] += bars[0] * whole;
+            borders[first + 1] += bars[1] * whole;
         }
         // No picture is narrower than this: a tall scan area stands between black bars.
         let least = 0.72 * config.image_side_px[0].min(side);
@@ -232,6 +275,7 @@ impl Probe {
             && pixel.x <= (self.width - 1) as f64
             && pixel.y >= 0.0
             && pixel.y <= (self.height - 1) as f64
+            && self.holds(pixel.y.round() as usize * self.width + pixel.x.round() as usize)
     }
 }
 

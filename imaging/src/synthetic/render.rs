@@ -67,7 +67,7 @@ impl ProcedureSim {
         let machine_frames = captured.last().map_or(0, |last| last + 1);
         let moments = draw_moments(config, level, &probe, machine_frames, &mut stream(2));
         let shaft = Shaft::draw(config, level, &mut stream(3));
-        let tissue = Tissue::draw(config, level, &probe, &psf, &moments, &mut stream(4));
+        let tissue = Tissue::draw(config, level, &probe, &psf, &moments, [stream(4), stream(6)]);
         let mut screen = Screen::draw(config, &probe, &psf, &mut stream(5));
         (screen.seed, screen.index) = (seed, index);
         Self { difficulty, fps, captured, moments, probe, psf, tissue, shaft, screen }
@@ -135,11 +135,12 @@ impl ProcedureSim {
             (Some(&0), Some(&right), Some(&0), Some(&bottom)) if right + 1 == width && bottom + 1 == height => {
                 Scale::Everywhere(spacing)
             }
+            // The corner of a sector may lie between two pixels.
             (Some(&left), Some(&right), Some(&top), Some(&bottom)) => Scale::Regions(vec![ScaleRegion {
-                left: left as f64,
-                top: top as f64,
-                right: right as f64,
-                bottom: bottom as f64,
+                left: (left as f64 - 0.5).max(0.0),
+                top: (top as f64 - 0.5).max(0.0),
+                right: (right as f64 + 0.5).min(width as f64 - 1.0),
+                bottom: (bottom as f64 + 0.5).min(height as f64 - 1.0),
                 spacing,
             }]),
             _ => Scale::Unknown,

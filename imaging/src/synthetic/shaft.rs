@@ -1,11 +1,11 @@
 //! The needle: which part of it can be seen, its exact label, and its echo on the beam grid.
 
-use super::config::{DifficultyConfig, NeedleSimConfig, amplitude, draw};
+use super::config::{DifficultyConfig, NeedleSimConfig, amplitude, draw, happens};
 use super::field::{FWHM, Field, Noise1, Psf};
 use super::motion::Moment;
 use super::probe::Probe;
 use crate::geometry::Mask;
-use crate::geometry::{Needle, Point};
+use crate::geometry::{Needle, Point, with_deeper_tip};
 use crate::rng::Rng;
 
 /// How the needle of a procedure looks.
@@ -29,6 +29,8 @@ pub(super) struct Shaft {
     spots: Option<(f64, f64)>,
     double_wall: bool,
     copies: usize,
+    /// At least so many where the needle lies nearly across the beam.
+    shallow_copies: usize,
     copy_mm: f64,
     copy_decay: f32,
     copy_phase: f64,
@@ -58,6 +60,7 @@ impl Shaft {
     pub(super) fn draw(config: &NeedleSimConfig, difficulty: &DifficultyConfig, rng: &mut Rng) -> Self {
         let steered = rng.chance(config.steering_share);
         let copies = if rng.chance(config.reverberation_share) { 1 + rng.below(5) } else { 0 };
+        let shallow_copies = if happens(rng, config.shallow_reverberation_share) { 1 + rng.below(4) } else { 0 };
         let comet = if rng.chance(config.comet_share) { rng.uniform(0.04, 0.3) } else { 0.0 };
         let shadow = if rng.chance(config.shadow_share) { rng.uniform(0.1, 0.65) } else { 0.0 };
         Self {
@@ -77,6 +80,7 @@ impl Shaft {
             spots: rng.chance(config.echogenic_share).then(|| (rng.uniform(0.8, 2.5), rng.uniform(4.0, 12.0))),
             double_wall: rng.chance(config.double_wall_share),
             copies,
+            shallow_copies,
             copy_mm: draw(rng, config.reverberation_mm),
             copy_decay: rng.uniform(0.25, 0.7) as f32,
             copy_phase: rng.uniform(0.0, std::f64::consts::TAU),
@@ -128,7 +132,11 @@ impl Shaft {
         };
         let first = bisect(first - step, first);
         let last = if last < 0.0 { bisect(last + step, last) } else { 0.0 };
-        let seen = (first + moment.entry_hidden_mm, last.min(-moment.tip_hidden_mm));
+        let mut seen = (first + moment.entry_hidden_mm, last.min(-moment.tip_hidden_mm));
+        if let Some(in_plane_mm) = pass.in_plane_mm {
+            // Where it comes into the plane moves with the needle, and always lies inside the picture.
+            seen.0 = seen.0.max((-in_plane_mm).max(first + LEAST_BEFORE_MM));
+        }
         Some(Placed { tip, direction, inside: (first, last), seen, presence: moment.presence, travel: moment.tip_mm })
     }
 
@@ -138,7 +146,8 @@ impl Shaft {
         let (entry, tip) = (placed.pixel(probe, first), placed.pixel(probe, last));
         let long = last - first >= self.least_visible_mm && (tip.x - entry.x).hypot(tip.y - entry.y) >= 6.0;
         let seen_db = self.level_db(probe, placed, 0.5 * (first + last)) - placed.fade_db();
-        (long && seen_db > LEAST_SEEN_DB).then_some(Needle { entry, tip })
+        // Which end of a level needle is the tip no frame tells: the label follows the rule of whoever reads one off a mask.
+        (long && seen_db > LEAST_SEEN_DB).then(|| with_deeper_tip(Needle { entry, tip }, probe.width))
     }
 
     /// Pixels within half the shaft's displayed width of the label line.
@@ -286,7 +295,10 @@ impl Shaft {
                 column.push(((level * cos) as f32, (level * sin) as f32));
             }
             let fade = 0.75 + 0.45 * self.noise.at(0.07 * beam as f64 + 170.0);
-            self.add_column(probe, beam, low, &column, fade as f32, field);
+            let (bx, bz) = probe.beam_direction(beam as f64);
+            let along = (placed.direction.0 * bx + placed.direction.1 * bz).abs();
+            let copies = if along < SHALLOW { self.copies.max(self.shallow_copies) } else { self.copies };
+            self.add_column(probe, beam, (low, copies), &column, fade as f32, field);
             if peak > 0.5 {
                 let strength = (peak as f32).min(4.0) / 4.0;
                 *shade = (peak_at + 1, 1.0 - self.shadow * strength);
@@ -308,9 +320,17 @@ impl Shaft {
     }
 
     /// The shaft itself and its copies, which lie deeper along the beam.
-    fn add_column(&self, probe: &Probe, beam: usize, low: usize, column: &[(f32, f32)], fade: f32, field: &mut Field) {
+    fn add_column(
+        &self,
+        probe: &Probe,
+        beam: usize,
+        (low, copies): (usize, usize),
+        column: &[(f32, f32)],
+        fade: f32,
+        field: &mut Field,
+    ) {
         let mut gain = 1.0;
-        for copy in 0..=self.copies {
+        for copy in 0..=copies {
             let shift = (copy as f64 * self.copy_mm / probe.sample_mm()).round() as usize;
             let (sin, cos) = (copy as f64 * self.copy_phase).sin_cos();
             let (sin, cos) = (gain * sin as f32, gain * cos as f32);
@@ -326,6 +346,10 @@ impl Shaft {
 
 /// An even shaft less than this above average tissue is no longer seen, dB.
 const LEAST_SEEN_DB: f64 = 4.0;
+/// A needle that begins inside the picture begins at least so far from its edge, mm.
+const LEAST_BEFORE_MM: f64 = 2.0;
+/// Sine of the angle from across the beam up to which a needle is shallow: 20 degrees.
+const SHALLOW: f64 = 0.342;
 /// Distance between two values of a profile, mm.
 const STEP_MM: f64 = 0.1;
 

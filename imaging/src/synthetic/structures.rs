@@ -120,6 +120,6 @@ struct Streak {
     db: f64,
 }
 
-fn polar(amplitude: f64, phase: f64) -> (f32, f32) {
+pub(super) fn polar(amplitude: f64, phase: f64) -> (f32, f32) {
     ((amplitude * phase.cos()) as f32, (amplitude * phase.sin()) as f32)
 }

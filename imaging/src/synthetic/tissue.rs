@@ -3,11 +3,13 @@
 //! Layers live in probe-following coordinates: `a`, mm along the probe face, and `u`, mm of range. Round things live
 //! in plain mm.
 
+use super::bath::Bath;
 use super::config::{DifficultyConfig, NeedleSimConfig, Range, amplitude, draw, draw_count};
 use super::degrade::gauss;
 use super::field::{Field, Noise1, Noise2, Psf};
 use super::motion::Moment;
 use super::probe::{Probe, ProbeKind};
+use super::sheets::add_sheets;
 use crate::rng::Rng;
 
 /// The echo fields of a procedure, after the point-spread function. Each has `margin` more beams on either side than
@@ -76,6 +78,7 @@ pub(super) struct Anatomy<'a> {
     pub(super) layers: Vec<Layer>,
     pub(super) blobs: Vec<Blob>,
     pub(super) bone: Option<Bone>,
+    pub(super) bath: Option<Bath>,
     /// Smooth noise for patchiness and texture.
     pub(super) noise: Noise2,
     pub(super) edge: Noise1,
@@ -83,22 +86,28 @@ pub(super) struct Anatomy<'a> {
 }
 
 impl Tissue {
+    /// The second of the streams is for what came later: it leaves the numbers of the first as they were.
     pub(super) fn draw(
         config: &NeedleSimConfig,
         difficulty: &DifficultyConfig,
         probe: &Probe,
         psf: &Psf,
         moments: &[Moment],
-        rng: &mut Rng,
+        [mut rng, mut more]: [Rng; 2],
     ) -> Self {
-        let mut anatomy = Anatomy::draw(config, probe, rng);
+        let rng = &mut rng;
+        let mut anatomy = Anatomy::draw(config, probe, [rng, &mut more]);
         anatomy.clear_of_bone(moments);
         let level = anatomy.levels();
         let mut structure = Field::zeros(probe.beams + 2 * anatomy.margin, probe.samples);
         anatomy.add_boundaries(&mut structure, rng);
         anatomy.add_fibres(&mut structure, rng);
         anatomy.add_lookalikes(difficulty, &mut structure, rng);
+        add_sheets(config, &anatomy, &mut structure, &mut more);
         anatomy.mask(&mut structure, &level);
+        if let Some(bath) = &anatomy.bath {
+            bath.add(&anatomy, &mut structure, &mut more);
+        }
         let slices = [(); 2].map(|()| {
             let mut slice = Field::noise(structure.beams, structure.samples, rng);
             for ((re, im), level) in slice.re.iter_mut().zip(&mut slice.im).zip(&level.0) {
@@ -118,7 +127,7 @@ impl Tissue {
 }
 
 impl<'a> Anatomy<'a> {
-    fn draw(config: &NeedleSimConfig, probe: &'a Probe, rng: &mut Rng) -> Self {
+    fn draw(config: &NeedleSimConfig, probe: &'a Probe, [rng, more]: [&mut Rng; 2]) -> Self {
         let margin = (3.5 / probe.beam_mm(0.3 * probe.depth_mm)).ceil() as usize;
         let unit = (probe.depth_mm / 45.0).max(0.75);
         let mut anatomy = Self {
@@ -128,11 +137,14 @@ impl<'a> Anatomy<'a> {
             layers: Vec::new(),
             blobs: Vec::new(),
             bone: None,
+            bath: None,
             noise: Noise2::draw(rng),
             edge: Noise1::draw(rng),
             patchiness_db: draw(rng, config.patchiness_db),
         };
-        if rng.chance(config.phantom_share) {
+        let half = anatomy.along(margin + probe.beams - 1);
+        anatomy.bath = Bath::draw(config, probe.depth_mm, half, more);
+        if rng.chance(config.phantom_share) || anatomy.bath.is_some() {
             let layer = anatomy.draw_layer(config, Stuff::Organ, -1.0, rng);
             anatomy.layers.push(Layer { density: 0.0, texture_db: 0.3, level_db: rng.uniform(-12.0, 4.0), ..layer });
         } else {
@@ -146,7 +158,7 @@ impl<'a> Anatomy<'a> {
             let blob = anatomy.draw_nerve(rng);
             anatomy.blobs.push(blob);
         }
-        if rng.chance(config.bone_share) {
+        if rng.chance(config.bone_share) && anatomy.bath.is_none() {
             anatomy.bone = Some(anatomy.draw_bone(rng));
         }
         anatomy
@@ -404,6 +416,11 @@ impl<'a> Anatomy<'a> {
                     let shadow = shadow * (1.0 - 0.25 * ((u - depth) / self.probe.depth_mm).min(1.0));
                     db += shadow;
                     damping += shadow;
+                }
+                if let Some(bath) = &self.bath {
+                    let loss = bath.loss_db(a, u);
+                    db += loss;
+                    damping += loss;
                 }
                 scatter.push(amplitude(db) as f32);
                 through.push(amplitude(damping) as f32);

@@ -14,7 +14,7 @@ use super::masks;
 use super::pairs::Still;
 use super::plan::Content;
 use super::sources::{ClipKind, Remark};
-use crate::args::Ingest;
+use crate::args::{Damaged, Ingest};
 use crate::files;
 use crate::video::Video;
 
@@ -41,6 +41,12 @@ pub(super) struct FrameReader<'a> {
     pub(super) notes: BTreeMap<String, usize>,
 }
 
+/// An opened clip.
+pub(super) enum Reading {
+    Video(Box<Video>),
+    Clip(Box<Clip>),
+}
+
 enum Source<'a> {
     Video(Box<Video>),
     Clip { clip: Box<Clip>, times_us: Option<Vec<u64>> },
@@ -56,7 +62,10 @@ impl<'a> FrameReader<'a> {
         let mut notes = BTreeMap::new();
         let (source, lossy) = match content {
             Content::Clip(clip) => {
-                let source = open_clip(verb, &clip.file.path, clip.kind)?;
+                let source = match open_clip(&clip.file.path, clip.kind, verb.damaged)? {
+                    Reading::Video(video) => Source::Video(video),
+                    Reading::Clip(clip) => Source::Clip { times_us: clip.frame_times_us(), clip },
+                };
                 let (told, lossy) = match &source {
                     Source::Video(video) => (video.notes(), video.is_lossy()),
                     Source::Clip { clip, .. } => (clip.notes(), clip.is_lossy()),
@@ -116,21 +125,19 @@ impl<'a> FrameReader<'a> {
 }
 
 /// A clip for the reader of its kind: a video that a DICOM object wraps is one for ffmpeg, too.
-fn open_clip<'a>(verb: &Ingest, path: &Path, kind: ClipKind) -> Result<Source<'a>, DataError> {
+pub(super) fn open_clip(path: &Path, kind: ClipKind, damaged: Damaged) -> Result<Reading, DataError> {
     if kind == ClipKind::Video {
-        return Ok(Source::Video(Box::new(Video::open(path, verb.damaged)?)));
+        return Ok(Reading::Video(Box::new(Video::open(path, damaged)?)));
     }
     let name = files::absolute(path);
     let bytes = fs::read(path).map_err(|e| DataError::unreadable(name.clone(), e))?;
     if let Some(video) = formats::dicom_video(&name, &bytes)? {
-        return Ok(Source::Video(Box::new(Video::of_dicom(&name, &video, verb.damaged)?)));
+        return Ok(Reading::Video(Box::new(Video::of_dicom(&name, &video, damaged)?)));
     }
-    let clip = formats::open(&name, bytes)?;
-    let times_us = clip.frame_times_us();
-    Ok(Source::Clip { clip: Box::new(clip), times_us })
+    Ok(Reading::Clip(Box::new(formats::open(&name, bytes)?)))
 }
 
-fn open(path: &Path) -> Result<Clip, DataError> {
+pub(super) fn open_picture(path: &Path) -> Result<Clip, DataError> {
     let name = files::absolute(path);
     let bytes = fs::read(path).map_err(|e| DataError::unreadable(name.clone(), e))?;
     formats::open(&name, bytes)
@@ -143,7 +150,7 @@ fn picture(
     classes: Option<&ClassMap>,
     notes: &mut BTreeMap<String, usize>,
 ) -> Result<(Image, Option<Mask>), DataError> {
-    let clip = open(&still.file.path)?;
+    let clip = open_picture(&still.file.path)?;
     clip.notes().iter().for_each(|note| *notes.entry(note.clone()).or_default() += 1);
     if clip.len() > 1 {
         let reason = format!("is an animation of {} frames: turn it into a video", clip.len());

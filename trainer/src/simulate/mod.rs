@@ -1,4 +1,6 @@
-//! `sonoseg simulate`: labelled procedures from the simulator of core.
+//! `sonoseg simulate`: labelled procedures from the simulator of imaging, in simulated or in real tissue.
+
+mod tissue;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -7,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
 use sonoseg_imaging::formats::encode::encode_png_grey;
-use sonoseg_imaging::geometry::{Image, ScaleRegion};
+use sonoseg_imaging::geometry::{Image, Scale, ScaleRegion};
 use sonoseg_imaging::synthetic::{NeedleSimConfig, Procedure, simulate_procedure};
 
 use crate::args::{Simulate, SimulateNeedle};
@@ -15,6 +17,7 @@ use crate::failure::Usage;
 use crate::files;
 use crate::folder::{LabelRow, Meta, write_labels};
 use crate::terminal::{bar, say};
+use tissue::{Tissue, TissueFrom};
 
 pub(crate) fn run(verb: &Simulate) -> Result<()> {
     let Simulate::Needle(verb) = verb;
@@ -35,6 +38,7 @@ pub(crate) fn run(verb: &Simulate) -> Result<()> {
     if verb.frames == 0 || verb.procedures == 0 {
         return Err(Usage("--procedures and --frames must be at least 1".into()).into());
     }
+    let tissue = if verb.tissue.is_empty() { None } else { Some(Tissue::find(verb)?) };
     files::write(&verb.out.join("simulation.toml"), describe(verb, &config)?.as_bytes())?;
 
     let progress = bar(verb.procedures, "simulating");
@@ -46,8 +50,16 @@ pub(crate) fn run(verb: &Simulate) -> Result<()> {
             if index >= verb.procedures {
                 return Ok(());
             }
-            let procedure = simulate_procedure(&config, verb.seed, index, verb.frames);
-            write_procedure(verb, &procedure, index)?;
+            match &tissue {
+                Some(tissue) => {
+                    let (procedure, from) = tissue.procedure(verb, &config, index)?;
+                    write_procedure(verb, &procedure, index, Some(from))?;
+                }
+                None => {
+                    let procedure = simulate_procedure(&config, verb.seed, index, verb.frames);
+                    write_procedure(verb, &procedure, index, None)?;
+                }
+            }
             progress.inc(1);
         }
     };
@@ -59,6 +71,9 @@ pub(crate) fn run(verb: &Simulate) -> Result<()> {
         Ok(())
     })?;
     progress.finish_and_clear();
+    if let Some(tissue) = &tissue {
+        tissue.tell_unusable();
+    }
     say(format!("{} procedures of {} frames in {}", verb.procedures, verb.frames, verb.out.display()));
     say(format!("next: sonoseg train recipes/needle-demo.toml --data {} --out runs/needle", verb.out.display()));
     Ok(())
@@ -66,10 +81,11 @@ pub(crate) fn run(verb: &Simulate) -> Result<()> {
 
 fn describe(verb: &SimulateNeedle, config: &NeedleSimConfig) -> Result<String> {
     let settings = toml::to_string_pretty(config).context("writing the simulator's settings")?;
-    Ok(format!("# seed {}, {} procedures of {} frames\n{settings}", verb.seed, verb.procedures, verb.frames))
+    let tissue: String = verb.tissue.iter().map(|folder| format!("# tissue {}\n", files::absolute(folder))).collect();
+    Ok(format!("# seed {}, {} procedures of {} frames\n{tissue}{settings}", verb.seed, verb.procedures, verb.frames))
 }
 
-fn write_procedure(verb: &SimulateNeedle, procedure: &Procedure, index: u64) -> Result<()> {
+fn write_procedure(verb: &SimulateNeedle, procedure: &Procedure, index: u64, tissue: Option<TissueFrom>) -> Result<()> {
     let folder = verb.out.join("procedures").join(&procedure.id);
     for (number, frame) in procedure.frames.iter().enumerate() {
         let png = encode_png_grey(frame.image.height, frame.image.width, &frame.image.to_bytes())?;
@@ -78,20 +94,25 @@ fn write_procedure(verb: &SimulateNeedle, procedure: &Procedure, index: u64) -> 
     let rows = procedure.frames.iter().enumerate().map(|(number, frame)| LabelRow::new(number, frame.needle.as_ref()));
     write_labels(&folder.join("labels.csv"), rows)?;
     let difficulty = serde_json::to_value(procedure.difficulty)?.as_str().map(str::to_owned);
+    // A scale that was only assumed for the size of the needle is not told.
+    let known = tissue.is_none() || procedure.frames.iter().all(|frame| frame.image.scale != Scale::Unknown);
+    let spacing = known.then_some(procedure.spacing);
+    let origin = format!("sonoseg simulate needle, seed {}, procedure {index}", verb.seed);
     let meta = Meta {
         difficulty,
         fps: Some(procedure.fps),
-        spacing: Some(procedure.spacing),
-        origin: Some(format!("sonoseg simulate needle, seed {}, procedure {index}", verb.seed)),
+        spacing,
+        origin: Some(tissue.as_ref().map_or(origin.clone(), |from| format!("{origin}, in {}", from.group()))),
+        group: tissue.as_ref().map(TissueFrom::group),
+        tissue: tissue.map(|from| from.folder),
         ..Meta::default()
     };
     files::write(&folder.join("meta.json"), serde_json::to_string_pretty(&meta)?.as_bytes())?;
     if verb.dicom {
         let frames: Vec<Image> = procedure.frames.iter().map(|frame| frame.image.clone()).collect();
         let (right, bottom) = (frames[0].width as f64 - 1.0, frames[0].height as f64 - 1.0);
-        let region = ScaleRegion { left: 0.0, top: 0.0, right, bottom, spacing: procedure.spacing };
-        let options =
-            DicomClipOptions { fps: procedure.fps, region: Some(region), quality: 85, seed: verb.seed ^ index };
+        let region = spacing.map(|spacing| ScaleRegion { left: 0.0, top: 0.0, right, bottom, spacing });
+        let options = DicomClipOptions { fps: procedure.fps, region, quality: 85, seed: verb.seed ^ index };
         files::write(&folder.join("clip.dcm"), &write_dicom_clip(&frames, &options)?)?;
     }
     Ok(())
