@@ -206,12 +206,19 @@ pub(crate) struct Evaluate {
     /// Which procedures: `all` for a model file and `val` for a run folder, unless given.
     #[arg(long, value_enum)]
     pub(crate) split: Option<Part>,
-    /// Folder for `metrics.json` and `per_frame.csv`.
+    /// Folder for `metrics.json`, `per_frame.csv` and pictures.
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
     /// Also write the model's masks, as they were compared, at the size of its input, to `masks/` in --out.
     #[arg(long, requires = "out")]
     pub(crate) masks: bool,
+    /// Also give the figures of frames in bins: by `angle`, `length`, `depth`, `contrast`, `entry` of the needle, `size` of a
+    /// mask's object, or what meta.json, frames.csv or --table say of them; several with commas between.
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    pub(crate) by: Vec<String>,
+    /// A table with more to sort by: a column `frame` (like `p003/000017`) or `procedure`, and columns of your own.
+    #[arg(long, value_name = "FILE", requires = "by")]
+    pub(crate) table: Option<PathBuf>,
     /// Where to run.
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,
@@ -224,6 +231,9 @@ pub(crate) struct Report {
     /// Labelled data: a folder with `procedures/`; those that the run learned from, unless given.
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
+    /// What the figures are also given by, as in `sonoseg evaluate`; what is true of the needles or objects, unless given.
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    pub(crate) by: Vec<String>,
     /// Where to run.
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,

@@ -16,6 +16,7 @@ mod ingest;
 mod inspect;
 mod lock;
 mod overlay;
+mod plot;
 mod predict;
 mod report;
 mod simulate;
