@@ -108,3 +108,54 @@ fn frames_are_counted_in_the_bins_that_single_rows_name() {
     assert!(page.contains("By contrast of the needle to what is beside it") && run.join("bins.svg").exists());
     assert!(json(&run.join("evaluation/metrics.json"))["bins"]["angle"].is_array());
 }
+
+#[test]
+fn calibrated_confidences_are_said_by_the_model_that_was_written() {
+    let workspace = Workspace::new();
+    let data = workspace.path("data");
+    let settings = ["--procedures", "6", "--frames", "10", "--seed", "32", "--difficulty", "simple"];
+    succeeds(&[&["simulate", "needle", "--out", text(&data)], settings.as_slice()].concat());
+    let run = trained(&workspace, &data, &["--epochs", "3"]);
+    let (model, honest) = (run.join("last.safetensors"), workspace.path("honest.safetensors"));
+    let measured = |model: &Path, out: &str| {
+        let out = workspace.path(out);
+        succeeds(&["evaluate", text(model), "--data", text(&data), "--device", "flex", "--out", text(&out)]);
+        let calls = rows(&out.join("per_frame.csv"));
+        let called =
+            |row: &Row| row["method"] == "model" && ["Found", "FalsePositive"].contains(&row["outcome"].as_str());
+        let calls: Vec<Row> = calls.into_iter().filter(called).collect();
+        (json(&out.join("metrics.json"))["calibration"].clone(), calls)
+    };
+    let (before, calls) = measured(&model, "before");
+    assert!(calls.len() >= 30, "the test needs more calls than {}", calls.len());
+    // What the file says is what follows from its rows.
+    let right = |row: &&Row| number(row, "tip_mm") <= 3.0;
+    assert_eq!((&before["calls"], &before["right"]), (&calls.len().into(), &calls.iter().filter(right).count().into()));
+    let mut gaps = 0.0;
+    for bin in before["bins"].as_array().unwrap() {
+        let [from, to] = ["from", "to"].map(|end| bin[end].as_f64().unwrap());
+        let inside = |row: &&Row| number(row, "confidence") > from && number(row, "confidence") <= to;
+        let inside: Vec<&Row> = calls.iter().filter(inside).collect();
+        assert_eq!(bin["calls"], inside.len());
+        let said: f64 = inside.iter().map(|row| number(row, "confidence")).sum();
+        gaps += (said - inside.iter().filter(|row| right(row)).count() as f64).abs();
+    }
+    let error = before["expected_error"].as_f64().unwrap();
+    assert!((error - gaps / calls.len() as f64).abs() < 1e-9, "{error}");
+
+    let words = ["calibrate", text(&model), "--data", text(&data), "--out", text(&honest), "--device", "flex"];
+    let printed = succeeds(&words);
+    assert!(printed.contains("on procedures that it was not fitted on"), "{printed}");
+    let (after, honest_calls) = measured(&honest, "after");
+    let now = after["expected_error"].as_f64().unwrap();
+    assert!(now < 0.05 && now < error, "{error} before, {now} after");
+    for (one, other) in calls.iter().zip(&honest_calls) {
+        assert_eq!((&one["frame"], &one["tip_x"]), (&other["frame"], &other["tip_x"]), "the needles are the same");
+    }
+    // A calibration is one of what the network itself says: a second one changes nothing.
+    let again = workspace.path("again.safetensors");
+    succeeds(&["calibrate", text(&honest), "--data", text(&data), "--out", text(&again), "--device", "flex"]);
+    assert_eq!(fs::read(&again).unwrap(), fs::read(&honest).unwrap());
+    let told = fails(3, &["calibrate", text(&run), "--data", text(&data), "--out", text(&again), "--device", "flex"]);
+    assert!(told.contains("a calibration takes 30 at least"), "{told}");
+}

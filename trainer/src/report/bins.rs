@@ -32,7 +32,8 @@ pub(super) fn honesty(evaluation: &Evaluation, blocks: &mut Vec<Block>) -> Resul
     };
     blocks.push(Block::Heading("Confidence".into()));
     blocks.push(Block::Text(format!(
-        "{} The expected error is the mean distance between confidence and share of right ones, over 10 bins of confidence.",
+        "{} The expected error is the mean distance between confidence and share of right ones, over 10 bins of confidence. \
+         sonoseg calibrate makes confidences honest.",
         figures::honesty(&reliability)
     )));
     blocks.push(Block::Plot {
