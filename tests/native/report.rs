@@ -135,7 +135,9 @@ fn the_report_says_what_was_measured_and_the_curves_what_was_learned() {
 
     // The same figures as `evaluate` gives, on the procedure that the run held out.
     let direct = workspace.path("direct");
-    succeeds(&["evaluate", text(&run), "--data", text(&data), "--out", text(&direct), "--device", "flex"]);
+    let by = ["--by", "angle,length,depth,contrast,entry"];
+    let direct_words = ["evaluate", text(&run), "--data", text(&data), "--out", text(&direct), "--device", "flex"];
+    succeeds(&[&direct_words[..], &by].concat());
     let metrics = read(run.join("evaluation/metrics.json"));
     assert_eq!(metrics, read(direct.join("metrics.json")));
     let metrics: Value = serde_json::from_str(&metrics).unwrap();

@@ -37,6 +37,8 @@ pub(crate) enum Verb {
     Train(Train),
     /// Measure a model on labelled data, beside a classical baseline.
     Evaluate(Evaluate),
+    /// Make the confidence of a model's needles honest: fit it to how often they are right.
+    Calibrate(Calibrate),
     /// Write the report of a run: curves, figures on held-out procedures, worst frames.
     Report(Report),
     /// Put several runs side by side: what differs, and what came of it.
@@ -210,12 +212,40 @@ pub(crate) struct Evaluate {
     /// Which procedures: `all` for a model file and `val` for a run folder, unless given.
     #[arg(long, value_enum)]
     pub(crate) split: Option<Part>,
-    /// Folder for `metrics.json` and `per_frame.csv`.
+    /// Folder for `metrics.json`, `per_frame.csv` and pictures.
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
     /// Also write the model's masks, as they were compared, at the size of its input, to `masks/` in --out.
     #[arg(long, requires = "out")]
     pub(crate) masks: bool,
+    /// Also give the figures of frames in bins: by `angle`, `length`, `depth`, `contrast`, `entry` of the needle, `size` of a
+    /// mask's object, or what meta.json, frames.csv or --table say of them; several with commas between.
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    pub(crate) by: Vec<String>,
+    /// A table with more to sort by: a column `frame` (like `p003/000017`) or `procedure`, and columns of your own.
+    #[arg(long, value_name = "FILE", requires = "by")]
+    pub(crate) table: Option<PathBuf>,
+    /// Where to run.
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub(crate) device: DeviceName,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Calibrate {
+    /// A model file, or a run folder (its best weights).
+    pub(crate) model: PathBuf,
+    /// Labelled data that the model did not learn from: a folder with `procedures/`.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// Which procedures: `all` for a model file and `val` for a run folder, unless given.
+    #[arg(long, value_enum)]
+    pub(crate) split: Option<Part>,
+    /// The model file to write.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// How to store numbers.
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    pub(crate) dtype: Dtype,
     /// Where to run.
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,
@@ -228,6 +258,9 @@ pub(crate) struct Report {
     /// Labelled data: a folder with `procedures/`; those that the run learned from, unless given.
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
+    /// What the figures are also given by, as in `sonoseg evaluate`; what is true of the needles or objects, unless given.
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    pub(crate) by: Vec<String>,
     /// Where to run.
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,

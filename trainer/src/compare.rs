@@ -9,12 +9,12 @@ use sonoseg_imaging::metrics::{known, order};
 
 use crate::args::Compare;
 use crate::files;
+use crate::plot::{self, Panel, Series, Stroke, Values};
 use crate::report::curves::by_epoch;
 use crate::report::document::{Block, Document};
 use crate::report::history::{History, LOSS};
 use crate::report::markdown;
 use crate::report::origins::leaves;
-use crate::report::plot::{self, Panel, Series, Stroke, Values};
 use crate::report::run_folder::RunFolder;
 use crate::table::{Table, duration, number};
 use crate::terminal::say;

@@ -1,7 +1,9 @@
 //! `sonoseg evaluate`: a model and the classical baseline on the same frames, as a table and as files.
 
+pub(crate) mod by;
 pub(crate) mod figures;
 pub(crate) mod measure;
+pub(crate) mod plots;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,26 +20,35 @@ use crate::folder::Folder;
 use crate::folder::contents::Contents;
 use crate::table::count;
 use crate::terminal::{say, warn};
+use by::{Sorted, Sorting};
 use measure::{ALL, Evaluation, Method};
 
 pub(crate) fn run(verb: &Evaluate) -> Result<()> {
     let device = device::choose(verb.device)?;
     let predictor = files::load_model(&verb.model, &device.device)?;
     let data = Folder::for_recipe(&verb.data, &predictor.header().recipe)?;
-    let part = verb.split.unwrap_or(if verb.model.is_dir() { Part::Val } else { Part::All });
+    let part = part(&verb.model, verb.split);
     let masks = verb.out.as_ref().filter(|_| verb.masks).map(|out| out.join("masks"));
     let chosen = chosen(&verb.model, &data, part)?;
+    let by = Sorting::named(&verb.by, verb.table.as_deref(), &data, &chosen)?;
     let evaluation = Evaluation::measure(&predictor, &data, &chosen, masks.as_deref())?;
+    let sorted: Vec<Sorted> = by.iter().map(|by| by.sort(&evaluation)).collect();
     print_table(&evaluation);
+    print_bins(&sorted);
     let caveat = chosen.told();
     if let Some(caveat) = &caveat {
         warn(caveat);
     }
     if let Some(out) = &verb.out {
-        evaluation.write(out, caveat.as_deref())?;
+        evaluation.write(out, caveat.as_deref(), &sorted)?;
         say(format!("details: {} and {}", out.join("metrics.json").display(), out.join("per_frame.csv").display()));
     }
     Ok(())
+}
+
+/// The part of the data that is asked for: what a run held out, and all for a model file, unless given.
+pub(crate) fn part(model: &Path, given: Option<Part>) -> Part {
+    given.unwrap_or(if model.is_dir() { Part::Val } else { Part::All })
 }
 
 /// The frames that are measured.
@@ -121,6 +132,9 @@ pub(crate) fn print_table(evaluation: &Evaluation) {
     // A single difficulty is the same as all.
     let sets = model.keys().filter(|set| **set == ALL || model.len() > 2).copied().collect::<Vec<_>>();
     say(figures::by_set(&sets, &model, &baseline).to_text());
+    if let Some(reliability) = evaluation.reliability().filter(|reliability| reliability.calls > 0) {
+        say(figures::honesty(&reliability));
+    }
     say("IoU, recall, precision: pooled over all frames.");
     say(if needles {
         "tip px, all: median over visible needles, a missed one counts as infinitely far. tip mm, angle: medians over needles \
@@ -128,4 +142,12 @@ pub(crate) fn print_table(evaluation: &Evaluation) {
     } else {
         "Dice, pixel error, adjusted Rand: means over images. Not for clinical use."
     });
+}
+
+/// The main figures by bin, on the terminal.
+fn print_bins(sorted: &[Sorted]) {
+    for one in sorted {
+        say(format!("\nby {}", one.label));
+        say(figures::by_bin(one).to_text());
+    }
 }

@@ -11,10 +11,12 @@ use crate::files;
 use crate::terminal::say;
 
 pub(crate) fn run(verb: &Export) -> Result<()> {
-    let (header, mut state) = open(&verb.run)?;
+    let (mut header, mut state) = open(&verb.run)?;
     for (others, path) in (1..).zip(&verb.average) {
         let (_, other) = open(path)?;
         checkpoint::average(&files::absolute(path), &mut state, &other, 1.0 / (1 + others) as f32)?;
+        // It was measured of other weights.
+        header.calibration = None;
     }
     let from = files::absolute(&files::model_file(&verb.run)?);
     if let Some(problem) = checkpoint::unusable(&state) {
@@ -22,11 +24,7 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
             format!("{problem}: its training diverged, or the file is damaged; train it anew, or take another file");
         return Err(CheckpointError::Foreign { name: from, reason }.into());
     }
-    let storage = match verb.dtype {
-        Dtype::F32 => Storage::F32,
-        Dtype::F16 => Storage::F16,
-    };
-    let bytes = checkpoint::encode_as(&from, &header, &state, storage)?;
+    let bytes = checkpoint::encode_as(&from, &header, &state, storage(verb.dtype))?;
     files::write(&verb.out, &bytes)?;
     let parameters: usize = state.values().map(|(_, numbers)| numbers.len()).sum();
     let from = &header.recipe.trained_on;
@@ -45,8 +43,16 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
     Ok(())
 }
 
+/// How numbers are stored in a model file.
+pub(crate) fn storage(dtype: Dtype) -> Storage {
+    match dtype {
+        Dtype::F32 => Storage::F32,
+        Dtype::F16 => Storage::F16,
+    }
+}
+
 /// What the file of a network says of it, and its tensors.
-fn open(run: &Path) -> Result<(ModelHeader, State)> {
+pub(crate) fn open(run: &Path) -> Result<(ModelHeader, State)> {
     let path = files::model_file(run)?;
     let name = files::absolute(&path);
     let bytes = files::read(&path)?;

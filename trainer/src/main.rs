@@ -2,6 +2,7 @@
 
 mod allocator;
 mod args;
+mod calibrate;
 mod check;
 mod compare;
 mod device;
@@ -16,6 +17,7 @@ mod ingest;
 mod inspect;
 mod lock;
 mod overlay;
+mod plot;
 mod predict;
 mod report;
 mod simulate;
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Verb::Check(verb) => check::run(&verb),
         Verb::Train(verb) => train::run(&verb),
         Verb::Evaluate(verb) => evaluate::run(&verb),
+        Verb::Calibrate(verb) => calibrate::run(&verb),
         Verb::Report(verb) => report::run(&verb),
         Verb::Compare(verb) => compare::run(&verb),
         Verb::Study(verb) => study::run(&verb),

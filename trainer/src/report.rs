@@ -1,6 +1,6 @@
 //! `sonoseg report`: a run as one page, with its curves, its figures on held-out procedures and its worst frames.
 
-pub(crate) mod axis;
+mod bins;
 mod contents;
 pub(crate) mod curves;
 pub(crate) mod document;
@@ -9,7 +9,6 @@ pub(crate) mod history;
 pub(crate) mod html;
 pub(crate) mod markdown;
 pub(crate) mod origins;
-pub(crate) mod plot;
 pub(crate) mod run_folder;
 pub(crate) mod worst;
 
@@ -18,6 +17,7 @@ use anyhow::Result;
 use crate::args::{Part, Report};
 use crate::device;
 use crate::evaluate;
+use crate::evaluate::by::{Sorted, Sorting};
 use crate::evaluate::measure::Evaluation;
 use crate::files;
 use crate::folder::Folder;
@@ -54,13 +54,18 @@ fn measure(verb: &Report, run: &RunFolder) -> Result<Measured> {
     let data_path = run.data(verb.data.as_deref())?;
     let data = Folder::for_recipe(&data_path, &predictor.header().recipe)?;
     let chosen = evaluate::chosen(&run.path, &data, Part::Val)?;
+    let by = match verb.by.as_slice() {
+        [] => Sorting::of_labels(&data, &chosen),
+        names => Sorting::named(names, None, &data, &chosen)?,
+    };
     let evaluation = Evaluation::measure(&predictor, &data, &chosen, None)?;
-    evaluation.write(&run.path.join("evaluation"), chosen.told().as_deref())?;
+    let sorted: Vec<Sorted> = by.iter().map(|by| by.sort(&evaluation)).collect();
+    evaluation.write(&run.path.join("evaluation"), chosen.told().as_deref(), &sorted)?;
     if let Some(changed) = &chosen.changed {
         warn(changed);
     }
     let worst = Worst::draw(&evaluation, &predictor, &data)?;
-    Ok(Measured { evaluation, worst, weights, parameters: predictor.summary().parameters, data_path, chosen })
+    Ok(Measured { evaluation, sorted, worst, weights, parameters: predictor.summary().parameters, data_path, chosen })
 }
 
 /// Write `report.md`, `report.html` and the pictures that the former shows.

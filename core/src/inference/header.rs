@@ -8,6 +8,7 @@ use crate::models::NetworkConfig;
 use crate::models::frames::Frames;
 use crate::recipe::{Recipe, TaskVisitor};
 use crate::tasks::Task;
+use sonoseg_imaging::evaluate::Calibration;
 use sonoseg_imaging::geometry::FitConfig;
 use sonoseg_imaging::prepare::Preparation;
 
@@ -21,6 +22,9 @@ pub struct ModelHeader {
     pub network: NetworkConfig,
     /// The recipe that made the weights, which says how images become network input and what is read off the output.
     pub recipe: Recipe,
+    /// What makes the confidence of its needles honest, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
 }
 
 /// The first version: it repeats parts of the recipe, and the kind of network stands beside its sizes.
@@ -52,7 +56,7 @@ impl First {
         }
         (recipe.preparation, recipe.trained_on) = (preparation, trained_on);
         recipe.needle = needle.unwrap_or(recipe.needle);
-        Ok(ModelHeader { format: ModelHeader::FORMAT, network, recipe })
+        Ok(ModelHeader { format: ModelHeader::FORMAT, network, recipe, calibration: None })
     }
 }
 
@@ -69,7 +73,7 @@ impl ModelHeader {
                 network
             }
         }
-        Self { format: Self::FORMAT, network: recipe.visit(Sizes), recipe: recipe.clone() }
+        Self { format: Self::FORMAT, network: recipe.visit(Sizes), recipe: recipe.clone(), calibration: None }
     }
 
     /// Read a model file of any version: its header and its tensors.
@@ -80,7 +84,7 @@ impl ModelHeader {
         }
         let foreign = |reason: String| CheckpointError::Foreign { name: name.to_owned(), reason };
         let header = match checkpoint::header::<Version>(name, bytes)?.format {
-            1 => checkpoint::header::<First>(name, bytes)?.current().map_err(foreign)?,
+            1 => checkpoint::header::<First>(name, bytes)?.current().map_err(&foreign)?,
             Self::FORMAT => checkpoint::header(name, bytes)?,
             theirs => {
                 let ours = Self::FORMAT;
@@ -89,6 +93,9 @@ impl ModelHeader {
                 )));
             }
         };
+        if let Some(problem) = header.calibration.as_ref().and_then(Calibration::problem) {
+            return Err(foreign(format!("the calibration in its header is damaged: {problem}")));
+        }
         Ok((header, checkpoint::decode_tensors(name, bytes)?))
     }
 }
@@ -100,6 +107,20 @@ mod tests {
 
     const UNETR: &str = "name = \"t\"\ntrained_on = \"x\"\n[network]\npreset = \"tiny\"\n";
     const UNET: &str = "name = \"u\"\n[network]\narchitecture = \"unet\"\n";
+
+    #[test]
+    fn a_calibration_comes_back_as_it_is_written_and_a_damaged_one_is_refused() {
+        let mut header = ModelHeader::of(&Recipe::parse("t.toml", UNETR, &[]).unwrap());
+        let read = |header: &ModelHeader| {
+            let bytes = checkpoint::encode(header, &State::new(), Storage::F32).unwrap();
+            ModelHeader::read("m.safetensors", &bytes).map(|(header, _)| header).map_err(|e| e.to_string())
+        };
+        assert!(!serde_json::to_string(&header).unwrap().contains("calibration"), "files without one are as they were");
+        header.calibration = Some(Calibration { said: vec![0.25, 0.5], right: vec![0.1, 0.7], calls: 40 });
+        assert_eq!(read(&header), Ok(header.clone()));
+        header.calibration = Some(Calibration { said: vec![0.5, 0.25], right: vec![0.1, 0.7], calls: 40 });
+        assert!(read(&header).unwrap_err().contains("the calibration in its header is damaged"));
+    }
 
     #[test]
     fn headers_of_every_version_are_read_and_later_ones_refused() {

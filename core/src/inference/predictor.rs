@@ -8,6 +8,7 @@ use crate::models::Network;
 use crate::models::frames::Frames;
 use crate::models::unet::Unet;
 use sonoseg_imaging::dataset::finding::Finding;
+use sonoseg_imaging::evaluate::Calibration;
 use sonoseg_imaging::geometry::resize;
 use sonoseg_imaging::geometry::{Detection, Image, Mask, fit};
 
@@ -117,6 +118,13 @@ impl Predictor {
         checkpoint::encode(&self.header, &checkpoint::read_state(&self.network).await?, storage)
     }
 
+    /// The same with another calibration of its confidences, or with none.
+    #[must_use]
+    pub fn with_calibration(mut self, calibration: Option<Calibration>) -> Self {
+        self.header.calibration = calibration;
+        self
+    }
+
     /// The network, where it is a U-Net.
     pub fn unet(&self) -> Option<&Unet> {
         match &self.network {
@@ -207,7 +215,12 @@ impl Predictor {
     /// The needle, for a network that looks for needles and not for a class of masks, a nerve for example.
     fn needle(&self, probabilities: &[f32]) -> Option<Option<Detection>> {
         let recipe = &self.header.recipe;
-        recipe.finding().is_needles().then(|| fit(probabilities, self.size(), self.size(), &recipe.needle))
+        let honest = |found: Detection| match &self.header.calibration {
+            Some(calibration) => Detection { confidence: calibration.apply(found.confidence), ..found },
+            None => found,
+        };
+        let found = || fit(probabilities, self.size(), self.size(), &recipe.needle).map(honest);
+        recipe.finding().is_needles().then(found)
     }
 
     fn prediction(
@@ -273,6 +286,14 @@ mod tests {
         assert_eq!(marked.layers.len(), 2);
         let square = needles.read_off(line.clone());
         assert_eq!(square, needles.finish(&line, &frame), "the frame has the network's size");
+
+        // A calibration changes what the confidence is, and nothing else.
+        let said = square.needle().unwrap().confidence;
+        let calibration = Calibration { said: vec![0.0, 1.0], right: vec![0.0, 0.5], calls: 30 };
+        let needles = needles.with_calibration(Some(calibration));
+        let honest = *needles.finish(&line, &frame).needle().unwrap();
+        assert!((honest.confidence - 0.5 * said).abs() < 1e-12);
+        assert_eq!(Some(&Detection { confidence: said, ..honest }), square.needle());
     }
 
     #[test]

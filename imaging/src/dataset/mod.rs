@@ -1,5 +1,6 @@
 //! Samples, labels and splits: what training and evaluation read.
 
+pub mod columns;
 pub mod duplicates;
 pub mod finding;
 pub mod folder;

@@ -1,8 +1,10 @@
 //! One frame: what is true, what a method says, and how far that is off, all at the network's size.
 
-use super::Score;
+use super::figures::Score;
+use super::traits::Traits;
+use super::truth::{Truth, truth};
 use crate::baseline::{BaselineConfig, brightest_line};
-use crate::dataset::sample::{Sample, Target};
+use crate::dataset::sample::Sample;
 use crate::geometry::{Image, Mask, Needle, Spacing, draw_capsule, resize};
 use crate::metrics::needle::NeedleError;
 use crate::metrics::overlap::Counts;
@@ -30,32 +32,12 @@ pub struct Frame {
     pub group: String,
     /// How hard it is, as the data say.
     pub difficulty: String,
+    /// What is true of it.
+    pub traits: Traits,
     /// The network.
     pub model: Score,
     /// What learned nothing.
     pub baseline: Score,
-}
-
-/// What is known about a sample's middle frame.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Truth {
-    /// The visible needle, or that there is none.
-    Needle(Option<Needle>),
-    /// The pixels of the class.
-    Mask(Mask),
-}
-
-/// The label of a sample's middle frame; `None` when it or another frame that the network reads with it has none. A mask
-/// that nobody judged anywhere is none.
-pub fn truth(sample: &Sample) -> Option<Truth> {
-    if !sample.targets.iter().all(Target::is_known) {
-        return None;
-    }
-    match &sample.targets[sample.targets.len() / 2] {
-        Target::Needle(needle) => Some(Truth::Needle(*needle)),
-        Target::Mask(mask) => Some(Truth::Mask(mask.clone())),
-        _ => None,
-    }
 }
 
 /// What answers about a frame are compared with.
@@ -141,6 +123,7 @@ fn square_spacing(frame: &Image, size: usize) -> Option<Spacing> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::sample::Target;
 
     #[test]
     fn a_frame_without_label_has_no_reference_and_masks_have_no_needle() {

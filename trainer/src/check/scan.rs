@@ -236,8 +236,16 @@ impl Scan<'_> {
             return Meta::default();
         }
         for key in unknown_keys(self.folder).unwrap_or_default() {
-            let what = format!("nothing reads its `{key}`; the keys that are read: {}", KEYS.join(", "));
-            self.problems.warning("unknown-key", self.file(&path), what, "write it as one of them, or take it out");
+            let what = format!(
+                "only `sonoseg evaluate --by` reads its `{key}`; the keys that mean something: {}",
+                KEYS.join(", ")
+            );
+            self.problems.warning(
+                "unknown-key",
+                self.file(&path),
+                what,
+                "write it as one of them, if it was meant to be one",
+            );
         }
         read_meta(self.folder).unwrap_or_else(|error| {
             let what = self.reason(&error, &path);

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use sonoseg_imaging::evaluate::calibration::{RIGHT_MM, RIGHT_PX, Reliability};
 use sonoseg_imaging::evaluate::{Figure, Figures};
 use sonoseg_imaging::metrics::bootstrap::Interval;
 
+use super::by::Sorted;
 use super::measure::ALL;
 use crate::table::{Table, number};
 
@@ -40,21 +42,54 @@ pub(crate) fn by_difficulty(model: &BTreeMap<&str, Figures>, baseline: &BTreeMap
 
 /// The main figures of some sets of frames.
 pub(crate) fn by_set(sets: &[&str], model: &BTreeMap<&str, Figures>, baseline: &BTreeMap<&str, Figures>) -> Table {
-    let first = sets.first().and_then(|set| model.get(set));
+    let rows = sets.iter().map(|&set| (set, model.get(set), baseline.get(set)));
+    few("set", &rows.collect::<Vec<_>>())
+}
+
+/// The main figures of every bin, with the number of its frames.
+pub(crate) fn by_bin(sorted: &Sorted) -> Table {
+    let rows = sorted.bins.iter().map(|one| (one.bin.name.as_str(), Some(&one.model), Some(&one.baseline)));
+    few(&sorted.name, &rows.collect::<Vec<_>>())
+}
+
+/// The main figures of both methods in rows, under a head for the first column.
+fn few(head: &str, rows: &[(&str, Option<&Figures>, Option<&Figures>)]) -> Table {
+    let first = rows.first().and_then(|(_, model, _)| *model);
     let chosen: Vec<&Figure> =
         first.iter().flat_map(|figures| &figures.figures).filter(|figure| figure.by_set).collect();
-    let mut columns = vec!["set", "method", "frames"];
+    let mut columns = vec![head, "method", "frames"];
     columns.extend(chosen.iter().map(|figure| &*figure.short));
     let mut table = Table::new(&columns, 2);
-    for &set in sets {
-        for (method, figures) in [("model", model.get(set)), ("baseline", baseline.get(set))] {
+    for &(name, model, baseline) in rows {
+        for (method, figures) in [("model", model), ("baseline", baseline)] {
             let Some(figures) = figures else { continue };
-            let mut row = vec![set.to_owned(), method.to_owned(), figures.overlap.frames.to_string()];
+            let mut row = vec![name.to_owned(), method.to_owned(), figures.overlap.frames.to_string()];
             row.extend(chosen.iter().map(|figure| figures.get(&figure.metric.name).map_or_else(String::new, counted)));
             table.rows.push(row);
         }
     }
     table
+}
+
+/// How honest confidences are, by bin of confidence; bins without any needle are left out.
+pub(crate) fn reliability(reliability: &Reliability) -> Table {
+    let mut table = Table::new(&["confidence", "needles", "mean confidence", "right"], 1);
+    for bin in reliability.bins.iter().filter(|bin| bin.calls > 0) {
+        let (said, right) = (number(bin.confidence, 3), number(bin.share_right, 3));
+        table.rows.push(vec![format!("{} to {}", bin.from, bin.to), bin.calls.to_string(), said, right]);
+    }
+    table
+}
+
+/// The same in a sentence.
+pub(crate) fn honesty(reliability: &Reliability) -> String {
+    let Reliability { calls, right, expected_error, maximum_error, .. } = reliability;
+    format!(
+        "Confidence: of {calls} needles called {right} are right (a needle is there, and its tip within {RIGHT_MM} mm, or \
+         {RIGHT_PX} px of 224 where no scale is known); expected calibration error {}, largest {}.",
+        number(*expected_error, 3),
+        number(*maximum_error, 3)
+    )
 }
 
 /// The model's figures by procedure, all of them together, and how sure that is.

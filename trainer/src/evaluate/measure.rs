@@ -1,19 +1,23 @@
 //! A model and the classical baseline on the same frames, at the network's size.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sonoseg_core::inference::Predictor;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::Sample;
-use sonoseg_imaging::evaluate::{Answer, Figures, Frame, Reference, Score};
+use sonoseg_imaging::evaluate::calibration::{Call, Reliability};
+use sonoseg_imaging::evaluate::{Answer, Figures, Frame, Reference, Score, Traits};
 use sonoseg_imaging::formats::encode::encode_png_mask;
 use sonoseg_imaging::geometry::{Image, Mask};
 
 use super::Chosen;
+use super::by::Sorted;
+use super::plots;
 use crate::files;
 use crate::folder::Folder;
 use crate::terminal::bar;
@@ -28,6 +32,21 @@ pub(crate) enum Method {
     Model,
     /// The brightest line.
     Baseline,
+}
+
+impl Method {
+    fn score(self, frame: &Frame) -> &Score {
+        match self {
+            Self::Model => &frame.model,
+            Self::Baseline => &frame.baseline,
+        }
+    }
+
+    /// Its figures on some frames.
+    pub(crate) fn figures(self, frames: &[&Frame]) -> Figures {
+        let scores = frames.iter().map(|frame| (&*frame.group, self.score(frame)));
+        Figures::new(&scores.collect::<Vec<_>>())
+    }
 }
 
 /// All that was measured.
@@ -78,26 +97,44 @@ impl Evaluation {
             sets.entry(ALL).or_default().push(frame);
             sets.entry(&frame.difficulty).or_default().push(frame);
         }
-        let score: fn(&Frame) -> &Score = match method {
-            Method::Model => |frame| &frame.model,
-            Method::Baseline => |frame| &frame.baseline,
-        };
-        let scores = |frames: Vec<&'_ Frame>| {
-            Figures::new(&frames.iter().map(|frame| (&*frame.group, score(frame))).collect::<Vec<_>>())
-        };
-        sets.into_iter().map(|(name, frames)| (name, scores(frames))).collect()
+        sets.into_iter().map(|(name, frames)| (name, method.figures(&frames))).collect()
     }
 
-    /// Write `per_frame.csv`, and `metrics.json` last: a study takes it for the sign that a run is measured. The `caveat` is
-    /// what the reader has to know.
-    pub(crate) fn write(&self, out: &Path, caveat: Option<&str>) -> Result<()> {
+    /// The needles that the model called, with the groups of their frames.
+    pub(crate) fn calls(&self) -> Vec<(&str, Call)> {
+        self.frames.iter().filter_map(|frame| Some((&*frame.group, Call::new(&frame.model, self.size)?))).collect()
+    }
+
+    /// How honest the model's confidences are; `None` where the truth is masks, of which nothing is called.
+    pub(crate) fn reliability(&self) -> Option<Reliability> {
+        let calls: Vec<Call> = self.calls().into_iter().map(|(_, call)| call).collect();
+        self.has_needles().then(|| Reliability::new(&calls))
+    }
+
+    /// Write `per_frame.csv`, the pictures `bins.svg` and `reliability.svg`, and `metrics.json` last: a study takes it for the
+    /// sign that a run is measured. The `caveat` is what the reader has to know.
+    pub(crate) fn write(&self, out: &Path, caveat: Option<&str>, sorted: &[Sorted]) -> Result<()> {
         let (model, baseline) = (self.figures(Method::Model), self.figures(Method::Baseline));
-        let metrics = json!({ "model": model, "baseline": baseline, "pixels": self.size, "caveat": caveat });
-        files::write(&out.join("per_frame.csv"), &self.per_frame()?)?;
+        let reliability = self.reliability();
+        let bins: Map<String, Value> = sorted.iter().map(|sorted| (sorted.name.clone(), sorted.json())).collect();
+        let metrics = json!({
+            "model": model, "baseline": baseline, "pixels": self.size, "caveat": caveat, "calibration": reliability,
+            "bins": bins,
+        });
+        files::write(&out.join("per_frame.csv"), &self.per_frame(sorted)?)?;
+        for (name, svg) in
+            [("bins.svg", plots::bins(sorted)?), ("reliability.svg", plots::reliability(reliability.as_ref())?)]
+        {
+            match svg {
+                Some(svg) => files::write(&out.join(name), svg.as_bytes())?,
+                // One of an earlier evaluation would stand beside other figures; mostly there is none.
+                None => drop(fs::remove_file(out.join(name))),
+            }
+        }
         files::write(&out.join("metrics.json"), serde_json::to_string_pretty(&metrics)?.as_bytes())
     }
 
-    fn per_frame(&self) -> Result<Vec<u8>> {
+    fn per_frame(&self, sorted: &[Sorted]) -> Result<Vec<u8>> {
         let mut rows = csv::Writer::from_writer(Vec::new());
         for frame in &self.frames {
             for (method, score) in [("model", &frame.model), ("baseline", &frame.baseline)] {
@@ -126,7 +163,24 @@ impl Evaluation {
                 })?;
             }
         }
-        Ok(rows.into_inner()?)
+        let rows = rows.into_inner()?;
+        if sorted.is_empty() { Ok(rows) } else { self.with_bins(&rows, sorted) }
+    }
+
+    /// The rows of `per_frame.csv`, two a frame, with the name of the frame's bin in a column for each sorting.
+    fn with_bins(&self, rows: &[u8], sorted: &[Sorted]) -> Result<Vec<u8>> {
+        let names: Vec<Vec<&str>> = sorted.iter().map(|sorted| sorted.of_frames(self.frames.len())).collect();
+        let mut reader = csv::Reader::from_reader(rows);
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let mut head = reader.headers()?.clone();
+        sorted.iter().for_each(|sorted| head.push_field(&format!("by_{}", sorted.name)));
+        writer.write_record(&head)?;
+        for (at, row) in reader.records().enumerate() {
+            let mut row = row?;
+            names.iter().for_each(|of_frames| row.push_field(of_frames[at / 2]));
+            writer.write_record(&row)?;
+        }
+        Ok(writer.into_inner()?)
     }
 }
 
@@ -164,6 +218,7 @@ fn measure_frame(predictor: &Predictor, data: &Folder, index: usize, masks: Opti
     let recipe = &predictor.header().recipe;
     let size = recipe.preparation.size;
     let Some(reference) = Reference::new(&sample, size, recipe.needle.radius_px) else { return Ok(None) };
+    let Some(traits) = Traits::new(&sample) else { return Ok(None) };
     let baseline = reference.score(&reference.baseline(&sample.frames[sample.frames.len() / 2]));
     let answer = ask(predictor, &sample)?;
     let model = reference.score(&answer);
@@ -172,7 +227,7 @@ fn measure_frame(predictor: &Predictor, data: &Folder, index: usize, masks: Opti
         files::write(&folder.join(format!("{}.png", sample.id)), &encode_png_mask(&mask)?)?;
     }
     let difficulty = data.procedure(index).meta.difficulty.clone().unwrap_or_else(|| "unknown".into());
-    Ok(Some(Frame { sample: index, difficulty, model, baseline, id: sample.id, group: sample.group }))
+    Ok(Some(Frame { sample: index, difficulty, traits, model, baseline, id: sample.id, group: sample.group }))
 }
 
 /// What the network says about the middle frame of a sample.

@@ -9,12 +9,14 @@ use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::dataset::split::{Side, Split, Stretch};
 use sonoseg_imaging::metrics::bootstrap::RESAMPLES;
 
+use super::bins;
 use super::curves;
 use super::document::{Block, Document};
 use super::history::LOSS;
 use super::origins::{Origin, leaves};
 use super::run_folder::RunFolder;
 use super::worst::Worst;
+use crate::evaluate::by::Sorted;
 use crate::evaluate::measure::{ALL, Evaluation, Method};
 use crate::evaluate::{Chosen, figures};
 use crate::files;
@@ -23,6 +25,7 @@ use crate::table::{Table, count, duration, number};
 /// What was measured for the report.
 pub(super) struct Measured {
     pub(super) evaluation: Evaluation,
+    pub(super) sorted: Vec<Sorted>,
     pub(super) worst: Worst,
     pub(super) weights: PathBuf,
     pub(super) parameters: usize,
@@ -41,7 +44,11 @@ pub(super) fn document(run: &RunFolder, measured: Option<&Measured>) -> Result<D
     }
     blocks.push(Block::Text(summary(run)));
     match measured {
-        Some(measured) => figures_of(measured, &mut blocks),
+        Some(measured) => {
+            figures_of(measured, &mut blocks);
+            bins::by_bin(&measured.sorted, &mut blocks)?;
+            bins::honesty(&measured.evaluation, &mut blocks)?;
+        }
         None => blocks.push(Block::Text(
             "This run made weights for others to start from, so there are no answers to measure: what it is good for shows \
              after fine-tuning."

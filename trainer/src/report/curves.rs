@@ -9,8 +9,8 @@ use sonoseg_imaging::metrics::measure::Metric;
 
 use super::events;
 use super::history::{History, LOSS};
-use super::plot::{self, Panel, Series, Stroke, Values};
 use crate::files;
+use crate::plot::{self, Panel, Series, Stroke, Values};
 use crate::terminal::warn;
 
 /// Bring the files of a run folder up to date. A run never fails for its pictures: what goes wrong is only told.

@@ -148,7 +148,7 @@ pub(crate) fn sheet(tiles: &[Tile], columns: usize) -> Tile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sonoseg_imaging::evaluate::Score;
+    use sonoseg_imaging::evaluate::{Score, Traits};
     use sonoseg_imaging::metrics::measure::Measures;
     use sonoseg_imaging::metrics::needle::NeedleError;
     use sonoseg_imaging::metrics::overlap::Counts;
@@ -167,6 +167,7 @@ mod tests {
             id,
             group: group.into(),
             difficulty: "hard".into(),
+            traits: Traits::NoNeedle,
             model: score(tp, fp),
             baseline: score(0, 0),
         }

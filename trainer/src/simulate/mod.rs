@@ -10,7 +10,7 @@ use sonoseg_imaging::DataError;
 use sonoseg_imaging::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
 use sonoseg_imaging::formats::encode::encode_png_grey;
 use sonoseg_imaging::geometry::{Image, Scale, ScaleRegion};
-use sonoseg_imaging::synthetic::{NeedleSimConfig, Procedure, simulate_procedure};
+use sonoseg_imaging::synthetic::{NeedleSimConfig, Procedure, SimFrame, simulate_procedure};
 
 use crate::args::{Simulate, SimulateNeedle};
 use crate::failure::Usage;
@@ -85,6 +85,26 @@ fn describe(verb: &SimulateNeedle, config: &NeedleSimConfig) -> Result<String> {
     Ok(format!("# seed {}, {} procedures of {} frames\n{tissue}{settings}", verb.seed, verb.procedures, verb.frames))
 }
 
+/// A tip closer than this to the visible end of the shaft is that end, in pixels.
+const SAME_PX: f64 = 2.0;
+
+/// `frames.csv`: what else is true of every frame, for `sonoseg evaluate --by probe,tip-in-plane`. Nobody knows the probe of
+/// real tissue.
+fn facts(procedure: &Procedure, simulated: bool) -> Result<Vec<u8>> {
+    let probe = if simulated { serde_json::to_value(procedure.probe)? } else { serde_json::Value::Null };
+    let in_plane = |frame: &SimFrame| {
+        let seen = frame.needle?.tip;
+        Some(if frame.true_tip.is_some_and(|tip| tip.distance_px(seen) < SAME_PX) { "yes" } else { "no" })
+    };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(["frame", "probe", "tip_in_plane"])?;
+    for (number, frame) in procedure.frames.iter().enumerate() {
+        let cells = [&number.to_string(), probe.as_str().unwrap_or_default(), in_plane(frame).unwrap_or_default()];
+        writer.write_record(cells)?;
+    }
+    writer.into_inner().context("writing frames.csv")
+}
+
 fn write_procedure(verb: &SimulateNeedle, procedure: &Procedure, index: u64, tissue: Option<TissueFrom>) -> Result<()> {
     let folder = verb.out.join("procedures").join(&procedure.id);
     for (number, frame) in procedure.frames.iter().enumerate() {
@@ -93,6 +113,7 @@ fn write_procedure(verb: &SimulateNeedle, procedure: &Procedure, index: u64, tis
     }
     let rows = procedure.frames.iter().enumerate().map(|(number, frame)| LabelRow::new(number, frame.needle.as_ref()));
     write_labels(&folder.join("labels.csv"), rows)?;
+    files::write(&folder.join("frames.csv"), &facts(procedure, tissue.is_none())?)?;
     let difficulty = serde_json::to_value(procedure.difficulty)?.as_str().map(str::to_owned);
     // A scale that was only assumed for the size of the needle is not told.
     let known = tissue.is_none() || procedure.frames.iter().all(|frame| frame.image.scale != Scale::Unknown);

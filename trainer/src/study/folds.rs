@@ -16,8 +16,8 @@ use super::done::{BASELINE, Done, caveats, csv, figure, metrics};
 use super::plan::{Folds, Picture, Place, Planned, Shown};
 use crate::files;
 use crate::folder::Folder;
+use crate::plot::{self, Panel, Series, Stroke, Values};
 use crate::report::document::Block;
-use crate::report::plot::{self, Panel, Series, Stroke, Values};
 use crate::report::worst::{ONE_OF_MANY, Tile, draw_sample, sheet};
 use crate::table::{Table, duration, number};
 

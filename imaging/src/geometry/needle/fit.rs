@@ -37,7 +37,8 @@ pub struct Detection {
     /// The shaft. The tip is the deeper end; within 5 degrees of horizontal, the end farther from its side edge.
     pub needle: Needle,
     /// Mean probability along the shaft times line-likeness, 0 to 1. Line-likeness is the share of the component's
-    /// probability within 1.5 radii of the line, times 1 - width / length (as standard deviations) of that share.
+    /// probability within 1.5 radii of the line, times 1 - width / length (as standard deviations) of that share. What a
+    /// predictor says is this after the calibration in its model file, where there is one.
     pub confidence: f64,
     /// Radius of uncertainty round the tip in pixels: half the distance over which the probability falls from 0.75 to
     /// 0.25 along the shaft, at least half a pixel.

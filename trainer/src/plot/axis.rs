@@ -38,6 +38,11 @@ impl Axis {
         Self { low: 0.0, high: if high > 0.0 { high } else { 1.0 }, kind: Kind::Whole }
     }
 
+    /// Room for so many names, at 1, 2 and so on.
+    pub(crate) fn named(count: usize) -> Self {
+        Self { low: 0.5, high: count.max(1) as f64 + 0.5, kind: Kind::Whole }
+    }
+
     /// From 0 to a little more than `high`.
     pub(crate) fn from_zero(high: f64) -> Self {
         Self { low: 0.0, high: if high > 0.0 { 1.06 * high } else { 1.0 }, kind: Kind::Linear }

@@ -1,13 +1,15 @@
 //! Line plots as SVG, in colours that people tell apart (Okabe and Ito), light and dark as the reader's screen is.
 
+mod axis;
+
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use sonoseg_imaging::metrics::measure::Metric;
 
-use super::axis::{Axis, drawable, tick_label};
-use super::history::LOSS;
+use axis::{Axis, drawable, tick_label};
+use sonoseg_core::tasks::LOSS;
 
 /// A colour on light and on dark ground.
 type Hue = (RGBColor, &'static str);
@@ -85,6 +87,8 @@ const BODY: i32 = 280;
 const SWATCH: i32 = 18;
 const GAP: i32 = 6;
 const LETTER: i32 = 7;
+/// What a panel has on the left and right of its plot.
+const MARGINS: i32 = 86;
 /// Half the width of an error bar's ends, in steps of the axis.
 const CAP: f64 = 0.08;
 /// More points than this cannot be seen.
@@ -95,29 +99,49 @@ pub(crate) fn draw(title: &str, panels: &[Panel]) -> Result<Option<String>> {
     draw_over("epoch", title, panels)
 }
 
-/// Draw panels over what `across` names side by side, two in a row. Panels without any value are left out; `None` when none is left.
+/// What panels are drawn over.
+#[derive(Clone, Debug)]
+pub(crate) enum Across {
+    /// Something that is counted from 0, as far as the longest panel goes.
+    Count(String),
+    /// A share, 0 to 1.
+    Share(String),
+    /// So many names: x is their number from 1.
+    Names(String, Vec<String>),
+}
+
+/// Draw panels over what `across` counts, see [`draw_each`].
 pub(crate) fn draw_over(across: &str, title: &str, panels: &[Panel]) -> Result<Option<String>> {
-    let panels: Vec<(&Panel, Axis)> = panels.iter().filter_map(|panel| Some((panel, panel.axis()?))).collect();
+    let panels: Vec<(Across, Panel)> =
+        panels.iter().map(|panel| (Across::Count(across.to_owned()), panel.clone())).collect();
+    draw_each(title, &panels)
+}
+
+/// Draw panels side by side, two in a row, each over its own; one in a row where names need the room. Panels without any value are left out; `None` when none is left.
+pub(crate) fn draw_each(title: &str, panels: &[(Across, Panel)]) -> Result<Option<String>> {
+    let panels: Vec<(&Across, &Panel, Axis)> =
+        panels.iter().filter_map(|(across, panel)| Some((across, panel, panel.axis()?))).collect();
     if panels.is_empty() {
         return Ok(None);
     }
-    let rows: Vec<&[(&Panel, Axis)]> = panels.chunks(2).collect();
-    let width = |row: &[(&Panel, Axis)]| WIDTH / row.len() as i32;
-    let height = |row: &[(&Panel, Axis)]| {
-        let tops = row.iter().map(|(panel, _)| Legend::new(&panel.series, width(row)).bottom);
+    let named = panels.iter().any(|(across, ..)| matches!(across, Across::Names(..)));
+    let rows: Vec<&[(&Across, &Panel, Axis)]> = panels.chunks(if named { 1 } else { 2 }).collect();
+    let width = |row: &[(&Across, &Panel, Axis)]| WIDTH / row.len() as i32;
+    let height = |row: &[(&Across, &Panel, Axis)]| {
+        let tops = row.iter().map(|(_, panel, _)| Legend::new(&panel.series, width(row)).bottom);
         BODY + tops.max().unwrap_or_default()
     };
     let size = (WIDTH as u32, rows.iter().map(|row| height(row)).sum::<i32>() as u32);
-    let longest = panels.iter().flat_map(|(panel, _)| panel.drawable()).map(|(x, _)| x).fold(0.0, f64::max);
+    let longest = panels.iter().flat_map(|(_, panel, _)| panel.drawable()).map(|(x, _)| x).fold(0.0, f64::max);
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         root.fill(&PAPER.0).map_err(failed)?;
         let mut top = 0;
         for row in &rows {
-            for (column, (panel, axis)) in row.iter().enumerate() {
+            for (column, (across, panel, axis)) in row.iter().enumerate() {
                 let area = root.clone().shrink((width(row) * column as i32, top), (width(row), height(row)));
-                draw_panel(&area, panel, axis.clone(), (across, Axis::counting(longest.ceil())))?;
+                draw_panel(&area, panel, axis.clone(), (across, across.axis(longest)))?;
             }
             top += height(row);
         }
@@ -125,6 +149,39 @@ pub(crate) fn draw_over(across: &str, title: &str, panels: &[Panel]) -> Result<O
     }
     let head = format!("<svg role=\"img\" aria-label=\"{}\" class=\"plot\" ", escaped(title));
     Ok(Some(svg.replacen("<svg ", &head, 1).replacen(">\n", &format!(">\n{}", style()), 1)))
+}
+
+impl Across {
+    fn axis(&self, longest: f64) -> Axis {
+        match self {
+            Self::Count(_) => Axis::counting(longest.ceil()),
+            Self::Share(_) => Axis::share(),
+            Self::Names(_, names) => Axis::named(names.len()),
+        }
+    }
+
+    fn title(&self) -> &str {
+        match self {
+            Self::Count(title) | Self::Share(title) | Self::Names(title, _) => title,
+        }
+    }
+
+    /// Labels at most.
+    fn labels(&self) -> usize {
+        match self {
+            Self::Count(_) | Self::Share(_) => 10,
+            Self::Names(_, names) => names.len() + 1,
+        }
+    }
+
+    /// The label of a tick in a panel of this width: names are cut to their room.
+    fn label(&self, value: f64, width: i32) -> String {
+        let Self::Names(_, names) = self else { return tick_label(value) };
+        let Some(name) = names.get((value.round() as usize).wrapping_sub(1)) else { return String::new() };
+        let room = (width - MARGINS) / (LETTER * names.len() as i32);
+        let room = room.max(2) as usize;
+        if name.chars().count() <= room { name.clone() } else { name.chars().take(room - 1).chain(['…']).collect() }
+    }
 }
 
 impl Panel {
@@ -147,10 +204,11 @@ impl Panel {
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-fn draw_panel(area: &Area<'_>, panel: &Panel, y: Axis, (across, x): (&str, Axis)) -> Result<()> {
+fn draw_panel(area: &Area<'_>, panel: &Panel, y: Axis, (across, x): (&Across, Axis)) -> Result<()> {
     let title = if y.is_logarithmic() { format!("{} (logarithmic)", panel.title) } else { panel.title.clone() };
     area.draw_text(&title, &text(15.0, INK, FontStyle::Bold), (16, 22)).map_err(failed)?;
-    let legend = Legend::new(&panel.series, area.dim_in_pixel().0 as i32);
+    let width = area.dim_in_pixel().0 as i32;
+    let legend = Legend::new(&panel.series, width);
     draw_legend(area, &legend)?;
     let mut chart = ChartBuilder::on(area)
         .margin_top(legend.bottom)
@@ -163,17 +221,17 @@ fn draw_panel(area: &Area<'_>, panel: &Panel, y: Axis, (across, x): (&str, Axis)
         .map_err(failed)?;
     chart
         .configure_mesh()
-        .x_labels(10)
+        .x_labels(across.labels())
         .y_labels(6)
         .max_light_lines(1)
         .disable_x_mesh()
         .bold_line_style(GRID.0)
         .light_line_style(TRANSPARENT)
         .axis_style(GRID.0)
-        .x_desc(across)
+        .x_desc(across.title())
         .label_style(text(12.0, QUIET, FontStyle::Normal))
         .axis_desc_style(text(12.0, QUIET, FontStyle::Normal))
-        .x_label_formatter(&|&value| tick_label(value))
+        .x_label_formatter(&|&value| across.label(value, width))
         .y_label_formatter(&|&value| tick_label(value))
         .draw()
         .map_err(failed)?;
@@ -345,6 +403,22 @@ mod tests {
         let two = bars(&[(1.0, 0.4), (1.0, 0.6), (2.0, 0.6), (2.0, 0.8)]);
         assert_eq!(two.matches("<polyline").count(), none.matches("<polyline").count() + 6);
         assert!(two.contains("blocks") && !two.contains("spread") && !two.contains("epoch"));
+    }
+
+    #[test]
+    fn names_stand_below_their_values_and_are_cut_to_their_room() {
+        let panel = panel("IoU", &[(1.0, 0.5), (2.0, 0.25), (3.0, 0.75)], Stroke::Rings);
+        let draw = |names: &[&str]| {
+            let names = names.iter().map(|&name| name.to_owned()).collect();
+            draw_each("t", &[(Across::Names("angle".into(), names), panel.clone())]).unwrap().unwrap()
+        };
+        let svg = draw(&["0 to 15", "15 to 30", "a name that is longer than a third of the width of all this"]);
+        for name in ["0 to 15", "15 to 30", "a name that is longer than a third of the …", "angle"] {
+            assert!(svg.contains(name), "{name} is not in\n{svg}");
+        }
+        assert!(!svg.contains(">4<") && svg.matches("<circle").count() == 3);
+        let share = draw_each("t", &[(Across::Share("confidence".into()), panel)]).unwrap().unwrap();
+        assert!(share.contains(">\n0.2\n<") && share.contains("confidence"), "{share}");
     }
 
     #[test]
