@@ -2,7 +2,7 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a failed test may panic"))]
 
 pub mod annotation;
-pub mod annotations;
+
 pub mod augment;
 pub mod baseline;
 pub mod dataset;
@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod formats;
 pub mod geometry;
 pub mod metrics;
+pub mod outlines;
 pub mod prepare;
 pub mod rng;
 pub mod synthetic;

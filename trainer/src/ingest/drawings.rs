@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
-use sonoseg_imaging::annotations::json::{self, Json};
-use sonoseg_imaging::annotations::{Drawing, yolo};
+use sonoseg_imaging::outlines::json::{self, Json};
+use sonoseg_imaging::outlines::{Drawing, yolo};
 
 use super::layout::Role;
 use super::pairs::{Still, nearness};

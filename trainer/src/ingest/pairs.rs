@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
-use sonoseg_imaging::annotations::Drawing;
+use sonoseg_imaging::outlines::Drawing;
 
 use super::layout::{Role, bare_mask, bare_pictures, only_images};
 use super::sources::{Found, Remark};

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sonoseg_imaging::annotations::json::{self, Json};
-use sonoseg_imaging::annotations::{Drawing, yolo};
+use sonoseg_imaging::outlines::json::{self, Json};
+use sonoseg_imaging::outlines::{Drawing, yolo};
 use sonoseg_imaging::dataset::labels::read_labels;
 use sonoseg_imaging::dataset::table::Table;
 
