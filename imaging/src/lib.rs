@@ -2,7 +2,6 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a failed test may panic"))]
 
 pub mod annotation;
-
 pub mod augment;
 pub mod baseline;
 pub mod dataset;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rayon::prelude::*;
 use sonoseg_imaging::DataError;
-use sonoseg_imaging::outlines::Drawing;
 use sonoseg_imaging::formats::classes::{ClassMap, Reading, Survey, Told};
 use sonoseg_imaging::formats::mask::{MAX_CLASSES, StoredMask, read_mask};
 use sonoseg_imaging::geometry::Mask;
+use sonoseg_imaging::outlines::Drawing;
 
 use super::pairs::Still;
 use super::plan::{Content, Plan};
