@@ -163,7 +163,7 @@ mod tests {
         (0..height * width)
             .map(|p| match place(p) {
                 (2..6, 185..195) => 1.0,
-                (_, 0..30) => 0.45,
+                (_, 0..20) => 0.45,
                 (_, 40..170) => {
                     (0.5 + 10.0 * ((re[p] * re[p] + im[p] * im[p]) / mean).log10() / range_db).clamp(0.0, 1.0)
                 }
