@@ -1,7 +1,7 @@
 //! Simulated needle insertions in B-mode ultrasound, with exact ground truth.
 //!
-//! Scatterers and structures of a layered body (`tissue`, `structures`, `sheets`, `bath`) pass through the point-spread function of a probe
-//! (`field`, `probe`); every frame moves them (`motion`), adds the needle (`shaft`), compresses the echoes (`render`)
+//! Scatterers and structures of a layered body (`tissue`, `structures`, `sheets`, `bath`) pass through the point-spread
+//! function of a probe (`field`, `probe`); every frame moves them (`motion`), adds the needle (`shaft`), compresses the echoes (`render`)
 //! and spoils the picture the way machines and files do (`marks`, `degrade`). Everything follows from the seed, the
 //! number of the procedure and the [`NeedleSimConfig`].
 //!

@@ -67,7 +67,8 @@ impl RealScreen {
     }
 }
 
-/// The largest connected region that is neither black nor of one grey, filled between its first and last pixel of each row and column.
+/// The largest connected region that is neither black nor of one grey, filled between its first and last pixel of each row
+/// and column.
 fn scan_area(grey: &[f32], height: usize, width: usize) -> Vec<bool> {
     let differs = |pixel: usize| (grey[pixel] - grey[(pixel + 1).min(grey.len() - 1)]).abs() > 0.002;
     let busy: Vec<f32> = (0..grey.len()).map(|pixel| if differs(pixel) { 1.0 } else { 0.0 }).collect();
@@ -162,7 +163,7 @@ mod tests {
         (0..height * width)
             .map(|p| match place(p) {
                 (2..6, 185..195) => 1.0,
-                (_, 0..30) => 0.45,
+                (_, 0..20) => 0.45,
                 (_, 40..170) => {
                     (0.5 + 10.0 * ((re[p] * re[p] + im[p] * im[p]) / mean).log10() / range_db).clamp(0.0, 1.0)
                 }

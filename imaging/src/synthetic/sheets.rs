@@ -29,40 +29,42 @@ const SLANT_DB: f64 = 9.0;
 /// Steepest look-alike, degrees.
 const STEEPEST_DEG: f64 = 85.0;
 
-/// Add the sheets and stubs of a procedure.
-pub(super) fn add_sheets(config: &NeedleSimConfig, anatomy: &Anatomy<'_>, field: &mut Field, rng: &mut Rng) {
-    let half = anatomy.along(field.beams - 1);
-    let depth = anatomy.probe.depth_mm;
-    let place = |rng: &mut Rng| (rng.uniform(-0.9, 0.9) * half, rng.uniform(0.06, 0.92) * depth);
-    let turn = |rng: &mut Rng| draw_sign(rng) * rng.uniform(0.0, STEEPEST_DEG).to_radians();
-    for _ in 0..draw_count(rng, config.sheets) {
-        let sheet = Sheet {
-            centre: place(rng),
-            angle: turn(rng),
-            length: rng.uniform(0.2, 1.1) * (2.0 * half).min(depth),
-            bow: draw_sign(rng) * draw(rng, config.sheet_bow),
-            wave: rng.uniform(0.0, 0.02),
-            thickness: if rng.chance(0.6) { 0.0 } else { rng.uniform(0.3, 1.8) },
-            db: draw(rng, config.sheet_db),
-            uneven_db: rng.uniform(1.0, 10.0),
-            copy: rng.chance(0.2).then(|| rng.uniform(0.8, 3.0)),
-        };
-        add(anatomy, &sheet, field, rng);
-    }
-    for _ in 0..draw_count(rng, config.stubs) {
-        let thick = rng.chance(0.5);
-        let sheet = Sheet {
-            centre: place(rng),
-            angle: turn(rng),
-            length: if thick { rng.uniform(4.0, 20.0) } else { rng.uniform(1.0, 3.0) } * anatomy.unit,
-            bow: 0.02 * rng.normal(),
-            wave: 0.0,
-            thickness: if thick { rng.uniform(1.6, 4.0) * anatomy.unit } else { 0.0 },
-            db: draw(rng, config.sheet_db) - if thick { 4.0 } else { 0.0 },
-            uneven_db: rng.uniform(1.0, 6.0),
-            copy: None,
-        };
-        add(anatomy, &sheet, field, rng);
+impl Anatomy<'_> {
+    /// Add the sheets and stubs of a procedure.
+    pub(super) fn add_sheets(&self, config: &NeedleSimConfig, field: &mut Field, rng: &mut Rng) {
+        let half = self.along(field.beams - 1);
+        let depth = self.probe.depth_mm;
+        let place = |rng: &mut Rng| (rng.uniform(-0.9, 0.9) * half, rng.uniform(0.06, 0.92) * depth);
+        let turn = |rng: &mut Rng| draw_sign(rng) * rng.uniform(0.0, STEEPEST_DEG).to_radians();
+        for _ in 0..draw_count(rng, config.sheets) {
+            let sheet = Sheet {
+                centre: place(rng),
+                angle: turn(rng),
+                length: rng.uniform(0.2, 1.1) * (2.0 * half).min(depth),
+                bow: draw_sign(rng) * draw(rng, config.sheet_bow),
+                wave: rng.uniform(0.0, 0.02),
+                thickness: if rng.chance(0.6) { 0.0 } else { rng.uniform(0.3, 1.8) },
+                db: draw(rng, config.sheet_db),
+                uneven_db: rng.uniform(1.0, 10.0),
+                copy: rng.chance(0.2).then(|| rng.uniform(0.8, 3.0)),
+            };
+            add(self, &sheet, field, rng);
+        }
+        for _ in 0..draw_count(rng, config.stubs) {
+            let thick = rng.chance(0.5);
+            let sheet = Sheet {
+                centre: place(rng),
+                angle: turn(rng),
+                length: if thick { rng.uniform(4.0, 20.0) } else { rng.uniform(1.0, 3.0) } * self.unit,
+                bow: 0.02 * rng.normal(),
+                wave: 0.0,
+                thickness: if thick { rng.uniform(1.6, 4.0) * self.unit } else { 0.0 },
+                db: draw(rng, config.sheet_db) - if thick { 4.0 } else { 0.0 },
+                uneven_db: rng.uniform(1.0, 6.0),
+                copy: None,
+            };
+            add(self, &sheet, field, rng);
+        }
     }
 }
 

@@ -45,6 +45,48 @@ impl Anatomy<'_> {
         }
     }
 
+    /// Rim, side wall and plate of a phantom in a water bath.
+    pub(super) fn add_bath(&self, field: &mut Field, rng: &mut Rng) {
+        let Some(bath) = &self.bath else { return };
+        let phase = rng.uniform(0.0, std::f64::consts::TAU);
+        let step = self.probe.sample_mm();
+        let sheets = 1 + (bath.thickness / 0.25) as usize;
+        for beam in 0..field.beams - 1 {
+            let a = self.along(beam);
+            let wave = self.edge.at(0.21 * a + 90.0);
+            let mut line = |depth: f64, db: f64| {
+                for sheet in 0..sheets {
+                    let level = amplitude(db + bath.uneven_db * wave) * 0.5 * 0.75f64.powi(sheet as i32);
+                    let (re, im) = polar(level, phase + 0.6 * self.edge.at(0.5 * a) + 2.0 * sheet as f64);
+                    field.add(beam as f64, (depth + 0.25 * sheet as f64) / step, re, im);
+                }
+            };
+            let wet = bath.wall.is_some_and(|(wall, side)| (a - wall) * side > 0.0);
+            let rim = bath.rim(a);
+            let dry_rim = !wet && bath.plate.is_none_or(|(depth, slope)| rim < depth + slope * a);
+            if dry_rim && rim > 0.0 {
+                // A slanted rim sends most of the sound away.
+                let slant_db = 14.0 * (bath.slope + 2.0 * bath.arc * a).abs().min(1.5);
+                for repeat in 0..=bath.repeats {
+                    line(rim * (1 + repeat) as f64, (bath.rim_db - slant_db).max(8.0) - 16.0 * repeat as f64);
+                }
+            }
+            if let Some((depth, slope)) = bath.plate {
+                line(depth + slope * a, bath.plate_db);
+            }
+        }
+        if let Some((wall, _)) = bath.wall {
+            let bottom = bath.plate.map_or(self.probe.depth_mm, |(depth, slope)| depth + slope * wall);
+            let mut u = bath.rim(wall).max(0.0);
+            while u < bottom {
+                let (beam, sample) = self.cell(wall + 0.03 * (u - bath.depth), u);
+                let (re, im) = polar(0.3 * amplitude(8.0 + bath.uneven_db * self.edge.at(0.4 * u)), phase + u);
+                field.add(beam, sample, re, im);
+                u += 0.6 * step;
+            }
+        }
+    }
+
     /// Septa and fascicles, clipped to their layer.
     pub(super) fn add_fibres(&self, field: &mut Field, rng: &mut Rng) {
         let half = self.along(field.beams - 1);

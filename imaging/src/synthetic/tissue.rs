@@ -9,7 +9,6 @@ use super::degrade::gauss;
 use super::field::{Field, Noise1, Noise2, Psf};
 use super::motion::Moment;
 use super::probe::{Probe, ProbeKind};
-use super::sheets::add_sheets;
 use crate::rng::Rng;
 
 /// The echo fields of a procedure, after the point-spread function. Each has `margin` more beams on either side than
@@ -103,11 +102,9 @@ impl Tissue {
         anatomy.add_boundaries(&mut structure, rng);
         anatomy.add_fibres(&mut structure, rng);
         anatomy.add_lookalikes(difficulty, &mut structure, rng);
-        add_sheets(config, &anatomy, &mut structure, &mut more);
+        anatomy.add_sheets(config, &mut structure, &mut more);
         anatomy.mask(&mut structure, &level);
-        if let Some(bath) = &anatomy.bath {
-            bath.add(&anatomy, &mut structure, &mut more);
-        }
+        anatomy.add_bath(&mut structure, &mut more);
         let slices = [(); 2].map(|()| {
             let mut slice = Field::noise(structure.beams, structure.samples, rng);
             for ((re, im), level) in slice.re.iter_mut().zip(&mut slice.im).zip(&level.0) {
