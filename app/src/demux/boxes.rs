@@ -127,7 +127,7 @@ impl TrackSeen {
 
 impl Walk<'_> {
     /// Go through the boxes within another.
-    fn each(&mut self, parent: &Part, visit: fn(&mut Self, Part) -> Result<(), String>) -> Result<(), String> {
+    fn each(&mut self, parent: &Part, visit: fn(&mut Self, &Part) -> Result<(), String>) -> Result<(), String> {
         let Range { start: mut at, end } = parent.content;
         let mut last = None;
         while end - at >= 8 {
@@ -149,7 +149,7 @@ impl Walk<'_> {
         at = parent.content.start;
         while let Some(part) = self.part(at, end) {
             at = part.content.end;
-            visit(self, part)?;
+            visit(self, &part)?;
         }
         Ok(())
     }
@@ -184,20 +184,20 @@ impl Walk<'_> {
         if at + 4 <= part.content.end { Ok(number(self.bytes, at)) } else { Err(too_short(part)) }
     }
 
-    fn in_moov(&mut self, part: Part) -> Result<(), String> {
+    fn in_moov(&mut self, part: &Part) -> Result<(), String> {
         match &part.name {
-            b"meta" | b"udta" => self.free(&part),
-            b"trak" => self.trak(&part)?,
+            b"meta" | b"udta" => self.free(part),
+            b"trak" => self.trak(part)?,
             b"mvex" => {
                 self.fragmented = true;
-                self.each(&part, Self::in_mvex)?;
+                self.each(part, Self::in_mvex)?;
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn in_mvex(&mut self, part: Part) -> Result<(), String> {
+    fn in_mvex(&mut self, part: &Part) -> Result<(), String> {
         self.defaults += usize::from(&part.name == b"trex");
         few(self.defaults)
     }
@@ -232,37 +232,37 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn in_trak(&mut self, part: Part) -> Result<(), String> {
+    fn in_trak(&mut self, part: &Part) -> Result<(), String> {
         match &part.name {
             b"tkhd" => {
-                let version = self.field(&part, 0)? >> 24;
-                self.track.number = Some(self.field(&part, if version == 1 { 20 } else { 12 })?);
+                let version = self.field(part, 0)? >> 24;
+                self.track.number = Some(self.field(part, if version == 1 { 20 } else { 12 })?);
             }
             // Its first box is read whether it is there or not.
-            b"edts" if part.content.len() < 8 => self.free(&part),
-            b"edts" => self.each(&part, |_, _| Ok(()))?,
-            b"meta" => self.free(&part),
-            b"mdia" => self.each(&part, Self::in_mdia)?,
+            b"edts" if part.content.len() < 8 => self.free(part),
+            b"edts" => self.each(part, |_, _| Ok(()))?,
+            b"meta" => self.free(part),
+            b"mdia" => self.each(part, Self::in_mdia)?,
             _ => {}
         }
         Ok(())
     }
 
-    fn in_mdia(&mut self, part: Part) -> Result<(), String> {
+    fn in_mdia(&mut self, part: &Part) -> Result<(), String> {
         match &part.name {
-            b"hdlr" => self.track.handler = Some(self.field(&part, 8)?.to_be_bytes()),
-            b"minf" => self.each(&part, Self::in_minf)?,
+            b"hdlr" => self.track.handler = Some(self.field(part, 8)?.to_be_bytes()),
+            b"minf" => self.each(part, Self::in_minf)?,
             _ => {}
         }
         Ok(())
     }
 
-    fn in_minf(&mut self, part: Part) -> Result<(), String> {
+    fn in_minf(&mut self, part: &Part) -> Result<(), String> {
         match &part.name {
-            b"dinf" => self.each(&part, Self::in_dinf)?,
+            b"dinf" => self.each(part, Self::in_dinf)?,
             b"stbl" => {
                 self.tables = Tables::default();
-                self.each(&part, Self::in_stbl)?;
+                self.each(part, Self::in_stbl)?;
                 let checked = std::mem::take(&mut self.tables).check(self.bytes);
                 self.track.blame(checked);
             }
@@ -271,17 +271,17 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn in_dinf(&mut self, part: Part) -> Result<(), String> {
+    fn in_dinf(&mut self, part: &Part) -> Result<(), String> {
         // Where else the frames may lie is not asked, so that nothing is read about it.
         if &part.name == b"dref" {
-            self.field(&part, 4)?;
+            self.field(part, 4)?;
             let count = part.content.start + 4;
             self.bytes[count..count + 4].fill(0);
         }
         Ok(())
     }
 
-    fn in_stbl(&mut self, part: Part) -> Result<(), String> {
+    fn in_stbl(&mut self, part: &Part) -> Result<(), String> {
         if &part.name == b"stsd" {
             let Some(entry) = self.part(part.content.start + 8, part.content.end) else {
                 self.track.blame(Err(damaged("its pictures have no description (stsd)")));
@@ -296,7 +296,7 @@ impl Walk<'_> {
                 self.track.blame(checked.map(|()| 0));
             }
         }
-        self.tables.note(part);
+        self.tables.note(part.clone());
         Ok(())
     }
 
@@ -317,24 +317,24 @@ impl Walk<'_> {
         }
     }
 
-    fn in_moof(&mut self, part: Part) -> Result<(), String> {
+    fn in_moof(&mut self, part: &Part) -> Result<(), String> {
         if &part.name != b"traf" {
             return Ok(());
         }
         self.fragment = Fragment::default();
-        self.each(&part, Self::in_traf)?;
+        self.each(part, Self::in_traf)?;
         let Fragment { track, frames } = std::mem::take(&mut self.fragment);
         if track.is_some_and(|track| self.kept.contains(&track)) {
             return self.count(frames);
         }
-        self.free(&part);
+        self.free(part);
         Ok(())
     }
 
-    fn in_traf(&mut self, part: Part) -> Result<(), String> {
+    fn in_traf(&mut self, part: &Part) -> Result<(), String> {
         match &part.name {
-            b"tfhd" => self.fragment.track = Some(self.field(&part, 4)?),
-            b"trun" => self.fragment.frames += u64::from(self.field(&part, 4)?),
+            b"tfhd" => self.fragment.track = Some(self.field(part, 4)?),
+            b"trun" => self.fragment.frames += u64::from(self.field(part, 4)?),
             _ => {}
         }
         Ok(())

@@ -61,7 +61,7 @@ pub(super) fn movie() -> Vec<u8> {
     [kind, boxed(b"mdat", &[&data]), boxed(b"moov", &[&movie.concat()])].concat()
 }
 
-/// The same with a fragment of two more frames behind it.
+/// The same with a fragment of two more frames behind it, which are shown in the other order.
 pub(super) fn fragmented() -> Vec<u8> {
     let mut bytes = movie();
     let extends = boxed(b"mvex", &[&boxed(b"trex", &[&numbers(&[0, 1, 1, 20, 4, 0])])]);
@@ -73,7 +73,7 @@ pub(super) fn fragmented() -> Vec<u8> {
     let run = [
         boxed(b"tfhd", &[&numbers(&[0x02_0000, 1])]),
         boxed(b"tfdt", &[&numbers(&[0, 100])]),
-        boxed(b"trun", &[&numbers(&[1, 2, 0])]),
+        boxed(b"trun", &[&numbers(&[0x0100_0801, 2, 0, 20, 20_u32.wrapping_neg()])]),
     ];
     let other = [boxed(b"tfhd", &[&numbers(&[0x02_0000, 2])]), boxed(b"trun", &[&numbers(&[0, u32::MAX])])];
     let runs = [boxed(b"traf", &[&run.concat()]), boxed(b"traf", &[&other.concat()])];

@@ -47,7 +47,11 @@ pub fn track(mut bytes: Vec<u8>) -> Result<Track, String> {
     let mut leans_on_missing = false;
     for sample in &video.samples {
         leans_on_missing &= !sample.is_sync;
-        let time = sample.composition_timestamp;
+        let mut time = sample.composition_timestamp;
+        // In fragments, offsets below zero are taken for very large ones.
+        if time.wrapping_sub(sample.decode_timestamp) > i64::from(i32::MAX) {
+            time = time.wrapping_sub(1 << 32);
+        }
         let timestamp_us = time as f64 * 1e6 / sample.timescale.max(1) as f64;
         let shown = cut.as_ref().is_none_or(|cut| cut.contains(&time));
         // In a browser, places in a file are numbers of 32 bits, and those in an MP4 of 64.
@@ -147,6 +151,8 @@ mod tests {
     fn frames_of_fragments_follow_those_of_the_movie() {
         let track = track(fragmented()).unwrap();
         assert_eq!((track.chunks.len(), track.missing_us.len()), (7, 0));
+        let times: Vec<f64> = track.chunks[5..].iter().map(|chunk| chunk.timestamp_us / 1000.0).collect();
+        assert_eq!(times, [120.0, 100.0], "the second has an offset of -20 ms");
     }
 
     #[test]
