@@ -294,7 +294,8 @@ impl Work<'_> {
     fn frame(&mut self, label: &str, numbered: bool, window: &VecDeque<Frame>) -> Result<()> {
         let frames: Vec<&Image> = joined(window).map(|at| &window[at].image).collect();
         let half = window.len() / 2;
-        let (frame, Frame { number: index, time_s, .. }) = (frames[half], window[half]);
+        let frame = frames[half];
+        let Frame { number: index, time_s, .. } = window[half];
         let prediction = pollster::block_on(self.predictor.predict(&frames))?;
         let stem = if numbered { format!("{label}/{index:06}.png") } else { format!("{label}.png") };
         if let Some(mask) = prediction.mask() {
