@@ -5,13 +5,12 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::workspace::{Workspace, fails, succeeds, text};
+use crate::workspace::{Workspace, fails, simulate, succeeds, text};
 
 /// A clip of twenty labelled frames.
 fn clip(workspace: &Workspace) -> std::path::PathBuf {
     let out = workspace.path("clip");
-    let settings = ["--procedures", "1", "--frames", "20", "--seed", "3"];
-    succeeds(&[&["simulate", "needle", "--out", text(&out)], settings.as_slice()].concat());
+    simulate(&out, &["--procedures", "1", "--frames", "20", "--seed", "3"]);
     out
 }
 

@@ -21,6 +21,12 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// Simulate needles that enter steeply, as the first simulator did: with few frames, nearly all show one.
+pub(crate) fn simulate(out: &Path, settings: &[&str]) {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes/simulator/first.toml");
+    succeeds(&[&["simulate", "needle", "--out", text(out), "--config", config], settings].concat());
+}
+
 pub(crate) fn sonoseg(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
 }
@@ -84,8 +90,7 @@ impl Workspace {
 
     pub(crate) fn simulate(&self, name: &str, seed: &str) -> PathBuf {
         let out = self.path(name);
-        let settings = ["--procedures", "3", "--frames", "4", "--seed", seed, "--dicom"];
-        succeeds(&[&["simulate", "needle", "--out", text(&out)], settings.as_slice()].concat());
+        simulate(&out, &["--procedures", "3", "--frames", "4", "--seed", seed, "--dicom"]);
         out
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod by;
 pub(crate) mod figures;
 pub(crate) mod measure;
 pub(crate) mod plots;
+pub(crate) mod write;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -40,7 +41,7 @@ pub(crate) fn run(verb: &Evaluate) -> Result<()> {
         warn(caveat);
     }
     if let Some(out) = &verb.out {
-        evaluation.write(out, caveat.as_deref(), &sorted)?;
+        write::write(&evaluation, out, caveat.as_deref(), &sorted)?;
         say(format!("details: {} and {}", out.join("metrics.json").display(), out.join("per_frame.csv").display()));
     }
     Ok(())

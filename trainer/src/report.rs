@@ -60,7 +60,7 @@ fn measure(verb: &Report, run: &RunFolder) -> Result<Measured> {
     };
     let evaluation = Evaluation::measure(&predictor, &data, &chosen, None)?;
     let sorted: Vec<Sorted> = by.iter().map(|by| by.sort(&evaluation)).collect();
-    evaluation.write(&run.path.join("evaluation"), chosen.told().as_deref(), &sorted)?;
+    evaluate::write::write(&evaluation, &run.path.join("evaluation"), chosen.told().as_deref(), &sorted)?;
     if let Some(changed) = &chosen.changed {
         warn(changed);
     }
