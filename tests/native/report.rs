@@ -159,9 +159,12 @@ fn the_report_says_what_was_measured_and_the_curves_what_was_learned() {
     assert!(image::open(run.join("worst.png")).unwrap().width() >= 360);
 
     let html = read(run.join("report.html"));
-    let plot = &html[html.find("<svg").unwrap()..html.find("</svg>").unwrap() + 6];
-    assert_eq!(words_of_svg(plot), words_of_svg(&read(run.join("curves.svg"))));
-    assert!(words_of_svg(plot).iter().any(|word| word == "held out"));
+    // Figures by bin come first, the curves last; without a call there is no picture of confidences.
+    let plots: Vec<&str> = html.split("<svg").skip(1).map(|rest| &rest[..rest.find("</svg>").unwrap()]).collect();
+    let plots: Vec<_> = plots.iter().map(|plot| words_of_svg(&format!("<svg{plot}</svg>"))).collect();
+    assert_eq!(plots[0], words_of_svg(&read(run.join("evaluation/bins.svg"))));
+    assert_eq!(plots.last(), Some(&words_of_svg(&read(run.join("curves.svg")))));
+    assert!(plots[plots.len() - 1].iter().any(|word| word == "held out"));
     assert!(html.contains("data:image/png;base64,") && html.contains("data &lt;1&gt;") && !html.contains("<1>"));
     assert!(html.contains("Not for clinical use"));
 
