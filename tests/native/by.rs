@@ -87,6 +87,8 @@ fn frames_are_counted_in_the_bins_that_single_rows_name() {
         "{:?}",
         names("probe")
     );
+    let free = single.iter().filter(|row| row["by_angle"] == "no needle");
+    assert!(free.into_iter().all(|row| row["by_tip_in_plane"] == "no needle"));
     let svg = fs::read_to_string(out.join("bins.svg")).unwrap();
     roxmltree::Document::parse(&svg).unwrap();
     assert!(svg.contains("Angle of the needle to the horizontal"), "{svg}");

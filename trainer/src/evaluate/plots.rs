@@ -8,9 +8,12 @@ use super::by::Sorted;
 use crate::plot::{self, Across, Panel, Series, Stroke, Values};
 
 /// What is drawn of every bin: figures that are shares, by name, with what they are called in the legend and the number of
-/// their colour. Where a figure does not exist, or is not defined, nothing is drawn.
+/// their colour. They stand side by side, so that none hides another. Where a figure does not exist, or is not defined, nothing is drawn.
 const OF_MODEL: [(&str, &str, usize); 3] =
     [("iou", "IoU", 0), ("miss_rate", "missed", 1), ("false_positive_rate", "false needles", 3)];
+
+/// From one figure of a bin to the next one, as a share of the distance between bins.
+const ASIDE: f64 = 0.09;
 
 /// Figures by bin, a panel for each sorting; `None` where there is nothing to draw.
 pub(crate) fn bins(sorted: &[Sorted]) -> Result<Option<String>> {
@@ -28,6 +31,9 @@ pub(crate) fn bins(sorted: &[Sorted]) -> Result<Option<String>> {
             .map(|&(figure, label, hue)| rings(label, hue, over(&|model, _| vec![value(model, figure)])))
             .collect();
         series.push(rings("IoU of the baseline", 6, over(&|_, baseline| vec![value(baseline, "iou")])));
+        for (at, one) in series.iter_mut().enumerate() {
+            one.points.iter_mut().for_each(|(x, _)| *x += ASIDE * at as f64);
+        }
         let interval = over(&|model, _| {
             let interval = model.get("iou").and_then(|figure| figure.interval);
             interval.map_or(vec![f64::NAN; 2], |interval| vec![interval.low, interval.high])
@@ -69,7 +75,11 @@ pub(crate) fn reliability(reliability: Option<&Reliability>) -> Result<Option<St
     )
 }
 
+/// A sentence begins with a capital; the name of a column stays as it is.
 fn capital(text: &str) -> String {
+    if !text.contains(' ') {
+        return text.to_owned();
+    }
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
@@ -88,6 +98,6 @@ mod tests {
         assert!(svg.contains("as sure as right") && svg.contains("confidence"));
         assert!(reliability(Some(&Reliability::new(&[]))).unwrap().is_none() && reliability(None).unwrap().is_none());
         assert!(bins(&[]).unwrap().is_none());
-        assert_eq!([capital("angle, degrees"), capital("")], ["Angle, degrees", ""]);
+        assert_eq!([capital("angle, degrees"), capital("tip_in_plane")], ["Angle, degrees", "tip_in_plane"]);
     }
 }

@@ -7,6 +7,7 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 use sonoseg_imaging::DataError;
+use sonoseg_imaging::evaluate::bins::NO_NEEDLE;
 use sonoseg_imaging::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
 use sonoseg_imaging::formats::encode::encode_png_grey;
 use sonoseg_imaging::geometry::{Image, Scale, ScaleRegion};
@@ -99,7 +100,7 @@ fn facts(procedure: &Procedure, simulated: bool) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(["frame", "probe", "tip_in_plane"])?;
     for (number, frame) in procedure.frames.iter().enumerate() {
-        let cells = [&number.to_string(), probe.as_str().unwrap_or_default(), in_plane(frame).unwrap_or_default()];
+        let cells = [&number.to_string(), probe.as_str().unwrap_or_default(), in_plane(frame).unwrap_or(NO_NEEDLE)];
         writer.write_record(cells)?;
     }
     writer.into_inner().context("writing frames.csv")
