@@ -37,7 +37,7 @@ pub(crate) enum Verb {
     Train(Train),
     /// Measure a model on labelled data, beside a classical baseline.
     Evaluate(Evaluate),
-    /// Make the confidence of a model's needles honest: fit it to how often they are right.
+    /// Make the confidence of a model's needles honest: fit it to how often they are right, on data that it did not learn from.
     Calibrate(Calibrate),
     /// Write the report of a run: curves, figures on held-out procedures, worst frames.
     Report(Report),
@@ -83,8 +83,8 @@ pub(crate) struct SimulateNeedle {
     /// Settings of the simulator as a TOML file; see `NeedleSimConfig`.
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
-    /// Put the needles into the pictures and clips of this folder instead of simulated tissue. Its masks and labels are not
-    /// used. Several folders take turns.
+    /// Put the needles into the pictures and clips of this folder, which must show none, instead of simulated tissue. Its masks
+    /// and labels are not used. Several folders take turns.
     #[arg(long, value_name = "DIR")]
     pub(crate) tissue: Vec<PathBuf>,
     /// Also write each procedure as a DICOM ultrasound clip.
@@ -202,8 +202,9 @@ pub(crate) enum Part {
     Val,
 }
 
+/// A model and the data that it is measured on.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Evaluate {
+pub(crate) struct OnData {
     /// A model file, or a run folder (its best weights).
     pub(crate) model: PathBuf,
     /// Labelled data: a folder with `procedures/`.
@@ -212,6 +213,15 @@ pub(crate) struct Evaluate {
     /// Which procedures: `all` for a model file and `val` for a run folder, unless given.
     #[arg(long, value_enum)]
     pub(crate) split: Option<Part>,
+    /// Where to run.
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub(crate) device: DeviceName,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Evaluate {
+    #[command(flatten)]
+    pub(crate) on: OnData,
     /// Folder for `metrics.json`, `per_frame.csv` and pictures.
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
@@ -225,30 +235,18 @@ pub(crate) struct Evaluate {
     /// A table with more to sort by: a column `frame` (like `p003/000017`) or `procedure`, and columns of your own.
     #[arg(long, value_name = "FILE", requires = "by")]
     pub(crate) table: Option<PathBuf>,
-    /// Where to run.
-    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
-    pub(crate) device: DeviceName,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Calibrate {
-    /// A model file, or a run folder (its best weights).
-    pub(crate) model: PathBuf,
-    /// Labelled data that the model did not learn from: a folder with `procedures/`.
-    #[arg(long)]
-    pub(crate) data: PathBuf,
-    /// Which procedures: `all` for a model file and `val` for a run folder, unless given.
-    #[arg(long, value_enum)]
-    pub(crate) split: Option<Part>,
+    #[command(flatten)]
+    pub(crate) on: OnData,
     /// The model file to write.
     #[arg(long)]
     pub(crate) out: PathBuf,
     /// How to store numbers.
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     pub(crate) dtype: Dtype,
-    /// Where to run.
-    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
-    pub(crate) device: DeviceName,
 }
 
 #[derive(Debug, clap::Args)]

@@ -19,21 +19,21 @@ use crate::table::number;
 use crate::terminal::{say, warn};
 
 pub(crate) fn run(verb: &Calibrate) -> Result<()> {
-    let device = device::choose(verb.device)?;
-    let (mut header, state) = export::open(&verb.model)?;
+    let device = device::choose(verb.on.device)?;
+    let (mut header, state) = export::open(&verb.on.model)?;
     // What is fitted is what the network itself says.
-    let predictor = files::load_model(&verb.model, &device.device)?.with_calibration(None);
+    let predictor = files::load_model(&verb.on.model, &device.device)?.with_calibration(None);
     if !header.recipe.finding().is_needles() {
         let message = "the model marks a class of masks and calls no needles: there is no confidence to calibrate";
         return Err(Usage(message.into()).into());
     }
-    let data = Folder::for_recipe(&verb.data, &header.recipe)?;
-    let part = part(&verb.model, verb.split);
-    let chosen = chosen(&verb.model, &data, part)?;
+    let data = Folder::for_recipe(&verb.on.data, &header.recipe)?;
+    let part = part(&verb.on.model, verb.on.split);
+    let chosen = chosen(&verb.on.model, &data, part)?;
     let evaluation = Evaluation::measure(&predictor, &data, &chosen, None)?;
     let called = evaluation.calls();
     let calls: Vec<Call> = called.iter().map(|(_, call)| *call).collect();
-    let unfit = |reason: String| DataError::Inconsistent(format!("{}: {reason}", files::absolute(&verb.data)));
+    let unfit = |reason: String| DataError::Inconsistent(format!("{}: {reason}", files::absolute(&verb.on.data)));
     let calibration = Calibration::fit(&calls).map_err(unfit)?;
     say(figures::honesty(&Reliability::new(&calls)));
     match cross_fitted(&called) {

@@ -25,12 +25,12 @@ use by::{Sorted, Sorting};
 use measure::{ALL, Evaluation, Method};
 
 pub(crate) fn run(verb: &Evaluate) -> Result<()> {
-    let device = device::choose(verb.device)?;
-    let predictor = files::load_model(&verb.model, &device.device)?;
-    let data = Folder::for_recipe(&verb.data, &predictor.header().recipe)?;
-    let part = part(&verb.model, verb.split);
+    let device = device::choose(verb.on.device)?;
+    let predictor = files::load_model(&verb.on.model, &device.device)?;
+    let data = Folder::for_recipe(&verb.on.data, &predictor.header().recipe)?;
+    let part = part(&verb.on.model, verb.on.split);
     let masks = verb.out.as_ref().filter(|_| verb.masks).map(|out| out.join("masks"));
-    let chosen = chosen(&verb.model, &data, part)?;
+    let chosen = chosen(&verb.on.model, &data, part)?;
     let by = Sorting::named(&verb.by, verb.table.as_deref(), &data, &chosen)?;
     let evaluation = Evaluation::measure(&predictor, &data, &chosen, masks.as_deref())?;
     let sorted: Vec<Sorted> = by.iter().map(|by| by.sort(&evaluation)).collect();

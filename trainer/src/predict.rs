@@ -9,7 +9,7 @@ use std::{fs, io};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use sonoseg_core::inference::Predictor;
+use sonoseg_core::inference::{Predictor, window};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::formats;
 use sonoseg_imaging::formats::encode::{encode_png_mask, encode_png_rgb};
@@ -291,11 +291,13 @@ impl Work<'_> {
         }
     }
 
-    fn frame(&mut self, label: &str, numbered: bool, window: &VecDeque<Frame>) -> Result<()> {
-        let frames: Vec<&Image> = joined(window).map(|at| &window[at].image).collect();
-        let half = window.len() / 2;
+    fn frame(&mut self, label: &str, numbered: bool, around: &VecDeque<Frame>) -> Result<()> {
+        let half = around.len() / 2;
+        // At the ends of a clip a frame stands there several times.
+        let follows = |at: usize| around[at + 1].number <= around[at].number + 1;
+        let frames: Vec<&Image> = window(half, half, follows).map(|at| &around[at].image).collect();
         let frame = frames[half];
-        let Frame { number: index, time_s, .. } = window[half];
+        let Frame { number: index, time_s, .. } = around[half];
         let prediction = pollster::block_on(self.predictor.predict(&frames))?;
         let stem = if numbered { format!("{label}/{index:06}.png") } else { format!("{label}.png") };
         if let Some(mask) = prediction.mask() {
@@ -326,32 +328,9 @@ impl Work<'_> {
     }
 }
 
-/// Places in a window of what the network reads: beside frames that are lost, the last one before them stands for all beyond.
-fn joined(window: &VecDeque<Frame>) -> impl Iterator<Item = usize> {
-    let (half, last) = (window.len() / 2, window.len() - 1);
-    let follows = |at: usize| window[at + 1].number <= window[at].number + 1;
-    let begin = (0..half).rev().find(|&at| !follows(at)).map_or(0, |at| at + 1);
-    let end = (half..last).find(|&at| !follows(at)).unwrap_or(last);
-    (0..=last).map(move |at| at.clamp(begin, end))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_window_reads_nothing_across_lost_frames() {
-        let read = |numbers: [u64; 5]| -> Vec<u64> {
-            let image = Image::from_grey8(1, 1, &[0]);
-            let window = numbers.map(|number| Frame { image: image.clone(), number, time_s: None });
-            joined(&window.into()).map(|at| numbers[at]).collect()
-        };
-        assert_eq!(read([4, 5, 6, 7, 8]), [4, 5, 6, 7, 8]);
-        assert_eq!(read([0, 0, 0, 1, 2]), [0, 0, 0, 1, 2], "the first frame stands for those before it");
-        assert_eq!(read([3, 4, 5, 9, 10]), [3, 4, 5, 5, 5]);
-        assert_eq!(read([3, 4, 9, 10, 11]), [9, 9, 9, 10, 11]);
-        assert_eq!(read([3, 5, 6, 8, 8]), [5, 5, 6, 6, 6]);
-    }
 
     #[test]
     fn labels_are_paths_unless_the_results_would_not_fit() {

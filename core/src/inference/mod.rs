@@ -3,7 +3,9 @@
 mod header;
 mod layers;
 mod predictor;
+mod window;
 
 pub use header::ModelHeader;
 pub use layers::{Layer, Prediction};
 pub use predictor::{ModelSummary, PredictError, Predictor, Prepared};
+pub use window::window;

@@ -272,8 +272,8 @@ mod tests {
             assert!(same && changed.input == silent.input);
         }
         let batch = task.collate(std::slice::from_ref(plain), &Device::flex());
-        let judged: f32 = batch.judged.unwrap().sum().into_scalar();
-        assert_eq!((judged, batch.target.sum().into_scalar::<f32>()), (192.0, 128.0));
+        let sums = [batch.judged.unwrap(), batch.target].map(|tensor| tensor.sum().into_scalar::<f32>());
+        assert_eq!(sums, [192.0, 128.0]);
         let all = task.collate(&task.views(&sample(0), None).unwrap(), &Device::flex());
         assert!(all.judged.is_none(), "the loss of before, bit by bit, where everything is judged");
         let nothing = Mask { height: 24, width: 32, classes: vec![Mask::IGNORE; 24 * 32] };

@@ -141,13 +141,7 @@ impl Document {
             None => Some(self.clips.remove(&clip).ok_or_else(|| Refused::NoClip(clip.clone()))?),
             Some(_) if self.clips.contains_key(&clip) => return Err(Refused::TwoOfOne(clip)),
             Some(record) => {
-                for (&frame, answer) in &record.answers {
-                    let reason =
-                        if frame < record.frames { record.unfit(answer) } else { Some("there is no such frame") };
-                    if let Some(reason) = reason {
-                        return Err(Refused::Unfit { name: record.name.clone(), frame, reason });
-                    }
-                }
+                record.check()?;
                 self.clips.insert(clip.clone(), record);
                 None
             }
@@ -166,6 +160,17 @@ impl Document {
 }
 
 impl ClipRecord {
+    /// Whether all its answers fit its frames.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub(super) fn check(&self) -> Result<(), Refused> {
+        self.answers.iter().try_for_each(|(&frame, answer)| {
+            let reason = if frame < self.frames { self.unfit(answer) } else { Some("there is no such frame") };
+            reason.map_or(Ok(()), |reason| Err(Refused::Unfit { name: self.name.clone(), frame, reason }))
+        })
+    }
+
     /// What about an answer does not fit a frame of this clip, or itself.
     fn unfit(&self, answer: &Answer) -> Option<&'static str> {
         let outside = answer.needle.is_some_and(|needle| !needle.is_inside(self.height, self.width));

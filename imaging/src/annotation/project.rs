@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClipKey, Document, Edit, Predicted, Refused, Status};
+use super::{ClipKey, ClipRecord, Document, Edit, Predicted, Refused, Status};
 
 /// So many steps can be undone.
 pub const STEPS: usize = 200;
@@ -99,13 +99,15 @@ impl Project {
                 }
             }
             Entry::Undo => {
-                if let Some(step) = self.done.pop_back() {
+                if let Some(step) = self.done.back().cloned() {
                     self.undone.push(make(&mut self.document, step)?);
+                    self.done.pop_back();
                 }
             }
             Entry::Redo => {
-                if let Some(step) = self.undone.pop() {
+                if let Some(step) = self.undone.last().cloned() {
                     self.done.push_back(make(&mut self.document, step)?);
+                    self.undone.pop();
                 }
             }
             Entry::Predicted { clip, frame, predicted } => {
@@ -119,7 +121,10 @@ impl Project {
                     None => of_clip.remove(&frame),
                 };
             }
-            Entry::Start(project) => *self = *project,
+            Entry::Start(project) => {
+                project.document.clips.values().try_for_each(ClipRecord::check)?;
+                *self = *project;
+            }
         }
         Ok(())
     }

@@ -110,6 +110,20 @@ fn undone_is_the_start_and_redone_the_end() {
 }
 
 #[test]
+fn an_undo_that_does_not_fit_changes_nothing() {
+    let mut project = Project::default();
+    let put = |edit| Entry::Do(Step { name: "put".into(), edits: vec![edit] });
+    project.apply(put(Edit::Clip { clip: "aa".into(), record: Some(record(3)) })).unwrap();
+    // Such a file is made by no one but by hand: what is to be undone is not there.
+    let mut value = serde_json::to_value(&project).unwrap();
+    value["document"]["clips"] = serde_json::json!({});
+    let mut broken: Project = serde_json::from_value(value).unwrap();
+    let before = broken.clone();
+    assert_eq!(broken.apply(Entry::Undo), Err(Refused::NoClip("aa".into())));
+    assert_eq!(broken, before);
+}
+
+#[test]
 fn two_hundred_steps_can_be_undone_and_no_more() {
     let (_, states) = session(7, 600);
     let mut project = states.last().unwrap().clone();
@@ -186,6 +200,15 @@ fn a_damaged_journal_is_opened_as_far_as_it_goes_and_a_foreign_one_is_not() {
     let mut start = Journal::head().as_bytes().to_vec();
     start.extend(encode(&Entry::Start(Box::new(states[10].clone()))).unwrap().as_bytes());
     assert_eq!(Journal::read("p", &start).unwrap().project, states[10], "a journal that begins anew");
+    // One that begins with answers for frames that are not there is refused whole, and said to be damaged.
+    let mut record = record(3);
+    record.answers.insert(3, Answer::bare(Verdict::Nothing, By::default()));
+    let clips = serde_json::json!({"document": {"clips": {"aa": record}}, "predicted": {}, "done": [], "undone": []});
+    let mut wrong = Journal::head().as_bytes().to_vec();
+    wrong.extend(encode(&Entry::Start(serde_json::from_value(clips).unwrap())).unwrap().as_bytes());
+    let read = Journal::read("p", &wrong).unwrap();
+    assert_eq!((read.project, read.sound), (Project::default(), Journal::head().len()));
+    assert!(read.note.unwrap().contains("frame 3: there is no such frame"));
     for foreign in [&b"sonoseg journal 2\nx"[..], b"PK\x03\x04", b"{}"] {
         assert!(Journal::read("p", foreign).is_err());
     }

@@ -16,6 +16,7 @@ use super::measure::{Evaluation, Method};
 use crate::failure::Usage;
 use crate::files;
 use crate::folder::Folder;
+use crate::terminal::warn;
 
 /// Something that frames are sorted by.
 #[derive(Clone, Debug)]
@@ -52,14 +53,15 @@ impl Sorting {
     /// When there is nothing with a name; the message lists what there is.
     pub(crate) fn named(names: &[String], table: Option<&Path>, data: &Folder, chosen: &Chosen) -> Result<Vec<Self>> {
         let traits = of_labels(data, &chosen.groups);
-        let is_trait = |name: &String| By::named(&plain(name)).is_some_and(|by| traits.contains(&by));
-        let columns = match table {
-            None if names.iter().all(is_trait) => Columns::default(),
-            _ => columns(table, data, &chosen.groups)?,
-        };
+        let columns = if names.is_empty() { Columns::default() } else { columns(table, data, &chosen.groups)? };
         let sorting = |name: &String| -> Result<Self> {
             let asked = plain(name);
             if let Some(by) = By::named(&asked).filter(|by| traits.contains(by)) {
+                if columns.get(&asked).is_some() {
+                    warn(format!(
+                        "--by {asked} is what the labels say; the column of this name is not looked at: call it otherwise"
+                    ));
+                }
                 return Ok(Self::Trait(by));
             }
             columns.get(&asked).cloned().map(Self::Column).ok_or_else(|| {

@@ -63,13 +63,14 @@ impl GroundFile {
         Ok(all)
     }
 
-    /// At most `count` frames in a row; where more are there, `place` (0 to 1) says which. A single picture is one frame.
+    /// At most `count` frames in a row; where more are there, `place` (0 to 1) says which. A single picture is one frame. A damaged
+    /// video is refused: beside what is lost, frames are no neighbours.
     pub(crate) fn frames(&self, count: usize, place: f64) -> Result<Vec<Image>, DataError> {
         let Some(kind) = self.clip else {
             return Ok(vec![open_picture(&self.path)?.frame(0)?]);
         };
         let skipped = |total: usize| ((place * (total.saturating_sub(count) + 1) as f64) as usize).min(MOST_SKIPPED);
-        match open_clip(&self.path, kind, Damaged::Keep)? {
+        match open_clip(&self.path, kind, Damaged::Refuse)? {
             Reading::Video(mut video) => {
                 let skipped = skipped(video.total());
                 let mut frames = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use sonoseg_core::inference::{Prediction, Predictor};
+use sonoseg_core::inference::{Prediction, Predictor, window};
 use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::{Image, Mask};
 use wasm_bindgen::JsValue;
@@ -37,14 +37,10 @@ impl Services {
     pub(super) async fn predict(&self, Predict { clip, frame }: Predict) -> Result<(Predicted, Vec<u8>), Fault> {
         let predictor = self.predictor.borrow().clone().ok_or(Fault::NoModel)?;
         let info = self.clip.borrow().as_ref().map(|open| open.info.clone()).ok_or(Fault::NoClip)?;
-        let (window, last) = (predictor.window(), info.frames.saturating_sub(1));
-        // At the ends of a clip, and beside frames that are lost, the first and the last frame stand in for those beyond.
-        let half = window / 2;
-        let lost = |at: usize| self.clip.borrow().as_ref().is_some_and(|open| open.is_lost(at));
-        let begin = (frame.saturating_sub(half)..frame).rev().find(|&at| lost(at)).map_or(0, |at| at + 1);
-        let end = (frame + 1..=last.min(frame + half)).find(|&at| lost(at)).map_or(last, |at| at - 1);
-        let frames: Vec<Rc<Image>> = (0..window)
-            .map(|at| self.frame(clip, (frame + at).saturating_sub(half).clamp(begin, end)))
+        let half = predictor.window() / 2;
+        let there = |at: usize| at < info.frames && self.clip.borrow().as_ref().is_some_and(|open| !open.is_lost(at));
+        let frames: Vec<Rc<Image>> = window(frame, half, |at| there(at) && there(at + 1))
+            .map(|at| self.frame(clip, at))
             .collect::<Result<_, _>>()?;
         let views: Vec<&Image> = frames.iter().map(Rc::as_ref).collect();
         let start = now();
@@ -53,7 +49,7 @@ impl Services {
         let probabilities = predictor.forward(&prepared).await;
         let probabilities = probabilities.map_err(|error| Fault::Refused(format!("{}: {error}.", info.name)))?;
         let answered = now();
-        let image = views[window / 2];
+        let image = views[half];
         let prediction = predictor.finish(&probabilities, image);
         let mask = prediction.mask().map_or_else(|| Mask::empty(0, 0), |mask| shrunk_mask(mask, info.shrink));
         let packed = pack(&mask, classes(&predictor.header().recipe.finding()));
