@@ -75,7 +75,8 @@ pub enum Direction {
 /// Where a parameter lies in a U-Net, both numbers from 1.
 struct Place {
     block: usize,
-    /// The learned 2x2 convolution of an expanding block counts as the one that it stands before.
+    /// The learned 2x2 convolution of an expanding block counts as the one that it stands before, a normalisation as the one
+    /// that it stands behind.
     convolution: usize,
 }
 
@@ -96,8 +97,8 @@ impl Place {
             _ => return None,
         };
         match parts.next()? {
-            "up" | "conva" => Some(Self { block, convolution: 2 * block - 1 }),
-            "convb" => Some(Self { block, convolution: 2 * block }),
+            "up" | "conva" | "norma" => Some(Self { block, convolution: 2 * block - 1 }),
+            "convb" | "normb" => Some(Self { block, convolution: 2 * block }),
             _ => None,
         }
     }
