@@ -141,6 +141,7 @@ fn predicted(viewer: Viewer) -> &'static str {
         None | Some(FrameState::Waiting) => "waiting",
         Some(FrameState::Seen(_)) => "seen",
         Some(FrameState::NotSeen) => "none",
+        Some(FrameState::Unlike) => "unlike",
         Some(FrameState::Failed) => "failed",
     }
 }

@@ -29,6 +29,9 @@ pub fn not_seen(finding: &Finding) -> &'static str {
     if finding.is_needles() { "No needle seen" } else { "Nothing marked" }
 }
 
+/// What is said of a frame that is unlike anything that the model learned from, instead of how sure it is.
+pub const UNLIKE: &str = "Unlike the training data";
+
 /// What the bars of the strip mean.
 pub fn bars(finding: &Finding) -> &'static str {
     if finding.is_needles() { "needle (height: confidence)" } else { "marked" }

@@ -114,7 +114,7 @@ impl Painter {
             Overlay::Line | Overlay::Hidden => {}
         }
         if let Some((detection, _)) = &found.needle() {
-            self.needle(scene, detection);
+            self.needle(scene, detection, found.unlike_training);
         }
         Ok(())
     }
@@ -133,13 +133,15 @@ impl Painter {
         context.set_global_alpha(1.0);
     }
 
-    fn needle(&self, scene: &Scene, found: &Detection) {
+    /// The line of a picture unlike the training data is dashed, as what is no more than a guess.
+    fn needle(&self, scene: &Scene, found: &Detection, guess: bool) {
         let (context, density) = (&self.context, scene.density);
         let [entry, tip] = [found.needle.entry, found.needle.tip].map(|end| scene.transform.canvas((end.x, end.y)));
         let (dx, dy) = (tip.0 - entry.0, tip.1 - entry.1);
         let length = dx.hypot(dy);
         if length > 0.0 && scene.overlay != Overlay::Mask {
-            self.line(entry, tip, SHAFT, 2.0 * density, &[]);
+            let dashes: &[f64] = if guess { &[3.0 * density, 5.0 * density] } else { &[] };
+            self.line(entry, tip, SHAFT, 2.0 * density, dashes);
         }
         if length > 0.0 {
             // Where the needle would go on: the same direction, dashed, as far again as half the shaft.
@@ -158,7 +160,7 @@ impl Painter {
         self.circle(tip, ring);
         self.stroke(EDGE, 3.5 * density, &[]);
         self.circle(tip, ring);
-        let dashes: &[f64] = if found.confidence < 0.5 { &[4.0 * density, 3.0 * density] } else { &[] };
+        let dashes: &[f64] = if guess || found.confidence < 0.5 { &[4.0 * density, 3.0 * density] } else { &[] };
         self.stroke("#ffffff", 1.5 * density, dashes);
         self.circle(tip, 4.0 * density);
         context.set_fill_style_str(EDGE);

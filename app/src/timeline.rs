@@ -10,6 +10,8 @@ pub enum FrameState {
     Seen(f64),
     /// It is not seen.
     NotSeen,
+    /// The picture is unlike anything that the model learned from: what it says of it cannot be trusted.
+    Unlike,
     /// The frame could not be decoded or predicted.
     Failed,
 }
@@ -21,6 +23,7 @@ pub fn columns(states: &[FrameState], columns: usize) -> Vec<FrameState> {
         FrameState::Waiting => 0.0,
         FrameState::NotSeen => 1.0,
         FrameState::Seen(confidence) => 2.0 + confidence,
+        FrameState::Unlike => 3.5,
         FrameState::Failed => 4.0,
     };
     (0..columns)
@@ -71,7 +74,7 @@ pub fn tally(states: &[FrameState]) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::FrameState::{Failed, NotSeen, Seen, Waiting};
+    use super::FrameState::{Failed, NotSeen, Seen, Unlike, Waiting};
     use super::*;
 
     #[test]
@@ -84,6 +87,7 @@ mod tests {
             [Failed],
             "a failed frame is not hidden by its neighbours"
         );
+        assert_eq!(columns(&[Seen(0.9), Unlike], 1), [Unlike]);
         assert_eq!(columns(&[], 1), [Waiting]);
     }
 

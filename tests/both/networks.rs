@@ -95,6 +95,7 @@ pub(crate) async fn unet(case: &mut Case) {
         out_channels: case.size("out_channels"),
         dropout: case.number("dropout"),
         variant: UnetVariant::Plain,
+        ..UnetConfig::default()
     };
     let network = case.fill(config.init(&case.device));
     let x = case.tensor::<4>("in.x").require_grad();

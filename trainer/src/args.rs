@@ -241,6 +241,10 @@ pub(crate) struct Evaluate {
 pub(crate) struct Calibrate {
     #[command(flatten)]
     pub(crate) on: OnData,
+    /// Data that the model learned from (repeatable), so that pictures unlike them are told from then on; up to 2000 of their
+    /// frames are looked at.
+    #[arg(long, value_name = "DATA")]
+    pub(crate) learned_from: Vec<PathBuf>,
     /// The model file to write.
     #[arg(long)]
     pub(crate) out: PathBuf,

@@ -18,6 +18,8 @@ use crate::folder::Folder;
 use crate::table::number;
 use crate::terminal::{say, warn};
 
+mod novelty;
+
 pub(crate) fn run(verb: &Calibrate) -> Result<()> {
     let device = device::choose(verb.on.device)?;
     let (mut header, state) = export::open(&verb.on.model)?;
@@ -54,6 +56,9 @@ pub(crate) fn run(verb: &Calibrate) -> Result<()> {
         warn("These are the procedures that the run learned from, on which a network is surer than on others.");
     }
     header.calibration = Some(calibration);
+    if !verb.learned_from.is_empty() {
+        header.novelty = Some(novelty::measure(&predictor, &verb.learned_from)?);
+    }
     let name = files::absolute(&verb.out);
     files::write(&verb.out, &checkpoint::encode_as(&name, &header, &state, export::storage(verb.dtype))?)?;
     say(format!("{}: the model with its calibration on {} needles", verb.out.display(), calls.len()));

@@ -41,6 +41,7 @@ struct Row<'a> {
     /// Number of the frame in its file, those counted that are damaged.
     frame: u64,
     needle: bool,
+    /// None where the picture is unlike the training data: then it says nothing.
     confidence: Option<f64>,
     entry_x: Option<f64>,
     entry_y: Option<f64>,
@@ -51,6 +52,10 @@ struct Row<'a> {
     length_px: Option<f64>,
     length_mm: Option<f64>,
     mask_pixels: usize,
+    /// How far the picture is from those that the model learned from, where its file tells; above 1 it is unlike them.
+    novelty: Option<f64>,
+    /// Whether it is.
+    unlike_training: bool,
     /// Seconds from the first frame, where the file tells.
     time_s: Option<f64>,
 }
@@ -312,7 +317,7 @@ impl Work<'_> {
             input: label,
             frame: index,
             needle: found.is_some(),
-            confidence: found.map(|f| f.confidence),
+            confidence: found.filter(|_| !prediction.is_unlike_training()).map(|f| f.confidence),
             entry_x: needle.map(|n| n.entry.x),
             entry_y: needle.map(|n| n.entry.y),
             tip_x: needle.map(|n| n.tip.x),
@@ -322,6 +327,8 @@ impl Work<'_> {
             length_px: needle.map(|n| n.length_px()),
             length_mm: needle.zip(spacing).map(|(n, spacing)| n.length_mm(spacing)),
             mask_pixels: prediction.mask().map_or(0, |mask| mask.classes.iter().filter(|&&class| class > 0).count()),
+            novelty: prediction.novelty.map(|novelty| (novelty * 1e4).round() / 1e4),
+            unlike_training: prediction.is_unlike_training(),
             time_s: time_s.map(|time| (time * 1e6).round() / 1e6),
         })?;
         Ok(())

@@ -176,6 +176,7 @@ fn verdict(viewer: Viewer) -> (&'static str, String) {
         (Stage::Starting(what), false, _) => return ("starting", format!("{what}\u{2026}")),
         (_, false, _) => ("empty", "Open or drop ultrasound images, DICOM or video"),
         (_, true, Some(FrameState::Seen(_))) => return ("seen", viewer.findings.finding.with(finding::seen)),
+        (_, true, Some(FrameState::Unlike)) => ("unlike", finding::UNLIKE.to_owned()),
         (_, true, Some(FrameState::NotSeen)) => ("none", viewer.findings.finding.with(finding::not_seen)),
         (_, true, Some(FrameState::Failed)) => ("failed", "This frame failed"),
         (Stage::Starting(what), _, _) => return ("starting", format!("{what}\u{2026}")),
@@ -189,7 +190,8 @@ fn verdict(viewer: Viewer) -> (&'static str, String) {
 fn describe(viewer: Viewer) -> String {
     let Some(clip) = viewer.media.clip.get() else { return "No picture".to_owned() };
     let frame = viewer.view.frame.get() + 1;
-    let found = match viewer.shown().and_then(|found| found.needle()) {
+    let found = viewer.shown().filter(|found| !found.unlike_training);
+    let found = match found.and_then(|found| found.needle()) {
         Some((Detection { needle, confidence, .. }, spacing)) => {
             let (tip, percent, angle) = (needle.tip, confidence * 100.0, needle.angle_deg(spacing));
             let (x, y) = (tip.x, tip.y);

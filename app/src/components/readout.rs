@@ -70,11 +70,15 @@ fn whole(value: f64) -> i64 {
 }
 
 fn confidence(viewer: Viewer) -> AnyView {
-    let Some((Detection { confidence, .. }, _)) = needle(viewer) else {
-        let state = viewer.shown_state();
+    let state = viewer.shown_state();
+    let needle = needle(viewer).filter(|_| state != Some(FrameState::Unlike));
+    let Some((Detection { confidence, .. }, _)) = needle else {
         let words = match state {
             Some(FrameState::Seen(_)) => viewer.findings.finding.with(finding::seen),
             Some(FrameState::NotSeen) => format!("{} in this frame.", viewer.findings.finding.with(finding::not_seen)),
+            Some(FrameState::Unlike) => {
+                format!("{}: what the model says of this picture cannot be trusted.", finding::UNLIKE)
+            }
             Some(FrameState::Failed) => {
                 "The frame could not be read, or the model gave no answer: a message says why.".to_owned()
             }

@@ -58,6 +58,8 @@ pub fn Strip() -> impl IntoView {
             {move || viewer.findings.finding.with(finding::bars)}
             <i class="none"></i>
             {move || viewer.findings.finding.with(finding::not_seen).to_lowercase()}
+            <i class="unlike"></i>
+            {finding::UNLIKE.to_lowercase()}
             <i class="waiting"></i>
             "not looked at"
             <i class="failed"></i>
@@ -72,6 +74,7 @@ fn words(viewer: Viewer) -> String {
         FrameState::Waiting => "Not looked at".to_owned(),
         FrameState::Seen(_) => viewer.findings.finding.with(finding::seen),
         FrameState::NotSeen => viewer.findings.finding.with(finding::not_seen).to_owned(),
+        FrameState::Unlike => finding::UNLIKE.to_owned(),
         FrameState::Failed => "Failed".to_owned(),
     };
     format!("Frame {}. {state}", frame + 1)
@@ -97,6 +100,7 @@ fn draw(canvas: &HtmlCanvasElement, states: &[FrameState], frame: usize) {
             FrameState::Waiting => ("#232a33", 0.22),
             FrameState::Seen(confidence) => ("#26d0ce", 0.35 + 0.65 * confidence),
             FrameState::NotSeen => ("#5a6675", 0.22),
+            FrameState::Unlike => ("#f2b23e", 0.6),
             FrameState::Failed => ("#ff6b6b", 1.0),
         };
         context.set_fill_style_str(colour);

@@ -84,6 +84,8 @@ pub struct Predict {
 pub struct Predicted {
     /// All that it found.
     pub layers: Vec<Layer>,
+    /// Whether the picture is unlike anything that the model learned from.
+    pub unlike_training: bool,
     /// How long it took.
     pub timings: Timings,
 }

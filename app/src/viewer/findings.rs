@@ -19,6 +19,8 @@ pub(crate) struct Found {
     packed: Vec<u8>,
     size: [usize; 2],
     pub(crate) mask_pixels: usize,
+    /// Whether the picture is unlike anything that the model learned from.
+    pub(crate) unlike_training: bool,
 }
 
 impl Found {
@@ -30,7 +32,8 @@ impl Found {
         });
         let packed = buffer.and_then(|at| buffers.get_mut(at)).map(std::mem::take).unwrap_or_default();
         let mask_pixels = packed.iter().map(|byte| byte.count_ones() as usize).sum();
-        Self { layers: predicted.layers, packed, size: [clip.shown_height(), clip.shown_width()], mask_pixels }
+        let size = [clip.shown_height(), clip.shown_width()];
+        Self { layers: predicted.layers, packed, size, mask_pixels, unlike_training: predicted.unlike_training }
     }
 
     /// The mask at the size of the shown picture.
@@ -104,6 +107,7 @@ impl Findings {
     pub(crate) fn keep(&self, frame: usize, found: Found) {
         let needles = self.finding.with_untracked(Finding::is_needles);
         let state = match found.needle() {
+            _ if found.unlike_training => FrameState::Unlike,
             Some((detection, _)) if needles => FrameState::Seen(detection.confidence),
             _ if !needles && found.mask_pixels > 0 => FrameState::Seen(1.0),
             _ => FrameState::NotSeen,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Novelty;
 use crate::checkpoint::{self, CheckpointError, State};
 use crate::models::NetworkConfig;
 use crate::models::frames::Frames;
@@ -25,6 +26,9 @@ pub struct ModelHeader {
     /// What makes the confidence of its needles honest, where that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+    /// What tells pictures unlike those that the network learned from, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<Novelty>,
 }
 
 /// The first version: it repeats parts of the recipe, and the kind of network stands beside its sizes.
@@ -56,7 +60,7 @@ impl First {
         }
         (recipe.preparation, recipe.trained_on) = (preparation, trained_on);
         recipe.needle = needle.unwrap_or(recipe.needle);
-        Ok(ModelHeader { format: ModelHeader::FORMAT, network, recipe, calibration: None })
+        Ok(ModelHeader { format: ModelHeader::FORMAT, network, recipe, calibration: None, novelty: None })
     }
 }
 
@@ -73,7 +77,8 @@ impl ModelHeader {
                 network
             }
         }
-        Self { format: Self::FORMAT, network: recipe.visit(Sizes), recipe: recipe.clone(), calibration: None }
+        let network = recipe.visit(Sizes);
+        Self { format: Self::FORMAT, network, recipe: recipe.clone(), calibration: None, novelty: None }
     }
 
     /// Read a model file of any version: its header and its tensors.
@@ -96,6 +101,9 @@ impl ModelHeader {
         if let Some(problem) = header.calibration.as_ref().and_then(Calibration::problem) {
             return Err(foreign(format!("the calibration in its header is damaged: {problem}")));
         }
+        if let Some(problem) = header.novelty.as_ref().and_then(Novelty::problem) {
+            return Err(foreign(format!("the novelty in its header is damaged: {problem}")));
+        }
         Ok((header, checkpoint::decode_tensors(name, bytes)?))
     }
 }
@@ -109,7 +117,7 @@ mod tests {
     const UNET: &str = "name = \"u\"\n[network]\narchitecture = \"unet\"\n";
 
     #[test]
-    fn a_calibration_comes_back_as_it_is_written_and_a_damaged_one_is_refused() {
+    fn what_makes_answers_honest_comes_back_as_it_is_written_and_is_refused_where_damaged() {
         let mut header = ModelHeader::of(&Recipe::parse("t.toml", UNETR, &[]).unwrap());
         let read = |header: &ModelHeader| {
             let bytes = checkpoint::encode(header, &State::new(), Storage::F32).unwrap();
@@ -120,6 +128,12 @@ mod tests {
         assert_eq!(read(&header), Ok(header.clone()));
         header.calibration = Some(Calibration { said: vec![0.5, 0.25], right: vec![0.1, 0.7], calls: 40 });
         assert!(read(&header).unwrap_err().contains("the calibration in its header is damaged"));
+        header.calibration = None;
+        assert!(!serde_json::to_string(&header).unwrap().contains("novelty"), "files without one are as they were");
+        header.novelty = Some(Novelty { mean: vec![0.5], factor: vec![0.25], limit: 2.0, pictures: 3 });
+        assert_eq!(read(&header), Ok(header.clone()));
+        header.novelty = Some(Novelty { mean: vec![0.5], factor: vec![0.0], limit: 2.0, pictures: 3 });
+        assert!(read(&header).unwrap_err().contains("the novelty in its header is damaged"));
     }
 
     #[test]

@@ -18,9 +18,16 @@ pub enum Layer {
 pub struct Prediction {
     /// The layers, those that others are made from first.
     pub layers: Vec<Layer>,
+    /// How far the picture is from those that the network learned from, where the model file tells; above 1 it is unlike them.
+    pub novelty: Option<f64>,
 }
 
 impl Prediction {
+    /// Whether the picture is unlike anything that the network learned from: then nothing that it says can be trusted.
+    pub fn is_unlike_training(&self) -> bool {
+        self.novelty.is_some_and(|novelty| novelty > 1.0)
+    }
+
     /// The probability of every pixel, row-major `[height, width]`.
     pub fn probability(&self) -> Option<&[f32]> {
         self.layers.iter().find_map(|layer| match layer {

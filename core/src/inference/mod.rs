@@ -2,10 +2,12 @@
 
 mod header;
 mod layers;
+mod novelty;
 mod predictor;
 mod window;
 
 pub use header::ModelHeader;
 pub use layers::{Layer, Prediction};
-pub use predictor::{ModelSummary, PredictError, Predictor, Prepared};
+pub use novelty::Novelty;
+pub use predictor::{ModelSummary, Output, PredictError, Predictor, Prepared};
 pub use window::window;

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
 
-use super::{Layer, ModelHeader, Prediction};
+use super::{Layer, ModelHeader, Novelty, Prediction};
 use crate::checkpoint::{self, CheckpointError, Storage};
 use crate::models::Network;
 use crate::models::frames::Frames;
@@ -66,6 +66,15 @@ pub struct Prepared {
     size: usize,
 }
 
+/// What the network computed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// Probabilities of the window's middle frame, row-major `[size, size]`.
+    pub probabilities: Vec<f32>,
+    /// What tells how like the picture is to others, `[features]`.
+    pub features: Vec<f32>,
+}
+
 impl Predictor {
     /// Read a model file.
     pub fn load(name: &str, bytes: &[u8], device: &Device) -> Result<Self, CheckpointError> {
@@ -105,6 +114,15 @@ impl Predictor {
             )));
         }
         let network = checkpoint::write_state(name, state, header.network.init(device))?;
+        if let Some(novelty) = &header.novelty {
+            let features = header.network.features();
+            if novelty.mean.len() != features {
+                let theirs = novelty.mean.len();
+                return Err(foreign(format!(
+                    "its header judges pictures by {theirs} features, and its network has {features}"
+                )));
+            }
+        }
         Ok(Self { network, header, device: device.clone() })
     }
 
@@ -122,6 +140,13 @@ impl Predictor {
     #[must_use]
     pub fn with_calibration(mut self, calibration: Option<Calibration>) -> Self {
         self.header.calibration = calibration;
+        self
+    }
+
+    /// The same with another measure of what is unlike its training data, or with none.
+    #[must_use]
+    pub fn with_novelty(mut self, novelty: Option<Novelty>) -> Self {
+        self.header.novelty = novelty;
         self
     }
 
@@ -182,15 +207,18 @@ impl Predictor {
         Tensor::from_data(TensorData::new(numbers.clone(), [1, channels, size, size]), &self.device)
     }
 
-    /// Run the network. Gives the probabilities of the window's middle frame, row-major `[size, size]`.
-    pub async fn forward(&self, prepared: &Prepared) -> Result<Vec<f32>, PredictError> {
-        let logits = self.network.forward(self.input(prepared));
-        let middle = logits.narrow(1, self.frames().middle_mask(), 1);
+    /// Run the network.
+    pub async fn forward(&self, prepared: &Prepared) -> Result<Output, PredictError> {
+        let (logits, features) = self.network.forward_with_features(self.input(prepared));
+        let middle = activation::sigmoid(logits.narrow(1, self.frames().middle_mask(), 1));
+        // Together, because every reading from a graphics device waits for it.
+        let numbers: Tensor<1> = Tensor::cat(vec![middle.flatten(0, 3), features.flatten(0, 1)], 0);
         let failed = |e: &dyn std::fmt::Debug| PredictError::Device(format!("{e:?}"));
-        let data = activation::sigmoid(middle).into_data_async().await.map_err(|e| failed(&e))?;
-        let numbers: Vec<f32> = data.try_into_vec().map_err(|e| failed(&e))?;
-        if numbers.iter().all(|p| p.is_finite()) {
-            Ok(numbers)
+        let data = numbers.into_data_async().await.map_err(|e| failed(&e))?;
+        let mut probabilities: Vec<f32> = data.try_into_vec().map_err(|e| failed(&e))?;
+        if probabilities.iter().all(|number| number.is_finite()) {
+            let features = probabilities.split_off(self.size() * self.size());
+            Ok(Output { probabilities, features })
         } else {
             let state = checkpoint::read_state(&self.network).await.map_err(|e| failed(&e))?;
             let largest = state.values().flat_map(|(_, numbers)| numbers).fold(0.0_f32, |most, n| most.max(n.abs()));
@@ -198,18 +226,24 @@ impl Predictor {
         }
     }
 
-    /// What probabilities say at the network's own size.
-    pub fn read_off(&self, probabilities: Vec<f32>) -> Prediction {
-        let needle = self.needle(&probabilities);
-        self.prediction(probabilities, [self.size(), self.size()], needle)
+    /// What the output says at the network's own size.
+    pub fn read_off(&self, output: Output) -> Prediction {
+        let (needle, novelty) = (self.needle(&output.probabilities), self.novelty(&output));
+        self.prediction(output.probabilities, [self.size(), self.size()], needle, novelty)
     }
 
-    /// Bring probabilities of the network's size to the frame's size, and read off them what is seen.
-    pub fn finish(&self, probabilities: &[f32], frame: &Image) -> Prediction {
+    /// Bring the probabilities to the frame's size, and read off the output what is seen.
+    pub fn finish(&self, output: &Output, frame: &Image) -> Prediction {
+        let probabilities = &output.probabilities;
         let (square, original) = ([self.size(), self.size()], [frame.height, frame.width]);
         // The line is fitted where the network works: the fit's settings are in its pixels, and it is fast there.
         let needle = self.needle(probabilities).map(|found| found.map(|found| scaled(&found, square, original)));
-        self.prediction(resize::bilinear(probabilities, square, original), original, needle)
+        let probability = resize::bilinear(probabilities, square, original);
+        self.prediction(probability, original, needle, self.novelty(output))
+    }
+
+    fn novelty(&self, output: &Output) -> Option<f64> {
+        self.header.novelty.as_ref().map(|novelty| novelty.of(&output.features))
     }
 
     /// The needle, for a network that looks for needles and not for a class of masks, a nerve for example.
@@ -228,18 +262,19 @@ impl Predictor {
         probability: Vec<f32>,
         [height, width]: [usize; 2],
         needle: Option<Option<Detection>>,
+        novelty: Option<f64>,
     ) -> Prediction {
         let threshold = self.header.recipe.needle.threshold as f32;
         let classes = probability.iter().map(|&p| u8::from(p > threshold)).collect();
         let mut layers = vec![Layer::Probability(probability), Layer::Classes(Mask { height, width, classes })];
         layers.extend(needle.map(Layer::Needle));
-        Prediction { layers }
+        Prediction { layers, novelty }
     }
 
     /// All steps for one window of frames.
     pub async fn predict(&self, frames: &[&Image]) -> Result<Prediction, PredictError> {
-        let probabilities = self.forward(&self.prepare(frames)).await?;
-        Ok(self.finish(&probabilities, frames[frames.len() / 2]))
+        let output = self.forward(&self.prepare(frames)).await?;
+        Ok(self.finish(&output, frames[frames.len() / 2]))
     }
 }
 
@@ -276,6 +311,7 @@ mod tests {
         // A bright diagonal, as a needle gives it.
         let line: Vec<f32> =
             (0..32 * 32_usize).map(|at| if (at / 32).abs_diff(at % 32) < 2 { 0.95 } else { 0.02 }).collect();
+        let line = Output { probabilities: line, features: vec![0.0, 3.0] };
         let frame = Image::from_grey8(32, 32, &[0; 32 * 32]);
         let (needles, nerves) = (predictor(&[]), predictor(&["data.class=\"nerve\"".to_owned()]));
         assert_eq!(needles.summary().finding, Finding::Needles);
@@ -290,10 +326,19 @@ mod tests {
         // A calibration changes what the confidence is, and nothing else.
         let said = square.needle().unwrap().confidence;
         let calibration = Calibration { said: vec![0.0, 1.0], right: vec![0.0, 0.5], calls: 30 };
-        let needles = needles.with_calibration(Some(calibration));
+        let mut needles = needles.with_calibration(Some(calibration));
         let honest = *needles.finish(&line, &frame).needle().unwrap();
         assert!((honest.confidence - 0.5 * said).abs() < 1e-12);
         assert_eq!(Some(&Detection { confidence: said, ..honest }), square.needle());
+
+        assert!(square.novelty.is_none() && !square.is_unlike_training());
+        for (limit, unlike) in [(2.0, true), (4.0, false)] {
+            let novelty = Novelty { mean: vec![0.0; 2], factor: vec![1.0, 0.0, 1.0], limit, pictures: 9 };
+            let found = needles.with_novelty(Some(novelty)).finish(&line, &frame);
+            assert!((found.novelty.unwrap() - 4.5_f64.sqrt() / limit).abs() < 1e-12);
+            assert_eq!(found.is_unlike_training(), unlike);
+            needles = predictor(&[]);
+        }
     }
 
     #[test]

@@ -86,6 +86,15 @@ impl NetworkConfig {
         }
     }
 
+    /// Features of [`Network::forward_with_features`].
+    pub fn features(&self) -> usize {
+        match self {
+            Self::Unetr(config) => 2 * config.encoder.width,
+            Self::Unet(config) => 30 * config.base,
+            Self::Mae(_) => 0,
+        }
+    }
+
     /// A network with initial values. Panics on impossible sizes (see [`NetworkSizes::problem`]), and where the network
     /// marks no pixels.
     pub fn init(&self, device: &Device) -> Network {
@@ -117,6 +126,28 @@ impl Network {
             Self::Unet(network) => network.forward(images),
         }
     }
+
+    /// [`Network::forward`], and what tells how like a picture is to others: means of the channels of maps.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channels, height, width]`
+    /// - output: logits `[batch, masks, height, width]`, features `[batch, features]`
+    pub fn forward_with_features(&self, images: Tensor<4>) -> (Tensor<4>, Tensor<2>) {
+        match self {
+            Self::Unetr(network) => network.forward_with_features(images),
+            Self::Unet(network) => network.forward_with_features(images),
+        }
+    }
+}
+
+/// The mean of every channel.
+///
+/// # Shapes
+/// - `maps`: `[batch, channels, height, width]`
+/// - output: `[batch, channels]`
+fn channel_means(maps: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, height, width] = maps.dims();
+    maps.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels])
 }
 
 #[cfg(test)]

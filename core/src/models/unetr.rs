@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frames::Frames;
 use super::vit::{Vit, VitConfig, VitFeatures};
-use super::{NetworkConfig, NetworkSettings, NetworkSizes, too_large};
+use super::{NetworkConfig, NetworkSettings, NetworkSizes, channel_means, too_large};
 use crate::blocks::conv::ConvBlock;
 use crate::blocks::up::{UpBlock, apply_double_size, double_size};
 
@@ -225,6 +225,17 @@ impl Unetr {
     /// - output: logits `[batch, out_channels, size, size]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         self.decoder.forward(self.encoder.forward_taps(images, &self.taps))
+    }
+
+    /// [`Unetr::forward`], and the means of the tokens at the first tap and at the end.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channels, size, size]`
+    /// - output: logits `[batch, out_channels, size, size]`, features `[batch, 2 * width]`
+    pub fn forward_with_features(&self, images: Tensor<4>) -> (Tensor<4>, Tensor<2>) {
+        let maps = self.encoder.forward_taps(images, &self.taps);
+        let features = Tensor::cat(vec![channel_means(maps.taps[0].clone()), channel_means(maps.last.clone())], 1);
+        (self.decoder.forward(maps), features)
     }
 }
 

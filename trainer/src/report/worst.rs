@@ -98,11 +98,11 @@ pub(crate) fn draw_sample(index: usize, predictor: &Predictor, data: &Folder, lo
     let sample = data.sample(index)?;
     let middle = sample.frames.len() / 2;
     let frames: Vec<&Image> = sample.frames.iter().collect();
-    let probabilities = pollster::block_on(predictor.forward(&predictor.prepare(&frames)))?;
+    let output = pollster::block_on(predictor.forward(&predictor.prepare(&frames)))?;
     let original = frames[middle];
     let shown = scaled(original, long_side);
     let to = [shown.height, shown.width];
-    let prediction = predictor.finish(&probabilities, &shown);
+    let prediction = predictor.finish(&output, &shown);
     let mut rgb = overlay::draw(&shown, &prediction);
     let from = [original.height, original.width];
     match truth(&sample) {

@@ -46,15 +46,16 @@ impl Services {
         let start = now();
         let prepared = predictor.prepare(&views);
         let prepared_at = now();
-        let probabilities = predictor.forward(&prepared).await;
-        let probabilities = probabilities.map_err(|error| Fault::Refused(format!("{}: {error}.", info.name)))?;
+        let output = predictor.forward(&prepared).await;
+        let output = output.map_err(|error| Fault::Refused(format!("{}: {error}.", info.name)))?;
         let answered = now();
         let image = views[half];
-        let prediction = predictor.finish(&probabilities, image);
+        let prediction = predictor.finish(&output, image);
         let mask = prediction.mask().map_or_else(|| Mask::empty(0, 0), |mask| shrunk_mask(mask, info.shrink));
         let packed = pack(&mask, classes(&predictor.header().recipe.finding()));
         let predicted = Predicted {
             layers: layers(&prediction, image),
+            unlike_training: prediction.is_unlike_training(),
             timings: Timings {
                 prepare_ms: prepared_at - start,
                 model_ms: answered - prepared_at,
