@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sonoseg_imaging::dataset::finding::Finding;
+use sonoseg_imaging::evaluate::bins::By;
 
 /// How a run splits its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,10 @@ pub struct DataRecipe {
     /// Learn from the held-out fold, too, as a paper does that splits what it has augmented already. The figures then
     /// say nothing about other patients.
     pub leaky_folds: bool,
+    /// What rare and common kinds of frames are to come equally often by, as `evaluate --by` sorts them: `angle`, `length`,
+    /// `depth`, `contrast`, `entry` of needles, `size` of objects.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub balance: Vec<String>,
 }
 
 fn name_or_number<'a, D: serde::Deserializer<'a>>(text: D) -> Result<Option<String>, D::Error> {
@@ -43,10 +48,19 @@ impl DataRecipe {
         self.class.as_ref().map_or(Finding::Needles, |class| Finding::Classes(vec![class.clone()]))
     }
 
+    /// What [`DataRecipe::balance`] names.
+    pub fn balanced_by(&self) -> Vec<By> {
+        self.balance.iter().filter_map(|name| By::named(name)).collect()
+    }
+
     pub(super) fn problem(&self) -> Option<String> {
         let Self { val_share, folds, fold, leaky_folds, .. } = *self;
         if !(0.0..1.0).contains(&val_share) {
             return Some("data.val_share must lie in [0, 1): 0 holds nothing out".into());
+        }
+        if let Some(unknown) = self.balance.iter().find(|name| By::named(name).is_none()) {
+            let known: Vec<&str> = By::OF_NEEDLES.iter().chain(&By::OF_MASKS).map(|by| by.name()).collect();
+            return Some(format!("data.balance: nothing is known as {unknown}; there are {}", known.join(", ")));
         }
         if folds == 1 {
             return Some("data.folds = 1 leaves nothing to learn from: write at least 2, or 0 for none".into());
@@ -60,6 +74,6 @@ impl DataRecipe {
 
 impl Default for DataRecipe {
     fn default() -> Self {
-        Self { val_share: 0.2, stride: 1, class: None, folds: 0, fold: 0, leaky_folds: false }
+        Self { val_share: 0.2, stride: 1, class: None, folds: 0, fold: 0, leaky_folds: false, balance: Vec::new() }
     }
 }

@@ -153,14 +153,17 @@ impl Task for Segment {
             }
             None => Augmentation::none(extent),
         };
+        let still = self.augment.still > 0.0 && noise.as_deref_mut().is_some_and(|rng| rng.chance(self.augment.still));
+        let place = |at: usize| if still { window / 2 } else { at };
         let squares: Vec<Vec<f32>> =
-            sample.frames.iter().map(|frame| change.square(frame, size, noise.as_deref_mut())).collect();
+            (0..window).map(|at| change.square(&sample.frames[place(at)], size, noise.as_deref_mut())).collect();
         let wanted = match self.frames {
             Frames::VideoMiddle => 1..2,
             Frames::Single | Frames::VideoAll => 0..window,
         };
         let mut target = Vec::with_capacity(wanted.len() * size * size);
         for i in wanted {
+            let i = place(i);
             target.extend(self.target(&sample.frames[i], &sample.targets[i], &change).map_err(problem)?);
         }
         Ok(vec![View { input: self.preparation.normalise(&squares, channels), target }])
@@ -279,5 +282,45 @@ mod tests {
         let nothing = Mask { height: 24, width: 32, classes: vec![Mask::IGNORE; 24 * 32] };
         let nothing = Sample { targets: vec![Target::Mask(nothing)], ..sample(0) };
         assert!(task.views(&nothing, None).unwrap_err().to_string().contains("no labels"));
+    }
+    #[test]
+    fn a_still_is_its_middle_frame_several_times() {
+        let task = task();
+        // Three frames of which the outer ones are dark: a still has the middle one three times.
+        let task = Segment {
+            network: NetworkConfig::Unet(UnetConfig {
+                image_size: 16,
+                in_channels: 3,
+                out_channels: 3,
+                base: 2,
+                ..UnetConfig::default()
+            }),
+            frames: Frames::VideoAll,
+            augment: AugmentConfig {
+                still: 1.0,
+                crop_scale: [1.0; 2],
+                crop_ratio: [1.0; 2],
+                flip: 0.0,
+                brightness: 0.0,
+                contrast: 0.0,
+                ..AugmentConfig::default()
+            },
+            ..task
+        };
+        let dark_frame = Image::grey(24, 32, vec![0.0; 24 * 32]);
+        let middle = sample(0);
+        let clip = Sample {
+            frames: vec![dark_frame.clone(), middle.frames[0].clone(), dark_frame],
+            targets: vec![Target::Needle(None), middle.targets[0].clone(), Target::Needle(None)],
+            ..middle
+        };
+        let view = &task.views(&clip, Some(&mut Rng::stream(1, "still", [0, 0]))).unwrap()[0];
+        for channel in [0, 2] {
+            let range = |at: usize| at * 256..(at + 1) * 256;
+            assert_eq!(view.input[range(channel)], view.input[range(1)]);
+            assert_eq!(view.target[range(channel)], view.target[range(1)]);
+        }
+        let plain = &task.views(&clip, None).unwrap()[0];
+        assert!(plain.input[..256] != plain.input[256..512] && plain.target[..256] != plain.target[256..512]);
     }
 }

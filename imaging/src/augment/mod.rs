@@ -46,6 +46,9 @@ pub struct AugmentConfig {
     pub blur_px: f64,
     /// Standard deviation of added noise, drawn from 0 to this, in units of full scale.
     pub noise: f64,
+    /// Probability that all frames of a window are its middle one: so a network of several frames reads stills.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub still: f64,
 }
 
 impl Default for AugmentConfig {
@@ -63,8 +66,14 @@ impl Default for AugmentConfig {
             gamma: 0.0,
             blur_px: 0.0,
             noise: 0.0,
+            still: 0.0,
         }
     }
+}
+
+/// Left out of recipes, so that those without it are the ones of before.
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 impl AugmentConfig {
@@ -82,6 +91,7 @@ impl AugmentConfig {
             ("shear", self.shear, 1.0),
             ("zoom", self.zoom, 0.9),
             ("shift", self.shift, 1.0),
+            ("still", self.still, 1.0),
         ];
         let wrong = ranges.into_iter().find(|(_, range, most)| !(0.0..=*most).contains(range));
         wrong.map(|(name, range, most)| format!("{name} must lie in 0..={most}, not {range}"))

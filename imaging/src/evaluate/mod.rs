@@ -1,6 +1,7 @@
 //! How well answers are: from the scores of single frames to figures with a name, a value and an interval. Reports,
 //! comparisons, studies and the app show figures without knowing which there are.
 
+pub mod balance;
 pub mod bins;
 pub mod calibration;
 mod figure;

@@ -5,12 +5,15 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sonoseg_core::recipe::Recipe;
 use sonoseg_core::train::Position;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::Target;
 use sonoseg_imaging::dataset::split::{Side, Split};
+use sonoseg_imaging::evaluate::Traits;
+use sonoseg_imaging::evaluate::balance::balanced;
 
 use crate::args::Train;
 use crate::device::{self, Chosen};
@@ -330,6 +333,13 @@ impl Setup {
                     val.len()
                 ));
             }
+        }
+        let by = recipe.data.balanced_by();
+        if !by.is_empty() {
+            let traits = train.par_iter().map(|&index| Ok(Traits::new(&data.sample(index)?)));
+            let traits: Vec<Option<Traits>> = traits.collect::<Result<_, DataError>>()?;
+            let traits: Vec<Traits> = traits.into_iter().map(|traits| traits.unwrap_or(Traits::NoNeedle)).collect();
+            train = balanced(&traits, &by, recipe.seed).into_iter().map(|at| train[at]).collect();
         }
         Ok(Self {
             folder: folder.to_owned(),
