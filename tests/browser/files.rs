@@ -89,10 +89,11 @@ impl Files {
         self.write("resnet.safetensors", &bytes)
     }
 
-    /// A U-Net that has learned a little, and the same as a network that marks a class of masks.
-    pub(crate) fn unets(&self) -> [PathBuf; 2] {
-        let [needles, class] = unets();
-        [self.write("native-unet.safetensors", &needles), self.write("native-unet-class.safetensors", &class)]
+    /// A U-Net that has learned a little; the same as a network that marks a class of masks, and as one that knows no picture.
+    pub(crate) fn unets(&self) -> [PathBuf; 3] {
+        let names = ["native-unet", "native-unet-class", "native-unet-strange"];
+        let mut models = unets().into_iter();
+        names.map(|name| self.write(&format!("{name}.safetensors"), &models.next().unwrap()))
     }
 
     /// The model that comes with the app, under a name of its own.

@@ -146,12 +146,20 @@ fn a_unet_that_was_trained_natively_opens_and_finds_the_needle() {
     let page = Page::open("unet", Graphics::Off, "?device=cpu");
     ready(&page, "cpu");
     page.pause();
-    let [needles, class] = files.unets();
+    let [needles, class, strange] = files.unets();
     page.choose_files("#open-model", &[&needles]);
     page.wait(60, "answer of the U-Net", |state| {
         predicted(state).filter(|()| page.text().contains("native-unet") && page.text().contains("unet 8"))
     });
     overlay_is_on_the_needle(&page, 6, COARSE_TIP_TOLERANCE_PX);
+    // What is unlike the training data is called so, instead of how sure the model is.
+    page.choose_files("#open-model", &[&strange]);
+    page.wait(60, "a strange picture", |state| {
+        (state.text("predicted") == "unlike" && page.text().contains("native-unet-strange")).then_some(())
+    });
+    let text = page.text();
+    assert!(text.contains("cannot be trusted") && !text.contains("Model confidence"), "{text}");
+    page.screenshot("unlike");
     // A network that marks a class has no needle, no tip and no line, and says what it marked.
     page.choose_files("#open-model", &[&class]);
     let pixels = page.wait(60, "marked frame", |state| {

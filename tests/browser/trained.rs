@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use sonoseg_core::checkpoint::{State, Storage, encode, read_state};
-use sonoseg_core::inference::ModelHeader;
+use sonoseg_core::inference::{ModelHeader, Novelty};
 use sonoseg_core::models::NetworkConfig;
 use sonoseg_core::recipe::{Recipe, TaskVisitor};
 use sonoseg_core::tasks::Task;
@@ -93,10 +93,16 @@ impl TaskVisitor for Learn<'_> {
     }
 }
 
-/// Two model files with the same weights: one for needles, and one that marks a class of masks.
-pub(crate) fn unets() -> [Vec<u8>; 2] {
+/// Three model files with the same weights: one for needles, one that marks a class of masks, and one for needles to which every
+/// picture is unlike its training data.
+pub(crate) fn unets() -> [Vec<u8>; 3] {
     let recipe = Recipe::parse("unet", RECIPE, &[]).unwrap();
     let for_class = Recipe::parse("unet", RECIPE, &["data.class=\"any\"".to_owned()]).unwrap();
     let weights = recipe.visit(Learn(&recipe));
-    [recipe, for_class].map(|recipe| encode(&ModelHeader::of(&recipe), &weights, Storage::F16).unwrap())
+    let [needles, class] = [recipe, for_class].map(|recipe| ModelHeader::of(&recipe));
+    let features = needles.network.features();
+    let factor = (0..features).flat_map(|row| (0..=row).map(move |column| f32::from(u8::from(row == column))));
+    let novelty = Novelty { mean: vec![0.0; features], factor: factor.collect(), limit: 1e-6, pictures: 1 };
+    let strange = ModelHeader { novelty: Some(novelty), ..needles.clone() };
+    [needles, class, strange].map(|header| encode(&header, &weights, Storage::F16).unwrap())
 }

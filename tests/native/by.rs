@@ -160,4 +160,28 @@ fn calibrated_confidences_are_said_by_the_model_that_was_written() {
     assert_eq!(fs::read(&again).unwrap(), fs::read(&honest).unwrap());
     let told = fails(3, &["calibrate", text(&run), "--data", text(&data), "--out", text(&again), "--device", "flex"]);
     assert!(told.contains("a calibration takes 30 at least"), "{told}");
+
+    // Stripes are unlike anything in the data that it learned from, and the answer is no confident line.
+    let knows = workspace.path("knows.safetensors");
+    let words = ["calibrate", text(&model), "--data", text(&data), "--out", text(&knows), "--device", "flex"];
+    let printed = succeeds(&[&words[..], &["--learned-from", text(&data)]].concat());
+    assert!(printed.contains("unlike the training data: beyond"), "{printed}");
+    let (frame, stripes) = (data.join("procedures/p0001/frames/000004.png"), workspace.path("stripes.png"));
+    let line = |at: u32| if at.is_multiple_of(3) { 255 } else { 0 };
+    image::GrayImage::from_fn(200, 160, |x, y| image::Luma([line(x + 2 * y)])).save(&stripes).unwrap();
+    let out = workspace.path("predicted");
+    succeeds(&["predict", text(&knows), text(&frame), text(&stripes), "--out", text(&out), "--device", "flex"]);
+    let rows = rows(&out.join("geometry.csv"));
+    let told = |name: &str| {
+        let row = rows.iter().find(|row| row["input"] == name).unwrap();
+        (
+            number(row, "novelty") > 1.0,
+            row["unlike_training"] == "true",
+            row["needle"] == "true",
+            !row["confidence"].is_empty(),
+        )
+    };
+    let (known, strange) = (told("000004.png"), told("stripes.png"));
+    assert!(!known.0 && !known.1 && known.2 == known.3, "{rows:?}");
+    assert!(strange.0 && strange.1 && !strange.3, "{rows:?}");
 }

@@ -207,6 +207,10 @@ impl Task for Segment {
         Ok(measures)
     }
 
+    fn batch_may_be_cut(&self) -> bool {
+        !self.loss.batch_dice
+    }
+
     fn decides(&self) -> &'static str {
         "iou"
     }
