@@ -21,6 +21,10 @@ use crate::rng::Rng;
 const ASSUMED_DEPTH_MM: [f64; 2] = [30.0, 80.0];
 /// A needle brightens the pixels of its mask by at least this on average, or it is not there; 1 is white.
 const LEAST_GAIN: f32 = 0.06;
+/// And by at least this share of the deviation of the tissue beside it: on the edge of a bone nobody sees more.
+const LEAST_OF_DEVIATION: f32 = 0.8;
+/// How far beside a needle the tissue is what it is seen against, pixels.
+const BESIDE: usize = 8;
 /// Echo this far below that of the tissue changes nothing.
 const NOTHING: f32 = 1e-3;
 
@@ -177,13 +181,31 @@ impl NeedleOver {
             let gains = mask.classes.iter().zip(pixels.iter().zip(&tissue.pixels)).filter(|(class, _)| **class == 1);
             let (sum, count) =
                 gains.fold((0.0, 0.0f32), |(sum, n), (_, (with, without))| (sum + with - without, n + 1.0));
-            if sum >= LEAST_GAIN * count.max(1.0) {
+            let least = LEAST_GAIN.max(LEAST_OF_DEVIATION * self.deviation(&tissue, &mask));
+            if sum >= least * count.max(1.0) {
                 let image = Image { pixels, ..tissue };
                 return SimFrame { image, needle: Some(needle), mask, true_tip, duplicate: false };
             }
         }
         let mask = Mask::empty(tissue.height, tissue.width);
         SimFrame { image: tissue, needle: None, mask, true_tip, duplicate: false }
+    }
+
+    /// Standard deviation of the tissue at the mask and beside it.
+    fn deviation(&self, tissue: &Image, mask: &Mask) -> f32 {
+        let (height, width) = (tissue.height, tissue.width);
+        let on: Vec<(usize, usize)> =
+            (0..height * width).filter(|&at| mask.classes[at] == 1).map(|at| (at / width, at % width)).collect();
+        let mut near = vec![false; height * width];
+        for (row, column) in on {
+            for row in row.saturating_sub(BESIDE)..(row + BESIDE + 1).min(height) {
+                near[row * width..][column.saturating_sub(BESIDE)..(column + BESIDE + 1).min(width)].fill(true);
+            }
+        }
+        let levels = || (0..height * width).filter(|&at| near[at] && self.probe.holds(at)).map(|at| tissue.pixels[at]);
+        let count = levels().count().max(1) as f32;
+        let mean = levels().sum::<f32>() / count;
+        (levels().map(|level| (level - mean).powi(2)).sum::<f32>() / count).sqrt()
     }
 
     /// The pixels of the frame with the echo and the shadow of the needle.
