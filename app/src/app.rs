@@ -65,6 +65,7 @@ pub fn App() -> impl IntoView {
             data-state=move || state_name(viewer)
             data-device=move || viewer.findings.device.with(|d| d.as_ref().map(|d| if d.gpu { "webgpu" } else { "cpu" }))
             data-clip=move || viewer.media.clip.with(|clip| clip.as_ref().map(|clip| clip.name.clone()))
+            data-file=move || viewer.place().map(|(_, place, count)| format!("{place} of {count}"))
             data-size=move || viewer.media.clip.with(|clip| clip.as_ref().map(|clip| format!("{}x{}", clip.width, clip.height)))
             data-frames=move || viewer.media.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames)).to_string()
             data-frame=move || viewer.view.frame.get().to_string()

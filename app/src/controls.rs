@@ -4,6 +4,7 @@ use leptos::html;
 use leptos::prelude::*;
 
 use crate::keys::Action;
+use crate::listing;
 use crate::playback::next_speed;
 use crate::session::Session;
 use crate::viewer::Viewer;
@@ -64,17 +65,8 @@ fn click(input: NodeRef<html::Input>) {
 }
 
 fn show_neighbour(by: i8, viewer: Viewer, session: Session) {
-    let current = session.wanted();
-    let next = viewer.media.files.with_untracked(|files| {
-        let readable: Vec<u32> = files
-            .iter()
-            .filter(|line| !matches!(line.readable, crate::viewer::media::Readable::No(_)))
-            .map(|line| line.file)
-            .collect();
-        let at = readable.iter().position(|file| Some(*file) == current)?;
-        readable.get(at.checked_add_signed(isize::from(by))?).copied()
-    });
-    if let Some(file) = next {
+    let next = |file| viewer.media.files.with_untracked(|files| listing::neighbour(files, file, by));
+    if let Some(file) = session.wanted().and_then(next) {
         session.show(file);
     }
 }

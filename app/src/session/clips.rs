@@ -9,9 +9,9 @@ use super::start::{Inner, Session};
 use crate::files::Source;
 use crate::link::PendingAnswer;
 use crate::link::restart::Recovery;
+use crate::listing::{self, FileLine, Readable};
 use crate::messages::{Blame, CheckFile, ClipId, ClipInfo, Fault, FileNumber, LoadModel, ModelInfo, OpenFile, Opening};
 use crate::viewer::Viewer;
-use crate::viewer::media::{FileLine, Readable};
 use crate::viewer::notices::Stage;
 
 impl Session {
@@ -35,6 +35,37 @@ impl Session {
     pub(crate) fn show(&self, file: FileNumber) {
         self.inner.update_value(|inner| inner.queue.forget_check(file));
         self.ask(&[Task::Show { file, why: Why::Chosen }]);
+    }
+
+    /// Take a file off the list, with what was found in it. When it is on the screen, the next one is shown, or the one
+    /// before it.
+    pub(crate) fn take_off(&self, file: FileNumber) {
+        let media = self.viewer.media;
+        let next = media
+            .files
+            .with_untracked(|files| listing::neighbour(files, file, 1).or_else(|| listing::neighbour(files, file, -1)));
+        let (wanted, clip) = (self.wanted() == Some(file), media.clip_of(file));
+        media.files.update(|files| files.retain(|line| line.file != file));
+        let in_the_way = self.inner.try_update_value(|inner| {
+            inner.sources.remove(&file);
+            inner.queue.forget(file).then_some(inner.request).flatten()
+        });
+        if let Some(request) = in_the_way.flatten() {
+            self.link.cancel(request);
+        }
+        if let Some(clip) = clip {
+            if media.shows(clip) {
+                self.viewer.close_clip();
+            }
+            self.viewer.findings.forget_clip(clip);
+        }
+        if let Some(next) = next.filter(|_| wanted) {
+            self.show(next);
+        }
+    }
+
+    fn is_listed(&self, file: FileNumber) -> bool {
+        self.inner.with_value(|inner| inner.sources.contains_key(&file))
     }
 
     /// The file that the user wants to see: the last one asked for, or else the one on the screen.
@@ -100,18 +131,22 @@ impl Session {
                 }
             }
             Task::Show { file, .. } => match self.answer(file, Self::open_file).await {
+                Ok(clip) if !self.is_listed(file) => return self.opened_in_vain(clip.id),
                 Ok(clip) => return self.opened(file, clip),
                 Err(fault) => (file, fault),
             },
             Task::Check(file) => {
                 let name = |name| CheckFile { name };
                 match self.answer(file, |session, source, blob| session.link.ask(name(source.name), Some(blob))).await {
+                    Ok(_) if !self.is_listed(file) => return,
                     Ok(clip) => return self.checked(file, clip),
                     Err(fault) => (file, fault),
                 }
             }
         };
         match fault {
+            // It was taken off the list.
+            _ if !matches!(task, Task::Model { .. }) && !self.is_listed(file) => {}
             // It died of something else: the next worker is asked anew.
             Fault::Died { blame: Blame::No, .. } => self.inner.update_value(|inner| inner.queue.put_back(task)),
             Fault::Died { reason, .. } => {
@@ -162,6 +197,17 @@ impl Session {
             self.link.recovery(Recovery::trust);
             self.viewer.show_clip(ClipInfo { name, ..clip }, motion_is_welcome());
         }
+    }
+
+    /// A file was opened that is not in the list any more: the worker is given back the clip on the screen.
+    fn opened_in_vain(&self, clip: ClipId) {
+        let media = self.viewer.media;
+        self.inner.update_value(|inner| {
+            inner.opened = Some(clip);
+            let shown = media.with_clip(|clip| clip.id).and_then(|id| media.line_of(id));
+            let again = shown.map(|line| Task::Show { file: line.file, why: Why::Kept });
+            inner.queue.add(again.as_slice());
+        });
     }
 
     fn checked(&self, file: FileNumber, clip: ClipId) {

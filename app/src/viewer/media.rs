@@ -5,28 +5,12 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
+use crate::listing::{FileLine, Readable};
 use crate::messages::{ClipId, ClipInfo, FileNumber};
 use crate::timeline;
 
 /// Memory for the pixels of frames that wait to be shown.
 const PIXEL_BUDGET: usize = 256 << 20;
-
-/// Whether a file of the list can be read.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Readable {
-    Unknown,
-    /// It can, and is this clip.
-    Yes(ClipId),
-    No(String),
-}
-
-/// A line of the file list.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct FileLine {
-    pub(crate) file: FileNumber,
-    pub(crate) name: String,
-    pub(crate) readable: Readable,
-}
 
 /// The pixels of a frame.
 #[derive(Debug)]
