@@ -178,8 +178,6 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
         if shut_out || focus.as_ref().is_some_and(|focus| belongs_to(focus, action)) {
             return;
         }
-        let on_strip = focus.is_some_and(|focus| focus.class_list().contains("strip"));
-        let action = if on_strip { action.on_strip() } else { action };
         event.prevent_default();
         if event.repeat() && !action.repeats() {
             return;

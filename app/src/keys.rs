@@ -44,19 +44,10 @@ impl Action {
     pub fn repeats(self) -> bool {
         matches!(self, Self::Step(_) | Self::Zoom(_) | Self::Pan(..) | Self::Opacity(_))
     }
-
-    /// The same on the strip of frames, where Page Up and Page Down are larger steps, as on every slider.
-    #[must_use]
-    pub fn on_strip(self) -> Self {
-        match self {
-            Self::File(by) => Self::Step(-10 * isize::from(by)),
-            other => other,
-        }
-    }
 }
 
 /// A line of the sheet: keys, what they do.
-pub const SHEET: [(&str, &str); 18] = [
+pub const SHEET: [(&str, &str); 17] = [
     ("Space", "Play or pause"),
     ("D / F or \u{2190} / \u{2192}", "One frame back / forward"),
     ("C / V or Shift + \u{2190} / \u{2192}", "Ten frames back / forward"),
@@ -71,7 +62,6 @@ pub const SHEET: [(&str, &str); 18] = [
     ("Wheel \u{b7} drag", "Zoom at the cursor \u{b7} move the image"),
     ("Shift + \u{2191} / \u{2193}, Alt + arrows", "Move the image"),
     ("Page Up / Page Down", "Previous / next file"),
-    ("\u{2026} on the strip of frames", "Ten frames forward / back"),
     ("Ctrl + O", "Open images, DICOM or video"),
     ("Ctrl + Shift + O", "Open a model file"),
     ("? or F1 \u{b7} Esc", "This sheet \u{b7} close"),
@@ -169,9 +159,6 @@ mod tests {
     fn a_held_key_opens_one_file_and_moves_many_frames() {
         let held = |key| action(plain(key), true).unwrap();
         assert!(held("f").repeats() && held("+").repeats() && !held("PageDown").repeats() && !held(" ").repeats());
-        assert_eq!(held("PageUp").on_strip(), Action::Step(10));
-        assert_eq!(held("PageDown").on_strip(), Action::Step(-10));
-        assert_eq!(held("Home").on_strip(), Action::First);
     }
 
     #[test]

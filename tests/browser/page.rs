@@ -51,3 +51,47 @@ fn the_open_file_is_named_and_what_was_found_survives_another_file() {
     open(&page, "insertion.dcm", "2 of 2");
     page.close();
 }
+
+#[test]
+fn many_refused_files_are_one_notice_that_names_each() {
+    let files = Files::new();
+    let page = ready("refused");
+    let bad = [files.truncated_png(), files.text_as_dicom(), files.mp4_of_old_codec()];
+    page.choose_files("#open-files", &bad.each_ref().map(|path| path.as_path()));
+    page.wait(60, "one notice about three files", |_| {
+        let notices = page.notices();
+        let one = notices.iter().find(|notice| notice.contains("3 files cannot be opened"))?;
+        bad.iter().all(|file| one.contains(file.file_name().unwrap().to_str().unwrap())).then_some(())
+    });
+    page.close();
+}
+
+#[test]
+fn the_model_of_the_app_comes_back_without_a_reload() {
+    let files = Files::new();
+    let page = ready("bundled");
+    page.choose_files("#open-model", &[&files.copied_model()]);
+    page.wait(60, "copied model", |_| shown(&page, ".model-name").contains("copied").then_some(()));
+    page.script("document.querySelector('.bundled').click()");
+    page.wait(60, "bundled model", |_| (shown(&page, ".model-name") == "demo.safetensors").then_some(()));
+    assert_eq!(shown(&page, ".bundled"), "");
+    page.close();
+}
+
+#[test]
+fn a_frame_without_a_needle_has_no_mask_and_the_dashed_line_is_explained() {
+    let page = ready("agree");
+    let count = page.state().number("frames").unwrap() as usize;
+    page.press("Home");
+    for frame in 0..count {
+        let (state, pixels) = page.wait(60, &format!("answer for frame {frame}"), |state| {
+            let known =
+                matches!(state.text("predicted"), "seen" | "none") && state.number("frame") == Some(frame as f64);
+            known.then(|| (state.text("predicted").to_owned(), state.number("overlayPixels")))
+        });
+        assert_eq!(state == "seen", pixels > Some(0.0), "frame {frame}: {state} with {pixels:?} pixels");
+        page.press("ArrowRight");
+    }
+    assert!(shown(&page, ".drawn").contains("where it would go on"));
+    page.close();
+}

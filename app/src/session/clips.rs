@@ -31,6 +31,13 @@ impl Session {
         self.ask(&[self.model_task(file)]);
     }
 
+    /// Load the model that comes with the app again.
+    pub(crate) fn use_bundled_model(&self) {
+        let bundled = self.inner.with_value(|inner| inner.bundled);
+        let task = bundled.map(|file| Task::Model { file, keep: false });
+        self.ask(task.as_slice());
+    }
+
     /// Show a file of the list.
     pub(crate) fn show(&self, file: FileNumber) {
         self.inner.update_value(|inner| inner.queue.forget_check(file));
@@ -240,6 +247,7 @@ impl Session {
             inner.models += 1;
             inner.model = Some(file);
         });
+        findings.bundled.set(self.inner.with_value(|inner| inner.bundled == Some(file)));
         findings.finding.set(model.finding.clone());
         findings.model.set(Some(model));
         if !keep {
@@ -278,7 +286,7 @@ impl Session {
     pub(super) fn leave_out(&self, file: FileNumber, reason: String) {
         let clip = self.viewer.media.clip_of(file);
         self.viewer.media.mark(file, Readable::No(reason.clone()));
-        self.viewer.notices.problem(reason);
+        self.viewer.notices.refused(reason);
         let lost = self.inner.with_value(|inner| inner.opened.is_none() || inner.opened != clip);
         if lost && clip.is_some_and(|clip| self.viewer.media.shows(clip)) {
             self.viewer.close_clip();

@@ -80,6 +80,8 @@ struct Results {
 pub(crate) struct Findings {
     pub(crate) device: RwSignal<Option<DeviceInfo>>,
     pub(crate) model: RwSignal<Option<ModelInfo>>,
+    /// The model is the one that comes with the app.
+    pub(crate) bundled: RwSignal<bool>,
     /// What the results on the page are about; they outlive the model that gave them.
     pub(crate) finding: RwSignal<Finding>,
     pub(crate) states: RwSignal<Vec<FrameState>>,
@@ -94,6 +96,7 @@ impl Findings {
         Self {
             device: RwSignal::new(None),
             model: RwSignal::new(None),
+            bundled: RwSignal::new(true),
             finding: RwSignal::new(Finding::default()),
             states: RwSignal::new(Vec::new()),
             found: StoredValue::new(Vec::new()),
