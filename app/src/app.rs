@@ -19,7 +19,7 @@ use crate::components::strip::Strip;
 use crate::components::transport::Transport;
 use crate::controls::{self, Pickers};
 use crate::files;
-use crate::keys::{Action, Press, action};
+use crate::keys::{Action, Press, action, typed};
 use crate::messages::ModelInfo;
 use crate::options::Options;
 use crate::overlay::Overlay;
@@ -71,6 +71,7 @@ pub fn App() -> impl IntoView {
             data-frame=move || viewer.view.frame.get().to_string()
             data-playing=move || viewer.view.playing.get().to_string()
             data-overlay=move || viewer.shown_overlay().name().to_lowercase()
+            data-screen=move || if viewer.view.full_screen.get() { "full" } else { "window" }
             data-predicted=move || predicted(viewer)
             data-notices=move || viewer.notices.count.get().to_string()
             data-tip-x=move || needle(viewer).map(|needle| needle.needle.tip.x.to_string())
@@ -170,6 +171,7 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
             shift: event.shift_key(),
             control: event.ctrl_key() || event.meta_key(),
             alt: event.alt_key(),
+            alt_graph: event.get_modifier_state("AltGraph"),
         };
         let Some(action) = action(press, viewer.view.letters.get_untracked()) else { return };
         // The open sheet has the keyboard for itself.
@@ -189,12 +191,17 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
         }
     });
     let up = window_event_listener(ev::keyup, move |event| {
-        if event.key().eq_ignore_ascii_case("m") {
+        let (key, code) = (event.key(), event.code());
+        if typed(Press { key: &key, code: &code, ..Press::default() }).eq_ignore_ascii_case("m") {
             viewer.view.peek.set(false);
         }
     });
     let blur = window_event_listener(ev::blur, move |_| viewer.view.peek.set(false));
+    let screen = window_event_listener_untyped("fullscreenchange", move |_| {
+        viewer.view.full_screen.set(document().fullscreen_element().is_some());
+    });
     on_cleanup(move || {
+        screen.remove();
         down.remove();
         up.remove();
         blur.remove();

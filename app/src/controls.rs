@@ -5,6 +5,7 @@ use leptos::prelude::*;
 
 use crate::keys::Action;
 use crate::listing;
+use crate::messages::post::reason;
 use crate::playback::next_speed;
 use crate::session::Session;
 use crate::viewer::Viewer;
@@ -45,6 +46,7 @@ pub(crate) fn perform(action: Action, viewer: Viewer, session: Session, pickers:
             viewer.move_view(|view| view.panned(by));
         }
         Action::File(by) => show_neighbour(by, viewer, session),
+        Action::FullScreen => change_screen(viewer),
         Action::OpenFiles => click(pickers.files),
         Action::OpenModel => click(pickers.model),
         Action::Help => viewer.view.help.update(|help| *help = !*help),
@@ -55,6 +57,15 @@ pub(crate) fn perform(action: Action, viewer: Viewer, session: Session, pickers:
                 viewer.notices.open.update(|notices| drop(notices.pop()));
             }
         }
+    }
+}
+
+/// What the browser does of it, it tells by an event.
+fn change_screen(viewer: Viewer) {
+    if viewer.view.full_screen.get_untracked() {
+        document().exit_fullscreen();
+    } else if let Some(Err(error)) = document().document_element().map(|page| page.request_fullscreen()) {
+        viewer.notices.problem(format!("The browser did not give the whole screen ({}).", reason(&error)));
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Action {
     Pan(i8, i8),
     /// Next (+1) or previous (-1) file.
     File(i8),
+    /// The whole screen for the page, or no longer.
+    FullScreen,
     /// Choose images or clips to open.
     OpenFiles,
     /// Choose a model file.
@@ -80,12 +82,26 @@ pub struct Press<'a> {
     pub control: bool,
     /// Alt is down.
     pub alt: bool,
+    /// AltGr is down, which types characters.
+    pub alt_graph: bool,
 }
 
-/// What a key press does; letters go by the typed character, brackets by position. `letters` is false when the user
-/// turned single-letter keys off.
+/// What was typed; of a letter that is not Latin, the Latin one of the same key.
+pub fn typed(press: Press<'_>) -> &str {
+    let Press { key, code, alt_graph, .. } = press;
+    let mut characters = key.chars();
+    let foreign = characters.next().is_some_and(|first| first.is_alphabetic() && !first.is_ascii());
+    let alone = characters.next().is_none();
+    code.strip_prefix("Key").filter(|_| foreign && alone && !alt_graph).unwrap_or(key)
+}
+
+/// What a key press does; letters go by the typed character, on keyboards without Latin letters by position, brackets by
+/// either. `letters` is false when the user turned single-letter keys off.
 pub fn action(press: Press<'_>, letters: bool) -> Option<Action> {
-    let Press { key, code, shift, control, alt } = press;
+    let Press { code, shift, alt_graph, .. } = press;
+    // Some systems report AltGr as Control with Alt.
+    let (control, alt) = (press.control && !alt_graph, press.alt && !alt_graph);
+    let key = typed(press);
     if control {
         return match (key, shift) {
             ("o" | "O", false) => Some(Action::OpenFiles),
@@ -129,8 +145,8 @@ pub fn action(press: Press<'_>, letters: bool) -> Option<Action> {
         ("m" | "M", _) => Some(Action::Peek),
         ("s" | "S", _) => Some(Action::CycleSpeed),
         ("w" | "W", _) => Some(Action::ToggleWait),
-        (_, "BracketLeft") => Some(Action::Opacity(-1)),
-        (_, "BracketRight") => Some(Action::Opacity(1)),
+        ("[", _) | (_, "BracketLeft") => Some(Action::Opacity(-1)),
+        ("]", _) | (_, "BracketRight") => Some(Action::Opacity(1)),
         _ => None,
     }
 }
@@ -153,6 +169,19 @@ mod tests {
         assert_eq!(action(Press { control: true, ..plain("o") }, true), Some(Action::OpenFiles));
         assert_eq!(action(Press { code: "BracketRight", ..plain("*") }, true), Some(Action::Opacity(1)));
         assert_eq!(action(Press { alt: true, ..plain("ArrowUp") }, true), Some(Action::Pan(0, 1)));
+    }
+
+    #[test]
+    fn letters_of_other_alphabets_and_characters_typed_with_altgr_count() {
+        let on = |key: &'static str, code: &'static str| Press { code, ..plain(key) };
+        assert_eq!(action(on("\u{432}", "KeyD"), true), Some(Action::Step(-1)), "Russian");
+        assert_eq!(action(Press { control: true, ..on("\u{449}", "KeyO") }, true), Some(Action::OpenFiles));
+        assert_eq!(action(on("\u{e9}", "Digit2"), true), None, "French");
+        assert_eq!(action(on("q", "KeyA"), true), None, "what is typed counts, not the place");
+        let graph = |press| Press { control: true, alt: true, alt_graph: true, ..press };
+        assert_eq!(action(graph(on("[", "Digit8")), true), Some(Action::Opacity(-1)), "German");
+        assert_eq!(action(graph(on("\u{f3}", "KeyO")), true), None, "Polish");
+        assert_eq!(typed(on("\u{44c}", "KeyM")), "M");
     }
 
     #[test]

@@ -95,3 +95,19 @@ fn a_frame_without_a_needle_has_no_mask_and_the_dashed_line_is_explained() {
     assert!(shown(&page, ".drawn").contains("where it would go on"));
     page.close();
 }
+
+#[test]
+fn nothing_moves_while_the_clip_plays() {
+    let page = ready("layout");
+    page.press("Home");
+    page.script(
+        "{ window.shift = 0; new PerformanceObserver(list => list.getEntries().forEach(entry => { window.shift += entry.value; })) \
+         .observe({ type: 'layout-shift' }); }",
+    );
+    page.press(" ");
+    page.wait(60, "clip that played", |state| (state.number("frame") >= Some(12.0)).then_some(()));
+    page.pause();
+    let shift = page.script("window.shift").as_f64().unwrap();
+    assert!(shift < 0.005, "the layout shifted by {shift}");
+    page.close();
+}
