@@ -56,6 +56,13 @@ impl Files {
         self.ffmpeg(&["-f", "concat", "-safe", "0", "-i", list.to_str().unwrap(), "-c", "copy"], "two-sizes.webm")
     }
 
+    /// A long clip in colour, of 1280x960 pixels with 30 frames a second.
+    pub(crate) fn long_mp4(&self, frames: usize) -> PathBuf {
+        let (source, frames) = ("testsrc2=size=1280x960:rate=30", frames.to_string());
+        let coded = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"];
+        self.ffmpeg(&[&["-f", "lavfi", "-i", source, "-frames:v", &frames][..], &coded].concat(), "long.mp4")
+    }
+
     /// An MP4 whose only track is of a codec that browsers do not decode.
     pub(crate) fn mp4_of_old_codec(&self) -> PathBuf {
         self.encode(&simulated(3), "old-codec.mp4", "mpeg4", EVEN)

@@ -2,6 +2,7 @@
 
 use crate::chromium::{Graphics, Page};
 use crate::files::Files;
+use std::time::Instant;
 
 /// Ready to work on the CPU, with the clip that comes with the app standing still.
 fn ready(name: &str) -> Page {
@@ -109,5 +110,32 @@ fn nothing_moves_while_the_clip_plays() {
     page.pause();
     let shift = page.script("window.shift").as_f64().unwrap();
     assert!(shift < 0.005, "the layout shifted by {shift}");
+    page.close();
+}
+
+#[test]
+fn a_long_clip_in_colour_opens_at_once_and_is_whole() {
+    let files = Files::new();
+    let page = ready("long-clip");
+    let long = files.long_mp4(1800);
+    let asked = Instant::now();
+    page.choose_files("#open-files", &[&long]);
+    page.wait(60, "long clip", |state| {
+        (state.text("clip") == "long.mp4" && state.number("frames") == Some(1800.0)).then_some(())
+    });
+    let took = asked.elapsed().as_secs_f64();
+    assert!(took < 5.0, "the first frame came after {took:.1} s");
+    page.pause();
+    for key in ["End", "Home"] {
+        page.press(key);
+        // The middle of the picture in colour: red, green and blue differ.
+        page.wait(60, &format!("picture after {key}"), |_| {
+            let colour = page.script(
+                "(c => { const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; for (let i = 0; i < p.length; \
+                 i += 4) if (Math.abs(p[i] - p[i + 1]) > 60) return true; return false; })(document.querySelector('.stage canvas'))",
+            );
+            colour.as_bool().filter(|colour| *colour).map(drop)
+        });
+    }
     page.close();
 }

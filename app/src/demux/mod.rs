@@ -7,6 +7,7 @@ mod elements;
 #[cfg(test)]
 mod movie;
 pub mod mp4;
+pub mod order;
 mod part;
 mod tables;
 pub mod track;

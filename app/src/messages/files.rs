@@ -32,14 +32,9 @@ pub struct OpenFile {
     pub name: String,
 }
 
-/// What opening a file is doing.
+/// So much of a large file is read, from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Opening {
-    /// So much of a large file is read, from 0 to 1.
-    Reading(f64),
-    /// So many frames of a video are decoded.
-    Decoding(usize),
-}
+pub struct Reading(pub f64);
 
 /// Say whether a file can be read, without showing it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

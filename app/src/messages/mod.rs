@@ -6,7 +6,7 @@ mod files;
 pub mod post;
 mod predict;
 
-pub use files::{CheckFile, ClipId, ClipInfo, FileNumber, FrameRead, OpenFile, Opening, PixelInfo, ReadFrames};
+pub use files::{CheckFile, ClipId, ClipInfo, FileNumber, FrameRead, OpenFile, PixelInfo, ReadFrames, Reading};
 pub use predict::{
     DeviceChoice, DeviceInfo, Layer, LoadModel, ModelInfo, Predict, Predicted, StartDevice, TestingDevice, Timings,
 };
@@ -202,7 +202,7 @@ impl Job for StartDevice {
 }
 
 impl Job for OpenFile {
-    type Item = Opening;
+    type Item = Reading;
 }
 
 impl Job for ReadFrames {

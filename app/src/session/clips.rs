@@ -10,7 +10,7 @@ use crate::files::Source;
 use crate::link::PendingAnswer;
 use crate::link::restart::Recovery;
 use crate::listing::{self, FileLine, Readable};
-use crate::messages::{Blame, CheckFile, ClipId, ClipInfo, Fault, FileNumber, LoadModel, ModelInfo, OpenFile, Opening};
+use crate::messages::{Blame, CheckFile, ClipId, ClipInfo, Fault, FileNumber, LoadModel, ModelInfo, OpenFile};
 use crate::viewer::Viewer;
 use crate::viewer::notices::Stage;
 
@@ -187,9 +187,8 @@ impl Session {
 
     fn open_file(&self, source: Source, blob: &Blob) -> PendingAnswer<ClipInfo> {
         let (notices, name) = (self.viewer.notices, source.name.clone());
-        self.link.stream(OpenFile { name: source.name }, Some(blob), move |opening, _| match opening {
-            Opening::Reading(share) => notices.starting(format!("Reading {name}: {:.0} %", 100.0 * share)),
-            Opening::Decoding(frames) => notices.starting(format!("Decoding the video: {frames} frames")),
+        self.link.stream(OpenFile { name: source.name }, Some(blob), move |reading, _| {
+            notices.starting(format!("Reading {name}: {:.0} %", 100.0 * reading.0));
         })
     }
 

@@ -19,6 +19,9 @@ pub(crate) struct Pixels {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// Frames that are fetched ahead of the shown one at most.
+const MOST_AHEAD: usize = 48;
+
 /// The store. Cheap to copy.
 #[derive(Clone, Copy)]
 pub(crate) struct Media {
@@ -85,10 +88,11 @@ impl Media {
         self.pixels.with_value(|pixels| pixels.contains_key(&frame))
     }
 
-    /// Frames that may be fetched ahead of the shown one without pushing others out.
+    /// Frames that may be fetched ahead of the shown one without pushing others out, here or in the worker's memory.
     pub(crate) fn frames_ahead(&self) -> usize {
-        let bytes = self.with_clip(|clip| clip.shown_height() * clip.shown_width()).unwrap_or(1);
-        (PIXEL_BUDGET / bytes.max(1) / 4).max(2)
+        // Each may be in colour.
+        let bytes = self.with_clip(|clip| 3 * clip.shown_height() * clip.shown_width()).unwrap_or(1);
+        (PIXEL_BUDGET / bytes.max(1) / 4).clamp(2, MOST_AHEAD)
     }
 
     /// Number of frames of the clip.

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use js_sys::{ArrayBuffer, Uint8Array};
 use sha2::{Digest, Sha256};
-use sonoseg_imaging::geometry::Image;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
@@ -12,7 +11,7 @@ use web_sys::Blob;
 use super::Services;
 use crate::clock::now;
 use crate::messages::post::reason;
-use crate::messages::{ClipId, ClipInfo, Fault, FrameRead, OpenFile, Opening, PixelInfo, ReadFrames};
+use crate::messages::{ClipId, ClipInfo, Fault, FrameRead, OpenFile, PixelInfo, ReadFrames, Reading};
 use crate::overlay::shrunk;
 use crate::worker::clip::{self, OpenClip};
 use crate::worker::{Step, channel};
@@ -72,38 +71,33 @@ pub(super) async fn check(name: &str, file: &JsValue, steps: &Step) -> Result<Cl
 impl Services {
     /// Open a file as the clip. The old one stays until the new one is open: it is still on the screen.
     pub(super) async fn open(&self, name: &str, file: &JsValue, steps: &Step) -> Result<ClipInfo, Fault> {
-        let tell = |opening| channel::item::<OpenFile>(steps.id, &opening, &[]);
-        let (id, bytes) = read(name, file, steps, |share| tell(Opening::Reading(share))).await?;
+        let tell = |share| channel::item::<OpenFile>(steps.id, &Reading(share), &[]);
+        let (id, bytes) = read(name, file, steps, tell).await?;
         let open = self.clip.borrow().as_ref().map(|clip| clip.info.clone()).filter(|info| info.id == id);
         if let Some(info) = open {
             return Ok(info);
         }
-        let go_on = |frames| {
-            tell(Opening::Decoding(frames));
-            steps.check().is_ok()
-        };
-        let clip = OpenClip::open(id, name, bytes, go_on).await.map_err(Fault::Refused);
+        let clip = OpenClip::open(id, name, bytes, &|| steps.check()).await.map_err(Fault::Refused);
         steps.check()?;
         let clip = clip?;
         let info = clip.info.clone();
-        self.clip.replace(Some(clip));
+        self.clip.replace(Some(Rc::new(clip)));
         Ok(info)
     }
 
     /// Send frames, others having their turn in between where that takes long.
     pub(super) async fn read_frames(&self, request: ReadFrames, steps: &Step) -> Result<(), Fault> {
+        let clip = self.clip(request.clip)?;
+        let ClipInfo { height, width, shrink, .. } = clip.info;
         for frame in request.first..request.first + request.count {
             let start = now();
-            let (pixels, buffers) = match self.frame(request.clip, frame) {
-                Ok(image) => {
+            let (pixels, buffers) = match clip.pixels(frame, &|| steps.check()).await {
+                Ok((channels, bytes)) => {
                     let decode_ms = now() - start;
-                    let shrink = self.clip.borrow().as_ref().map_or(1, |clip| clip.info.shrink);
-                    let mut bytes = image.to_bytes();
-                    if shrink > 1 {
-                        bytes = shrunk(&bytes, image.height, image.width, image.channels, shrink);
-                    }
-                    (Ok(PixelInfo { channels: image.channels, decode_ms }), vec![bytes])
+                    let bytes = if shrink > 1 { shrunk(&bytes, height, width, channels, shrink) } else { bytes };
+                    (Ok(PixelInfo { channels, decode_ms }), vec![bytes])
                 }
+                Err(Fault::Cancelled) => return Err(Fault::Cancelled),
                 Err(fault) => (Err(fault), vec![]),
             };
             channel::item::<ReadFrames>(steps.id, &FrameRead { frame, pixels }, &buffers);
@@ -112,10 +106,8 @@ impl Services {
         Ok(())
     }
 
-    /// A frame of the clip.
-    pub(super) fn frame(&self, clip: ClipId, frame: usize) -> Result<Rc<Image>, Fault> {
-        let mut open = self.clip.borrow_mut();
-        let open = open.as_mut().filter(|open| open.info.id == clip).ok_or(Fault::NoClip)?;
-        open.frame(frame).map_err(Fault::Refused)
+    /// The clip, as long as it is this one.
+    pub(super) fn clip(&self, clip: ClipId) -> Result<Rc<OpenClip>, Fault> {
+        self.clip.borrow().clone().filter(|open| open.info.id == clip).ok_or(Fault::NoClip)
     }
 }

@@ -20,7 +20,7 @@ use crate::messages::{Call, CheckFile, LoadModel, OpenFile, Predict, ReadFrames,
 pub(super) struct Services {
     device: RefCell<Option<Device>>,
     predictor: RefCell<Option<Rc<Predictor>>>,
-    clip: RefCell<Option<OpenClip>>,
+    clip: RefCell<Option<Rc<OpenClip>>>,
 }
 
 impl Services {
@@ -49,7 +49,7 @@ impl Services {
                 channel::answer::<ReadFrames>(id, read.map(|()| ((), vec![])));
             }
             Call::Predict(request) => {
-                let predicted = self.predict(request).await;
+                let predicted = self.predict(request, steps).await;
                 channel::answer::<Predict>(id, predicted.map(|(predicted, mask)| (predicted, alone(mask))));
             }
         }

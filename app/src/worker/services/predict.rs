@@ -34,14 +34,16 @@ impl Services {
     }
 
     /// What the model finds in a frame, and the bytes of its mask.
-    pub(super) async fn predict(&self, Predict { clip, frame }: Predict) -> Result<(Predicted, Vec<u8>), Fault> {
+    pub(super) async fn predict(&self, request: Predict, steps: &Step) -> Result<(Predicted, Vec<u8>), Fault> {
+        let Predict { clip, frame } = request;
         let predictor = self.predictor.borrow().clone().ok_or(Fault::NoModel)?;
-        let info = self.clip.borrow().as_ref().map(|open| open.info.clone()).ok_or(Fault::NoClip)?;
-        let half = predictor.window() / 2;
-        let there = |at: usize| at < info.frames && self.clip.borrow().as_ref().is_some_and(|open| !open.is_lost(at));
-        let frames: Vec<Rc<Image>> = window(frame, half, |at| there(at) && there(at + 1))
-            .map(|at| self.frame(clip, at))
-            .collect::<Result<_, _>>()?;
+        let clip = self.clip(clip)?;
+        let (info, half) = (&clip.info, predictor.window() / 2);
+        let there = |at: usize| at < info.frames && !clip.is_lost(at);
+        let mut frames: Vec<Rc<Image>> = Vec::new();
+        for at in window(frame, half, |at| there(at) && there(at + 1)) {
+            frames.push(clip.frame(at, &|| steps.check()).await?);
+        }
         let views: Vec<&Image> = frames.iter().map(Rc::as_ref).collect();
         let start = now();
         let prepared = predictor.prepare(&views);
