@@ -57,10 +57,7 @@ pub fn App() -> impl IntoView {
                 viewer.view.dropping.set(false);
                 let Some(dropped) = event.data_transfer() else { return };
                 let (files, folders) = files::dropped(&dropped);
-                for folder in folders {
-                    viewer.notices.problem(format!("{folder} is a folder: drop the files in it."));
-                }
-                session.open(files);
+                session.open_dropped(files, folders);
             }
             data-state=move || state_name(viewer)
             data-device=move || viewer.findings.device.with(|d| d.as_ref().map(|d| if d.gpu { "webgpu" } else { "cpu" }))

@@ -8,7 +8,7 @@
 //! | [`tasks`] | how requests take turns in the worker |
 //! | [`finding`], [`keys`], [`listing`], [`options`], [`overlay`], [`playback`], [`rotation`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
 //! | `app`, `components`, `viewer`, `paint`, `files` | the page (wasm only, no Burn) |
-//! | `demux` | videos taken apart, for the worker |
+//! | `demux`, `unzip` | videos and zips taken apart, for the worker |
 //! | `worker` | the worker (wasm only) |
 
 #[cfg(feature = "worker")]
@@ -27,6 +27,8 @@ pub mod tasks;
 pub mod timeline;
 pub mod timings;
 pub mod transform;
+#[cfg(feature = "worker")]
+pub mod unzip;
 
 #[cfg(target_arch = "wasm32")]
 pub mod app;

@@ -139,3 +139,22 @@ fn a_long_clip_in_colour_opens_at_once_and_is_whole() {
     }
     page.close();
 }
+
+#[test]
+fn a_zip_and_a_motion_jpeg_open_as_their_frames_and_other_videos_say_what_converts_them() {
+    let files = Files::new();
+    let page = ready("containers");
+    page.choose_files("#open-files", &[&files.zip_of(&[files.dicom(4), files.mp4(4)])]);
+    open(&page, "insertion.dcm", "2 of 3");
+    page.press("PageDown");
+    open(&page, "insertion.mp4", "3 of 3");
+    page.choose_files("#open-files", &[&files.video(6, "motion.avi", "mjpeg")]);
+    open(&page, "motion.avi", "4 of 4");
+    assert_eq!(page.state().number("frames"), Some(6.0));
+    page.choose_files("#open-files", &[&files.video(6, "old.mpg", "mpeg1video")]);
+    page.wait(60, "notice about the old video", |_| {
+        let said = |notice: &String| notice.contains("ffmpeg -i \"old.mpg\"") && !notice.contains("in the app");
+        page.notices().iter().any(said).then_some(())
+    });
+    page.close();
+}

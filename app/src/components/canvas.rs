@@ -67,7 +67,7 @@ pub fn Canvas() -> impl IntoView {
             {move || if viewer.view.playing.get() { String::new() } else { describe(viewer) }}
         </p>
         <Show when=move || viewer.view.dropping.get()>
-            <p class="drop">"Drop images, DICOM, video or a model file"</p>
+            <p class="drop">"Drop images, DICOM, video, folders, zips or a model file"</p>
         </Show>
     }
 }

@@ -43,6 +43,20 @@ pub struct CheckFile {
     pub name: String,
 }
 
+/// Take the files out of a zip. A job: it tells each file. The answer is a sentence for each that could not be taken out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnpackFile {
+    /// File name for messages.
+    pub name: String,
+}
+
+/// A file that was taken out of a zip (buffer 0: its bytes).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unpacked {
+    /// Its path in the zip.
+    pub path: String,
+}
+
 /// A clip that was opened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClipInfo {

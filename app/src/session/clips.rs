@@ -15,15 +15,19 @@ use crate::viewer::Viewer;
 use crate::viewer::notices::Stage;
 
 impl Session {
-    /// Open files: the first readable one is shown, the others are checked. A model file is loaded.
+    /// Open files: the first readable one is shown, the others are checked. A model file is loaded, a zip is opened as its
+    /// files.
     pub(crate) fn open(&self, files: Vec<web_sys::File>) {
         let (models, files): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|file| file.name().to_lowercase().ends_with(".safetensors"));
+        let (zips, files): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|file| file.name().to_lowercase().ends_with(".zip"));
         let files: Vec<_> = files.into_iter().map(|file| self.add_clip(Source::picked(file))).collect();
         let show = files.first().map(|&file| Task::Show { file, why: Why::Opened });
         let load = models.into_iter().map(|model| self.model_task(model));
+        let unpack = zips.into_iter().map(|zip| Task::Unpack(self.add_source(Source::picked(zip))));
         let check = files.iter().skip(1).map(|&file| Task::Check(file));
-        self.ask(&show.into_iter().chain(load).chain(check).collect::<Vec<_>>());
+        self.ask(&show.into_iter().chain(load).chain(unpack).chain(check).collect::<Vec<_>>());
     }
 
     /// Load a model file. The one in use stays when it is refused.
@@ -137,6 +141,10 @@ impl Session {
                     Err(fault) => (file, fault),
                 }
             }
+            Task::Unpack(file) => match self.unpack(file).await {
+                Ok(files) => return self.open(files),
+                Err(fault) => (file, fault),
+            },
             Task::Show { file, .. } => match self.answer(file, Self::open_file).await {
                 Ok(clip) if !self.is_listed(file) => return self.opened_in_vain(clip.id),
                 Ok(clip) => return self.opened(file, clip),
@@ -167,7 +175,7 @@ impl Session {
     }
 
     /// The worker's answer about a file.
-    async fn answer<A: serde::de::DeserializeOwned>(
+    pub(super) async fn answer<A: serde::de::DeserializeOwned>(
         &self,
         file: FileNumber,
         ask: impl Fn(&Self, Source, &Blob) -> PendingAnswer<A>,
@@ -265,6 +273,7 @@ impl Session {
         let sentence = reason.trim_end_matches('.');
         match task {
             Task::Start => {}
+            Task::Unpack(_) => self.viewer.notices.refused(reason),
             Task::Model { keep, .. } => {
                 let rest = self.model_that_stays(keep);
                 self.viewer.notices.problem(format!("{sentence}. {rest}"));

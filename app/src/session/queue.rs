@@ -17,6 +17,8 @@ pub enum Task {
         /// Whether results are kept.
         keep: bool,
     },
+    /// Take the files out of a zip, and open them.
+    Unpack(FileNumber),
     /// Open a file and show it.
     Show {
         /// The file.

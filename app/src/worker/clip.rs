@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use sonoseg_imaging::formats::{self, DicomVideo, VideoCodec};
+use sonoseg_imaging::formats::{self, DicomVideo, FileKind, VideoCodec};
 use sonoseg_imaging::geometry::{Image, Scale};
 
 use super::decode::{self, Video};
 use super::reader::Pixels;
+use crate::demux::avi::{self, Pictures};
 use crate::demux::track::Track;
-use crate::demux::{mp4, webm};
+use crate::demux::{foreign, mp4, webm};
 use crate::messages::{ClipId, ClipInfo, Fault};
 use crate::playback::ASSUMED_FRAME_US;
 
@@ -31,6 +32,7 @@ pub(super) struct OpenClip {
 enum Decoder {
     File(formats::Clip),
     Video(Video, Scale),
+    Pictures(Pictures),
 }
 
 impl OpenClip {
@@ -47,6 +49,10 @@ impl OpenClip {
                 let (info, scale) = info_of_video(id, name, &video, header.as_ref());
                 (Decoder::Video(video, scale), info)
             }
+            Source::Pictures(pictures) => {
+                let info = info_of_pictures(id, name, &pictures)?;
+                (Decoder::Pictures(pictures), info)
+            }
             Source::File(clip) => {
                 let info = info_of_file(id, name, &clip);
                 (Decoder::File(clip), info)
@@ -62,7 +68,11 @@ impl OpenClip {
 
     /// True for a frame of a damaged video that is known to be not there.
     pub(super) fn is_lost(&self, index: usize) -> bool {
-        matches!(&self.decoder, Decoder::Video(video, _) if video.is_lost(index))
+        match &self.decoder {
+            Decoder::File(_) => false,
+            Decoder::Video(video, _) => video.is_lost(index),
+            Decoder::Pictures(pictures) => pictures.order.chunk(index).is_none(),
+        }
     }
 
     /// A frame. The error names the file and the reason.
@@ -72,6 +82,9 @@ impl OpenClip {
         }
         let image = match &self.decoder {
             Decoder::File(clip) => clip.frame(index).map_err(|error| Fault::Refused(error.to_string()))?,
+            Decoder::Pictures(pictures) => {
+                pictures.frame(index).map_err(|reason| Fault::Refused(format!("{}: {reason}", self.info.name)))?
+            }
             Decoder::Video(video, scale) => {
                 let Pixels { channels, bytes } = &*self.of_video(video, index, go_on).await?;
                 let read = if *channels == 3 { Image::from_rgb8 } else { Image::from_grey8 };
@@ -96,7 +109,9 @@ impl OpenClip {
         go_on: &impl Fn() -> Result<(), Fault>,
     ) -> Result<(usize, Vec<u8>), Fault> {
         match &self.decoder {
-            Decoder::File(_) => self.frame(index, go_on).await.map(|image| (image.channels, image.to_bytes())),
+            Decoder::File(_) | Decoder::Pictures(_) => {
+                self.frame(index, go_on).await.map(|image| (image.channels, image.to_bytes()))
+            }
             Decoder::Video(video, _) => {
                 let pixels = self.of_video(video, index, go_on).await?;
                 Ok((pixels.channels, pixels.bytes.clone()))
@@ -121,6 +136,7 @@ impl OpenClip {
 pub(super) async fn check(name: &str, bytes: Vec<u8>) -> Result<(), String> {
     match source(name, bytes)? {
         Source::Video(track, _) => decode::check(&track).await.map(drop).map_err(|reason| format!("{name}: {reason}")),
+        Source::Pictures(pictures) => first(&pictures).map(drop).map_err(|reason| format!("{name}: {reason}")),
         Source::File(clip) => clip.frame(0).map(drop).map_err(|error| error.to_string()),
     }
 }
@@ -130,6 +146,7 @@ enum Source {
     File(formats::Clip),
     /// A video, and what the DICOM object says that wraps it.
     Video(Track, Option<DicomVideo>),
+    Pictures(Pictures),
 }
 
 /// Take a file apart. The error names the file and the reason.
@@ -137,6 +154,12 @@ fn source(name: &str, bytes: Vec<u8>) -> Result<Source, String> {
     let named = |reason| format!("{name}: {reason}");
     if let Some(demux) = video_track(name, &bytes) {
         return Ok(Source::Video(demux(bytes).map_err(named)?, None));
+    }
+    if avi::is_avi(&bytes) {
+        return Pictures::open(name, bytes).map(Source::Pictures).map_err(named);
+    }
+    if matches!(formats::kind(name, &bytes), Ok(FileKind::Video)) {
+        return Err(named(foreign::refusal(name, &bytes)));
     }
     if let Some(mut video) = formats::dicom_video(name, &bytes).map_err(|error| error.to_string())? {
         let stream = std::mem::take(&mut video.stream);
@@ -176,6 +199,18 @@ fn video_track(name: &str, bytes: &[u8]) -> Option<Demux> {
 fn info_of_file(id: ClipId, name: &str, clip: &formats::Clip) -> ClipInfo {
     let scale_known = *clip.scale() != Scale::Unknown;
     info(id, name, clip.len(), clip.size(), clip.frame_times_us(), scale_known, clip.notes())
+}
+
+fn info_of_pictures(id: ClipId, name: &str, pictures: &Pictures) -> Result<ClipInfo, String> {
+    let Image { height, width, .. } = first(pictures).map_err(|reason| format!("{name}: {reason}"))?;
+    let (count, times) = (pictures.order.len(), Some(pictures.order.times_us()));
+    Ok(info(id, name, count, (height, width), times, false, &pictures.order.notes))
+}
+
+/// The first picture that can be decoded.
+fn first(pictures: &Pictures) -> Result<Image, String> {
+    let mut frames = (0..pictures.order.len()).map(|frame| pictures.frame(frame));
+    frames.find(Result::is_ok).unwrap_or_else(|| Err("None of its frames can be decoded: copy it again.".to_owned()))
 }
 
 /// A video has the times and the scale of the DICOM object that wraps it, where they fit it.

@@ -11,8 +11,11 @@ use web_sys::Blob;
 use super::Services;
 use crate::clock::now;
 use crate::messages::post::reason;
-use crate::messages::{ClipId, ClipInfo, Fault, FrameRead, OpenFile, PixelInfo, ReadFrames, Reading};
+use crate::messages::{
+    ClipId, ClipInfo, Fault, FrameRead, OpenFile, PixelInfo, ReadFrames, Reading, UnpackFile, Unpacked,
+};
 use crate::overlay::shrunk;
+use crate::unzip::Unzip;
 use crate::worker::clip::{self, OpenClip};
 use crate::worker::{Step, channel};
 
@@ -66,6 +69,20 @@ pub(super) async fn check(name: &str, file: &JsValue, steps: &Step) -> Result<Cl
     let (id, bytes) = read(name, file, steps, |_| {}).await?;
     clip::check(name, bytes).await.map_err(Fault::Refused)?;
     Ok(id)
+}
+
+/// Take the files out of a zip. Gives a sentence for each that could not be.
+pub(super) async fn unpack(name: &str, file: &JsValue, steps: &Step) -> Result<Vec<String>, Fault> {
+    let (_, bytes) = read(name, file, steps, |_| {}).await?;
+    let mut left_out = Vec::new();
+    for (path, bytes) in Unzip::open(bytes).map_err(|reason| Fault::Refused(format!("{name}: {reason}")))? {
+        match bytes {
+            Ok(bytes) => channel::item::<UnpackFile>(steps.id, &Unpacked { path }, &[bytes]),
+            Err(reason) => left_out.push(format!("{path} in {name}: {reason}")),
+        }
+        steps.between().await?;
+    }
+    Ok(left_out)
 }
 
 impl Services {

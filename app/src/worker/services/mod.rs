@@ -13,7 +13,7 @@ use wasm_bindgen::JsValue;
 
 use super::clip::OpenClip;
 use super::{Step, channel};
-use crate::messages::{Call, CheckFile, LoadModel, OpenFile, Predict, ReadFrames, StartDevice};
+use crate::messages::{Call, CheckFile, LoadModel, OpenFile, Predict, ReadFrames, StartDevice, UnpackFile};
 
 /// What the worker holds. Nothing of it is borrowed while a request waits, so that others can go on.
 #[derive(Default)]
@@ -43,6 +43,10 @@ impl Services {
             Call::CheckFile(request) => {
                 let clip = files::check(&request.name, &file, steps).await;
                 channel::answer::<CheckFile>(id, clip.map(|clip| (clip, vec![])));
+            }
+            Call::UnpackFile(request) => {
+                let unpacked = files::unpack(&request.name, &file, steps).await;
+                channel::answer::<UnpackFile>(id, unpacked.map(|left_out| (left_out, vec![])));
             }
             Call::ReadFrames(request) => {
                 let read = self.read_frames(request, steps).await;
