@@ -19,7 +19,7 @@ use crate::components::strip::Strip;
 use crate::components::transport::Transport;
 use crate::controls::{self, Pickers};
 use crate::files;
-use crate::keys::{Action, Press, action};
+use crate::keys::{Action, Press, action, typed};
 use crate::messages::ModelInfo;
 use crate::options::Options;
 use crate::overlay::Overlay;
@@ -57,19 +57,18 @@ pub fn App() -> impl IntoView {
                 viewer.view.dropping.set(false);
                 let Some(dropped) = event.data_transfer() else { return };
                 let (files, folders) = files::dropped(&dropped);
-                for folder in folders {
-                    viewer.notices.problem(format!("{folder} is a folder: drop the files in it."));
-                }
-                session.open(files);
+                session.open_dropped(files, folders);
             }
             data-state=move || state_name(viewer)
             data-device=move || viewer.findings.device.with(|d| d.as_ref().map(|d| if d.gpu { "webgpu" } else { "cpu" }))
             data-clip=move || viewer.media.clip.with(|clip| clip.as_ref().map(|clip| clip.name.clone()))
+            data-file=move || viewer.place().map(|(_, place, count)| format!("{place} of {count}"))
             data-size=move || viewer.media.clip.with(|clip| clip.as_ref().map(|clip| format!("{}x{}", clip.width, clip.height)))
             data-frames=move || viewer.media.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames)).to_string()
             data-frame=move || viewer.view.frame.get().to_string()
             data-playing=move || viewer.view.playing.get().to_string()
             data-overlay=move || viewer.shown_overlay().name().to_lowercase()
+            data-screen=move || if viewer.view.full_screen.get() { "full" } else { "window" }
             data-predicted=move || predicted(viewer)
             data-notices=move || viewer.notices.count.get().to_string()
             data-tip-x=move || needle(viewer).map(|needle| needle.needle.tip.x.to_string())
@@ -169,6 +168,7 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
             shift: event.shift_key(),
             control: event.ctrl_key() || event.meta_key(),
             alt: event.alt_key(),
+            alt_graph: event.get_modifier_state("AltGraph"),
         };
         let Some(action) = action(press, viewer.view.letters.get_untracked()) else { return };
         // The open sheet has the keyboard for itself.
@@ -177,8 +177,6 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
         if shut_out || focus.as_ref().is_some_and(|focus| belongs_to(focus, action)) {
             return;
         }
-        let on_strip = focus.is_some_and(|focus| focus.class_list().contains("strip"));
-        let action = if on_strip { action.on_strip() } else { action };
         event.prevent_default();
         if event.repeat() && !action.repeats() {
             return;
@@ -190,12 +188,17 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
         }
     });
     let up = window_event_listener(ev::keyup, move |event| {
-        if event.key().eq_ignore_ascii_case("m") {
+        let (key, code) = (event.key(), event.code());
+        if typed(Press { key: &key, code: &code, ..Press::default() }).eq_ignore_ascii_case("m") {
             viewer.view.peek.set(false);
         }
     });
     let blur = window_event_listener(ev::blur, move |_| viewer.view.peek.set(false));
+    let screen = window_event_listener_untyped("fullscreenchange", move |_| {
+        viewer.view.full_screen.set(document().fullscreen_element().is_some());
+    });
     on_cleanup(move || {
+        screen.remove();
         down.remove();
         up.remove();
         blur.remove();

@@ -4,6 +4,8 @@ use leptos::html;
 use leptos::prelude::*;
 
 use crate::keys::Action;
+use crate::listing;
+use crate::messages::post::reason;
 use crate::playback::next_speed;
 use crate::session::Session;
 use crate::viewer::Viewer;
@@ -44,6 +46,7 @@ pub(crate) fn perform(action: Action, viewer: Viewer, session: Session, pickers:
             viewer.move_view(|view| view.panned(by));
         }
         Action::File(by) => show_neighbour(by, viewer, session),
+        Action::FullScreen => change_screen(viewer),
         Action::OpenFiles => click(pickers.files),
         Action::OpenModel => click(pickers.model),
         Action::Help => viewer.view.help.update(|help| *help = !*help),
@@ -57,6 +60,15 @@ pub(crate) fn perform(action: Action, viewer: Viewer, session: Session, pickers:
     }
 }
 
+/// What the browser does of it, it tells by an event.
+fn change_screen(viewer: Viewer) {
+    if viewer.view.full_screen.get_untracked() {
+        document().exit_fullscreen();
+    } else if let Some(Err(error)) = document().document_element().map(|page| page.request_fullscreen()) {
+        viewer.notices.problem(format!("The browser did not give the whole screen ({}).", reason(&error)));
+    }
+}
+
 fn click(input: NodeRef<html::Input>) {
     if let Some(input) = input.get_untracked() {
         input.click();
@@ -64,17 +76,8 @@ fn click(input: NodeRef<html::Input>) {
 }
 
 fn show_neighbour(by: i8, viewer: Viewer, session: Session) {
-    let current = session.wanted();
-    let next = viewer.media.files.with_untracked(|files| {
-        let readable: Vec<u32> = files
-            .iter()
-            .filter(|line| !matches!(line.readable, crate::viewer::media::Readable::No(_)))
-            .map(|line| line.file)
-            .collect();
-        let at = readable.iter().position(|file| Some(*file) == current)?;
-        readable.get(at.checked_add_signed(isize::from(by))?).copied()
-    });
-    if let Some(file) = next {
+    let next = |file| viewer.media.files.with_untracked(|files| listing::neighbour(files, file, by));
+    if let Some(file) = session.wanted().and_then(next) {
         session.show(file);
     }
 }

@@ -1,10 +1,10 @@
 //! Files as handles: those the user picked, and those that come with the app. Nothing is ever sent anywhere; the worker
 //! reads them.
 
-use js_sys::{Function, Reflect};
+use js_sys::{Array, Function, Promise};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::Blob;
+use web_sys::{Blob, File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
 
 use crate::messages::post::reason;
 
@@ -14,7 +14,7 @@ pub(crate) enum Origin {
     /// Beside the page, at this relative address.
     Bundled(&'static str),
     /// From the user's disk.
-    Picked(web_sys::File),
+    Picked(File),
 }
 
 /// A file that the page knows.
@@ -33,7 +33,7 @@ impl Source {
     }
 
     /// A file that the user picked or dropped.
-    pub(crate) fn picked(file: web_sys::File) -> Self {
+    pub(crate) fn picked(file: File) -> Self {
         Self { name: file.name(), origin: Origin::Picked(file) }
     }
 
@@ -58,27 +58,62 @@ impl Source {
 }
 
 /// The files of a list, as from an input or a drop.
-pub(crate) fn listed(list: Option<web_sys::FileList>) -> Vec<web_sys::File> {
+pub(crate) fn listed(list: Option<web_sys::FileList>) -> Vec<File> {
     let Some(list) = list else { return Vec::new() };
     (0..list.length()).filter_map(|index| list.get(index)).collect()
 }
 
-/// The files of a drop, and the names of the folders in it, which cannot be read as files.
-pub(crate) fn dropped(transfer: &web_sys::DataTransfer) -> (Vec<web_sys::File>, Vec<String>) {
-    let items = transfer.items();
-    let all = (0..items.length()).filter_map(|index| items.get(index)).filter_map(|item| {
-        let file = item.get_as_file().ok().flatten()?;
-        Some((is_folder(&item), file))
-    });
-    let (folders, files): (Vec<_>, Vec<_>) = all.partition(|(folder, _)| *folder);
-    (files.into_iter().map(|(_, file)| file).collect(), folders.into_iter().map(|(_, file)| file.name()).collect())
+/// The files and the folders of a drop.
+pub(crate) fn dropped(transfer: &web_sys::DataTransfer) -> (Vec<File>, Vec<FileSystemDirectoryEntry>) {
+    let (items, mut files, mut folders) = (transfer.items(), Vec::new(), Vec::new());
+    for item in (0..items.length()).filter_map(|index| items.get(index)) {
+        match item.webkit_get_as_entry().ok().flatten() {
+            Some(entry) if entry.is_directory() => folders.push(entry.unchecked_into()),
+            _ => files.extend(item.get_as_file().ok().flatten()),
+        }
+    }
+    (files, folders)
 }
 
-/// What only browsers tell, by a method of the old file system.
-fn is_folder(item: &web_sys::DataTransferItem) -> bool {
-    let entry = Reflect::get(item, &"webkitGetAsEntry".into()).and_then(|method| {
-        let entry = method.dyn_into::<Function>()?.call0(item)?;
-        Reflect::get(&entry, &"isDirectory".into())
+/// The files of a folder and of the folders in it, in the order of their names, without what is hidden.
+pub(crate) async fn in_folder(folder: FileSystemDirectoryEntry) -> Result<Vec<File>, JsValue> {
+    let (mut found, mut open) = (Vec::new(), vec![folder]);
+    while let Some(folder) = open.pop() {
+        let reader = folder.create_reader();
+        loop {
+            // It gives a part of them each time, and none in the end.
+            let part = called_back(|done, failed| reader.read_entries_with_callback_and_callback(done, failed)).await?;
+            let part: Vec<FileSystemEntry> =
+                part.unchecked_into::<Array>().iter().map(JsCast::unchecked_into).collect();
+            if part.is_empty() {
+                break;
+            }
+            for entry in part.into_iter().filter(|entry| !entry.name().starts_with('.')) {
+                let path = entry.full_path();
+                if entry.is_directory() {
+                    open.push(entry.unchecked_into());
+                } else {
+                    let entry: FileSystemFileEntry = entry.unchecked_into();
+                    let file = called_back(|done, failed| {
+                        entry.file_with_callback_and_callback(done, failed);
+                        Ok(())
+                    });
+                    found.push((path, file.await?.unchecked_into()));
+                }
+            }
+        }
+    }
+    alphanumeric_sort::sort_slice_by_str_key(&mut found, |file: &(String, File)| &file.0);
+    Ok(found.into_iter().map(|file| file.1).collect())
+}
+
+/// What a function of the browser gives to the first of its callbacks, or as an error to the second.
+async fn called_back(call: impl Fn(&Function, &Function) -> Result<(), JsValue>) -> Result<JsValue, JsValue> {
+    let promise = Promise::new(&mut |done, failed| {
+        if let Err(error) = call(&done, &failed) {
+            // A promise can always be rejected.
+            let _ = failed.call1(&JsValue::NULL, &error);
+        }
     });
-    entry.is_ok_and(|folder| folder.is_truthy())
+    JsFuture::from(promise).await
 }

@@ -2,6 +2,8 @@
 
 use sonoseg_imaging::dataset::finding::Finding;
 
+use crate::timeline::{FrameState, tally};
+
 /// What the results are about: the title of their panel.
 pub fn title(finding: &Finding) -> &'static str {
     if finding.is_needles() { "Needle" } else { "Marked area" }
@@ -42,9 +44,36 @@ pub fn seen_in(finding: &Finding, frames: usize) -> String {
     if finding.is_needles() { format!("needle in {frames}") } else { format!("marked in {frames}") }
 }
 
+/// What was found in a file, for its line in the list; none where no frame was looked at.
+pub fn in_file(finding: &Finding, states: &[FrameState]) -> Option<String> {
+    let (looked_at, seen) = tally(states);
+    let some = looked_at > 0;
+    Some(match states.len() {
+        1 if seen == 1 => self::seen(finding),
+        1 if states[0] == FrameState::NotSeen => not_seen(finding).to_owned(),
+        1 if some => "Not judged".to_owned(),
+        count if looked_at < count => format!("{} of {looked_at} frames so far", seen_in(finding, seen)),
+        count => format!("{} of {count} frames", seen_in(finding, seen)),
+    })
+    .filter(|_| some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_the_list_says_what_was_found_in_it() {
+        use FrameState::{NotSeen, Seen, Unlike, Waiting};
+        let said = |states: &[FrameState]| in_file(&Finding::Needles, states);
+        assert_eq!(said(&[Waiting, Waiting]), None);
+        assert_eq!(said(&[Waiting]), None);
+        assert_eq!(said(&[Seen(0.9), NotSeen, Waiting]).as_deref(), Some("needle in 1 of 2 frames so far"));
+        assert_eq!(said(&[Seen(0.9), NotSeen]).as_deref(), Some("needle in 1 of 2 frames"));
+        assert_eq!(said(&[NotSeen]).as_deref(), Some("No needle seen"));
+        assert_eq!(said(&[Seen(0.4)]).as_deref(), Some("Needle seen"));
+        assert_eq!(said(&[Unlike]).as_deref(), Some("Not judged"));
+    }
 
     #[test]
     fn only_a_model_for_needles_speaks_of_needles() {

@@ -29,6 +29,8 @@ pub enum Action {
     Pan(i8, i8),
     /// Next (+1) or previous (-1) file.
     File(i8),
+    /// The whole screen for the page, or no longer.
+    FullScreen,
     /// Choose images or clips to open.
     OpenFiles,
     /// Choose a model file.
@@ -44,19 +46,10 @@ impl Action {
     pub fn repeats(self) -> bool {
         matches!(self, Self::Step(_) | Self::Zoom(_) | Self::Pan(..) | Self::Opacity(_))
     }
-
-    /// The same on the strip of frames, where Page Up and Page Down are larger steps, as on every slider.
-    #[must_use]
-    pub fn on_strip(self) -> Self {
-        match self {
-            Self::File(by) => Self::Step(-10 * isize::from(by)),
-            other => other,
-        }
-    }
 }
 
 /// A line of the sheet: keys, what they do.
-pub const SHEET: [(&str, &str); 18] = [
+pub const SHEET: [(&str, &str); 17] = [
     ("Space", "Play or pause"),
     ("D / F or \u{2190} / \u{2192}", "One frame back / forward"),
     ("C / V or Shift + \u{2190} / \u{2192}", "Ten frames back / forward"),
@@ -71,7 +64,6 @@ pub const SHEET: [(&str, &str); 18] = [
     ("Wheel \u{b7} drag", "Zoom at the cursor \u{b7} move the image"),
     ("Shift + \u{2191} / \u{2193}, Alt + arrows", "Move the image"),
     ("Page Up / Page Down", "Previous / next file"),
-    ("\u{2026} on the strip of frames", "Ten frames forward / back"),
     ("Ctrl + O", "Open images, DICOM or video"),
     ("Ctrl + Shift + O", "Open a model file"),
     ("? or F1 \u{b7} Esc", "This sheet \u{b7} close"),
@@ -90,12 +82,26 @@ pub struct Press<'a> {
     pub control: bool,
     /// Alt is down.
     pub alt: bool,
+    /// AltGr is down, which types characters.
+    pub alt_graph: bool,
 }
 
-/// What a key press does; letters go by the typed character, brackets by position. `letters` is false when the user
-/// turned single-letter keys off.
+/// What was typed; of a letter that is not Latin, the Latin one of the same key.
+pub fn typed(press: Press<'_>) -> &str {
+    let Press { key, code, alt_graph, .. } = press;
+    let mut characters = key.chars();
+    let foreign = characters.next().is_some_and(|first| first.is_alphabetic() && !first.is_ascii());
+    let alone = characters.next().is_none();
+    code.strip_prefix("Key").filter(|_| foreign && alone && !alt_graph).unwrap_or(key)
+}
+
+/// What a key press does; letters go by the typed character, on keyboards without Latin letters by position, brackets by
+/// either. `letters` is false when the user turned single-letter keys off.
 pub fn action(press: Press<'_>, letters: bool) -> Option<Action> {
-    let Press { key, code, shift, control, alt } = press;
+    let Press { code, shift, alt_graph, .. } = press;
+    // Some systems report AltGr as Control with Alt.
+    let (control, alt) = (press.control && !alt_graph, press.alt && !alt_graph);
+    let key = typed(press);
     if control {
         return match (key, shift) {
             ("o" | "O", false) => Some(Action::OpenFiles),
@@ -139,8 +145,8 @@ pub fn action(press: Press<'_>, letters: bool) -> Option<Action> {
         ("m" | "M", _) => Some(Action::Peek),
         ("s" | "S", _) => Some(Action::CycleSpeed),
         ("w" | "W", _) => Some(Action::ToggleWait),
-        (_, "BracketLeft") => Some(Action::Opacity(-1)),
-        (_, "BracketRight") => Some(Action::Opacity(1)),
+        ("[", _) | (_, "BracketLeft") => Some(Action::Opacity(-1)),
+        ("]", _) | (_, "BracketRight") => Some(Action::Opacity(1)),
         _ => None,
     }
 }
@@ -166,12 +172,22 @@ mod tests {
     }
 
     #[test]
+    fn letters_of_other_alphabets_and_characters_typed_with_altgr_count() {
+        let on = |key: &'static str, code: &'static str| Press { code, ..plain(key) };
+        assert_eq!(action(on("\u{432}", "KeyD"), true), Some(Action::Step(-1)), "Russian");
+        assert_eq!(action(Press { control: true, ..on("\u{449}", "KeyO") }, true), Some(Action::OpenFiles));
+        assert_eq!(action(on("\u{e9}", "Digit2"), true), None, "French");
+        assert_eq!(action(on("q", "KeyA"), true), None, "what is typed counts, not the place");
+        let graph = |press| Press { control: true, alt: true, alt_graph: true, ..press };
+        assert_eq!(action(graph(on("[", "Digit8")), true), Some(Action::Opacity(-1)), "German");
+        assert_eq!(action(graph(on("\u{f3}", "KeyO")), true), None, "Polish");
+        assert_eq!(typed(on("\u{44c}", "KeyM")), "M");
+    }
+
+    #[test]
     fn a_held_key_opens_one_file_and_moves_many_frames() {
         let held = |key| action(plain(key), true).unwrap();
         assert!(held("f").repeats() && held("+").repeats() && !held("PageDown").repeats() && !held(" ").repeats());
-        assert_eq!(held("PageUp").on_strip(), Action::Step(10));
-        assert_eq!(held("PageDown").on_strip(), Action::Step(-10));
-        assert_eq!(held("Home").on_strip(), Action::First);
     }
 
     #[test]

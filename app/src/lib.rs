@@ -6,9 +6,9 @@
 //! | [`link`] | the page's line to the worker: pending requests, a new worker when one dies |
 //! | [`session`] | what the page asks for: files to show and check, frames, predictions |
 //! | [`tasks`] | how requests take turns in the worker |
-//! | [`finding`], [`keys`], [`options`], [`overlay`], [`playback`], [`rotation`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
+//! | [`finding`], [`keys`], [`listing`], [`options`], [`overlay`], [`playback`], [`rotation`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
 //! | `app`, `components`, `viewer`, `paint`, `files` | the page (wasm only, no Burn) |
-//! | `demux` | videos taken apart, for the worker |
+//! | `demux`, `unzip` | videos and zips taken apart, for the worker |
 //! | `worker` | the worker (wasm only) |
 
 #[cfg(feature = "worker")]
@@ -16,6 +16,7 @@ pub mod demux;
 pub mod finding;
 pub mod keys;
 pub mod link;
+pub mod listing;
 pub mod messages;
 pub mod options;
 pub mod overlay;
@@ -26,6 +27,8 @@ pub mod tasks;
 pub mod timeline;
 pub mod timings;
 pub mod transform;
+#[cfg(feature = "worker")]
+pub mod unzip;
 
 #[cfg(target_arch = "wasm32")]
 pub mod app;

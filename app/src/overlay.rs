@@ -129,6 +129,17 @@ pub fn rgba(bytes: &[u8], channels: usize) -> Vec<u8> {
     rgba
 }
 
+/// Channels and bytes of red, green, blue, alpha bytes without their alpha: one channel where there is no colour, else three.
+pub fn colours(rgba: &[u8]) -> (usize, Vec<u8>) {
+    let pixels = rgba.chunks_exact(4);
+    if pixels.clone().all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]) {
+        return (1, pixels.map(|pixel| pixel[0]).collect());
+    }
+    let mut bytes = Vec::with_capacity(rgba.len() / 4 * 3);
+    pixels.for_each(|pixel| bytes.extend_from_slice(&pixel[..3]));
+    (3, bytes)
+}
+
 /// Grey or colour bytes `[height, width, channels]`, averaged over squares of `shrink` pixels.
 pub fn shrunk(bytes: &[u8], height: usize, width: usize, channels: usize, shrink: usize) -> Vec<u8> {
     let (rows, columns) = (height.div_ceil(shrink), width.div_ceil(shrink));
@@ -209,7 +220,9 @@ mod tests {
     }
 
     #[test]
-    fn grey_becomes_colour_for_the_canvas() {
+    fn grey_becomes_colour_for_the_canvas_and_comes_back_as_grey() {
+        assert_eq!(colours(&[7, 7, 7, 255, 9, 9, 9, 255]), (1, vec![7, 9]));
+        assert_eq!(colours(&[7, 7, 7, 255, 9, 8, 9, 255]), (3, vec![7, 7, 7, 9, 8, 9]));
         assert_eq!(rgba(&[7], 1), [7, 7, 7, 255]);
         assert_eq!(rgba(&[1, 2, 3], 3), [1, 2, 3, 255]);
     }

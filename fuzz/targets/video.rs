@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sonoseg_app::demux::{mp4, track::Track, webm};
+use sonoseg_app::demux::{avi::Pictures, mp4, track::Track, webm};
 
 // The trainer is a program and no library.
 #[path = "../../trainer/src/video/avi.rs"]
@@ -17,7 +17,10 @@ fuzz_target!(|bytes: &[u8]| {
     match kind % 4 {
         0 => check(mp4::track(bytes.to_vec())),
         1 => check(webm::track(bytes.to_vec())),
-        2 => index(bytes),
+        2 => {
+            index(bytes);
+            pictures(bytes);
+        }
         _ => words(bytes),
     }
 });
@@ -29,6 +32,13 @@ fn check(track: Result<Track, String>) {
             assert!(track.chunks.iter().all(|chunk| track.data.get(chunk.bytes.clone()).is_some()));
             assert!(track.shown_times_us().iter().all(|time| time.is_finite()));
         }
+        Err(error) => assert!(error.ends_with('.'), "{error}"),
+    }
+}
+
+fn pictures(bytes: &[u8]) {
+    match Pictures::open("fuzz.avi", bytes.to_vec()) {
+        Ok(pictures) => (0..pictures.order.len().min(100)).for_each(|frame| drop(pictures.frame(frame))),
         Err(error) => assert!(error.ends_with('.'), "{error}"),
     }
 }

@@ -68,6 +68,16 @@ fn decoded(path: &Path, size: usize) -> Vec<Vec<u8>> {
     bytes[header..].chunks_exact(size + 6).map(|frame| frame[6..].to_vec()).collect()
 }
 
+/// The luminance (ITU-R BT.601) of a frame of `count` pixels that may be in colour.
+fn grey(bytes: Vec<u8>, count: usize) -> Vec<u8> {
+    if bytes.len() == count {
+        return bytes;
+    }
+    let luminance =
+        |pixel: &[u8]| 0.299 * f64::from(pixel[0]) + 0.587 * f64::from(pixel[1]) + 0.114 * f64::from(pixel[2]);
+    bytes.chunks_exact(3).map(|pixel| luminance(pixel).round() as u8).collect()
+}
+
 fn difference(a: &[u8], b: &[u8]) -> f64 {
     assert_eq!(a.len(), b.len(), "pixels of a frame");
     a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / a.len() as f64
@@ -98,17 +108,15 @@ fn files_that_went_wrong_are_shown_as_the_trainer_reads_them_or_refused() {
         let video = matches!(formats::kind(&name, &bytes), Ok(FileKind::Video));
         let shown = open(&page, &copy, &name);
         if video {
-            if name.ends_with(".avi") {
-                assert_eq!(shown, None, "{name}: browsers read no AVI");
-                continue;
-            }
             let size = page.state().text("size").to_owned();
             let (width, height) = size.split_once('x').unwrap();
             let truth = decoded(&path, width.parse::<usize>().unwrap() * height.parse::<usize>().unwrap());
+            // ffmpeg leaves out two frames in the gap of the AVI, and shows the half of a third.
+            let skipped = if name.ends_with(".avi") { 2 } else { 0 };
             let count = shown.unwrap_or_else(|| panic!("{name}: {:?}", page.notices()));
             go_to_the_end(&page);
-            for frame in [0, count - 1] {
-                let apart = difference(&pixels(&page, frame), &truth[frame]);
+            for (frame, truth) in [(0, &truth[0]), (count - 1, &truth[count - 1 - skipped])] {
+                let apart = difference(&grey(pixels(&page, frame), truth.len()), truth);
                 assert!(apart <= VIDEO_TOLERANCE, "{name}: frame {frame} is {apart:.2} grey levels from ffmpeg's");
             }
             continue;

@@ -6,6 +6,7 @@ use sonoseg_imaging::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
 use sonoseg_imaging::formats::encode::encode_png_grey;
 use sonoseg_imaging::geometry::{Image, ScaleRegion};
 use sonoseg_imaging::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -56,9 +57,32 @@ impl Files {
         self.ffmpeg(&["-f", "concat", "-safe", "0", "-i", list.to_str().unwrap(), "-c", "copy"], "two-sizes.webm")
     }
 
+    /// A long clip in colour, of 1280x960 pixels with 30 frames a second.
+    pub(crate) fn long_mp4(&self, frames: usize) -> PathBuf {
+        let (source, frames) = ("testsrc2=size=1280x960:rate=30", frames.to_string());
+        let coded = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"];
+        self.ffmpeg(&[&["-f", "lavfi", "-i", source, "-frames:v", &frames][..], &coded].concat(), "long.mp4")
+    }
+
     /// An MP4 whose only track is of a codec that browsers do not decode.
     pub(crate) fn mp4_of_old_codec(&self) -> PathBuf {
         self.encode(&simulated(3), "old-codec.mp4", "mpeg4", EVEN)
+    }
+
+    /// A simulated clip with some codec, in the container of its name's ending.
+    pub(crate) fn video(&self, frames: usize, name: &str, codec: &str) -> PathBuf {
+        self.ffmpeg(&["-i", self.mp4(frames).to_str().unwrap(), "-r", "25", "-c:v", codec, "-q:v", "2"], name)
+    }
+
+    /// A zip of files.
+    pub(crate) fn zip_of(&self, files: &[PathBuf]) -> PathBuf {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for file in files {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+            zip.write_all(&std::fs::read(file).unwrap()).unwrap();
+        }
+        self.write("files.zip", &zip.finish().unwrap().into_inner())
     }
 
     /// A PNG that ends in the middle.

@@ -135,7 +135,7 @@ fn a_dicom_clip_and_a_video_open() {
     page.choose_files("#open-files", &[&files.webm_of_two_sizes(8)]);
     notice(&page, "change their size");
     page.wait(60, "answer for the frames before the change", |state| {
-        predicted(state).filter(|()| state.text("clip") == "two-sizes.webm" && state.number("frames") == Some(4.0))
+        predicted(state).filter(|()| state.text("clip") == "two-sizes.webm" && state.number("frames") == Some(8.0))
     });
     page.close();
 }

@@ -67,7 +67,7 @@ pub fn Canvas() -> impl IntoView {
             {move || if viewer.view.playing.get() { String::new() } else { describe(viewer) }}
         </p>
         <Show when=move || viewer.view.dropping.get()>
-            <p class="drop">"Drop images, DICOM, video or a model file"</p>
+            <p class="drop">"Drop images, DICOM, video, folders, zips or a model file"</p>
         </Show>
     }
 }
@@ -176,7 +176,7 @@ fn verdict(viewer: Viewer) -> (&'static str, String) {
         (Stage::Starting(what), false, _) => return ("starting", format!("{what}\u{2026}")),
         (_, false, _) => ("empty", "Open or drop ultrasound images, DICOM or video"),
         (_, true, Some(FrameState::Seen(_))) => return ("seen", viewer.findings.finding.with(finding::seen)),
-        (_, true, Some(FrameState::Unlike)) => ("unlike", finding::UNLIKE.to_owned()),
+        (_, true, Some(FrameState::Unlike)) => ("unlike", finding::UNLIKE),
         (_, true, Some(FrameState::NotSeen)) => ("none", viewer.findings.finding.with(finding::not_seen)),
         (_, true, Some(FrameState::Failed)) => ("failed", "This frame failed"),
         (Stage::Starting(what), _, _) => return ("starting", format!("{what}\u{2026}")),

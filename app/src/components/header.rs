@@ -1,7 +1,8 @@
-//! The top line: name, opening files, which device runs the model, help.
+//! The top line: name, opening files, the open one, which device runs the model, help.
 
 use leptos::prelude::*;
 
+use crate::components::place::Place;
 use crate::controls::{Pickers, perform};
 use crate::files::listed;
 use crate::keys::Action;
@@ -53,6 +54,7 @@ pub fn Header() -> impl IntoView {
                     }
                 }
             />
+            <Place />
             <span class="spacer"></span>
             <span class="warning">"Not for clinical use"</span>
             {move || device(viewer, session)}

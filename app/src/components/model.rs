@@ -2,12 +2,15 @@
 
 use leptos::prelude::*;
 
+use crate::session::Session;
 use crate::viewer::Viewer;
+use crate::viewer::notices::Stage;
 
 /// The model panel.
 #[component]
 pub fn Model() -> impl IntoView {
     let viewer = expect_context::<Viewer>();
+    let session = expect_context::<Session>();
     view! {
         <section class="panel" aria-labelledby="model-title">
             <h2 id="model-title">"Model"</h2>
@@ -27,6 +30,15 @@ pub fn Model() -> impl IntoView {
                     .into_any()
                 }
             }}
+            <Show when=move || changed(viewer)>
+                <button class="bundled" on:click=move |_| session.use_bundled_model()>"Use the model of the app"</button>
+            </Show>
         </section>
     }
+}
+
+/// Whether another model than that of the app is in use, or none is.
+fn changed(viewer: Viewer) -> bool {
+    let none = viewer.findings.model.with(Option::is_none) && viewer.notices.stage.get() == Stage::Ready;
+    none || !viewer.findings.bundled.get()
 }

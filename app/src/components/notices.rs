@@ -28,10 +28,11 @@ pub fn Notices() -> impl IntoView {
                 each=newest
                 key=|notice| notice.number
                 children=move |notice| {
-                    let number = notice.number;
+                    let (number, long) = (notice.number, notice.text.contains('\n'));
                     view! {
                         <p class="notice" class:problem=notice.severity == Severity::Problem>
-                            <span>{notice.text}</span>
+                            // A long one is scrolled, also by keys.
+                            <span tabindex=long.then_some("0")>{notice.text}</span>
                             <button aria-label="Close message" title="Close (Esc)" on:click=move |_| close(number)>
                                 "\u{d7}"
                             </button>

@@ -17,7 +17,7 @@ pub fn Readout() -> impl IntoView {
         <section class="panel" aria-labelledby="readout-title">
             <h2 id="readout-title">{move || viewer.findings.finding.with(finding::title)}</h2>
             <dl class="readout">{move || lines(viewer)}</dl>
-            {move || confidence(viewer)}
+            <div class="certainty">{move || confidence(viewer)}</div>
             <p class="quiet scale">{move || scale(viewer)}</p>
         </section>
     }

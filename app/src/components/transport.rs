@@ -57,8 +57,7 @@ pub fn Transport() -> impl IntoView {
                 />
                 "Wait for the model"
             </label>
-            <span class="spacer"></span>
-            <span class="quiet tally">
+            <span class="spacer quiet tally">
                 {move || {
                     let (looked_at, seen) = viewer.findings.states.with(|states| tally(states));
                     let seen_in = viewer.findings.finding.with(|finding| finding::seen_in(finding, seen));
@@ -66,8 +65,21 @@ pub fn Transport() -> impl IntoView {
                 }}
             </span>
             {button(Action::Zoom(-1), "Zoom out (\u{2212})", "M5 11h14v2H5z")}
-            {button(Action::Fit, "Fit the image (=)", "M4 4h6v2H6v4H4zM14 4h6v6h-2V6h-4zM4 14h2v4h4v2H4zM18 14h2v6h-6v-2h4z")}
+            {button(Action::Fit, "Fit the image (=)", "M3 5h18v14H3zM5 7v10h14V7zM8 10h8v4H8z")}
             {button(Action::Zoom(1), "Zoom in (+)", "M11 5h2v6h6v2h-6v6h-2v-6H5v-2h6z")}
+            <Show when=|| document().fullscreen_enabled()>
+                <button
+                    class="icon"
+                    title="Full screen"
+                    aria-label="Full screen"
+                    aria-pressed=move || viewer.view.full_screen.get().to_string()
+                    on:click=move |_| perform(Action::FullScreen, viewer, session, pickers)
+                >
+                    <svg viewBox="0 0 24 24" aria-hidden="true">
+                        <path d="M4 4h6v2H6v4H4zM14 4h6v6h-2V6h-4zM4 14h2v4h4v2H4zM18 14h2v6h-6v-2h4z" />
+                    </svg>
+                </button>
+            </Show>
         </div>
     }
 }

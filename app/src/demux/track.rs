@@ -51,9 +51,4 @@ impl Track {
         times.sort_by(f64::total_cmp);
         times
     }
-
-    /// The place, in decoding order, of the frame that a decoder gives for a time in whole microseconds.
-    pub fn place(&self, time_us: f64) -> Option<usize> {
-        self.chunks.iter().position(|chunk| (chunk.timestamp_us - time_us).abs() < 1.0)
-    }
 }

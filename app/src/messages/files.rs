@@ -32,20 +32,29 @@ pub struct OpenFile {
     pub name: String,
 }
 
-/// What opening a file is doing.
+/// So much of a large file is read, from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Opening {
-    /// So much of a large file is read, from 0 to 1.
-    Reading(f64),
-    /// So many frames of a video are decoded.
-    Decoding(usize),
-}
+pub struct Reading(pub f64);
 
 /// Say whether a file can be read, without showing it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckFile {
     /// File name for messages.
     pub name: String,
+}
+
+/// Take the files out of a zip. A job: it tells each file. The answer is a sentence for each that could not be taken out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnpackFile {
+    /// File name for messages.
+    pub name: String,
+}
+
+/// A file that was taken out of a zip (buffer 0: its bytes).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unpacked {
+    /// Its path in the zip.
+    pub path: String,
 }
 
 /// A clip that was opened.

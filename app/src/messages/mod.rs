@@ -6,7 +6,9 @@ mod files;
 pub mod post;
 mod predict;
 
-pub use files::{CheckFile, ClipId, ClipInfo, FileNumber, FrameRead, OpenFile, Opening, PixelInfo, ReadFrames};
+pub use files::{
+    CheckFile, ClipId, ClipInfo, FileNumber, FrameRead, OpenFile, PixelInfo, ReadFrames, Reading, UnpackFile, Unpacked,
+};
 pub use predict::{
     DeviceChoice, DeviceInfo, Layer, LoadModel, ModelInfo, Predict, Predicted, StartDevice, TestingDevice, Timings,
 };
@@ -40,6 +42,8 @@ pub enum Call {
     OpenFile(OpenFile),
     /// Say whether a file can be read.
     CheckFile(CheckFile),
+    /// Take the files out of a zip.
+    UnpackFile(UnpackFile),
     /// Frames of the clip for display.
     ReadFrames(ReadFrames),
     /// Find what the model looks for in a frame.
@@ -51,7 +55,7 @@ impl Call {
     pub fn subject(&self) -> Subject {
         match self {
             Self::StartDevice(_) => Subject::Device,
-            Self::LoadModel(_) | Self::OpenFile(_) | Self::CheckFile(_) => Subject::File,
+            Self::LoadModel(_) | Self::OpenFile(_) | Self::CheckFile(_) | Self::UnpackFile(_) => Subject::File,
             Self::ReadFrames(request) => Subject::Pixels(request.clip),
             Self::Predict(request) => Subject::Prediction(request.clip),
         }
@@ -193,6 +197,7 @@ requests! {
     LoadModel -> ModelInfo,
     OpenFile -> ClipInfo,
     CheckFile -> ClipId,
+    UnpackFile -> Vec<String>,
     ReadFrames -> (),
     Predict -> Predicted,
 }
@@ -202,7 +207,11 @@ impl Job for StartDevice {
 }
 
 impl Job for OpenFile {
-    type Item = Opening;
+    type Item = Reading;
+}
+
+impl Job for UnpackFile {
+    type Item = Unpacked;
 }
 
 impl Job for ReadFrames {

@@ -9,21 +9,25 @@ use super::start::{Inner, Session};
 use crate::files::Source;
 use crate::link::PendingAnswer;
 use crate::link::restart::Recovery;
-use crate::messages::{Blame, CheckFile, ClipId, ClipInfo, Fault, FileNumber, LoadModel, ModelInfo, OpenFile, Opening};
+use crate::listing::{self, FileLine, Readable};
+use crate::messages::{Blame, CheckFile, ClipId, ClipInfo, Fault, FileNumber, LoadModel, ModelInfo, OpenFile};
 use crate::viewer::Viewer;
-use crate::viewer::media::{FileLine, Readable};
 use crate::viewer::notices::Stage;
 
 impl Session {
-    /// Open files: the first readable one is shown, the others are checked. A model file is loaded.
+    /// Open files: the first readable one is shown, the others are checked. A model file is loaded, a zip is opened as its
+    /// files.
     pub(crate) fn open(&self, files: Vec<web_sys::File>) {
         let (models, files): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|file| file.name().to_lowercase().ends_with(".safetensors"));
+        let (zips, files): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|file| file.name().to_lowercase().ends_with(".zip"));
         let files: Vec<_> = files.into_iter().map(|file| self.add_clip(Source::picked(file))).collect();
         let show = files.first().map(|&file| Task::Show { file, why: Why::Opened });
         let load = models.into_iter().map(|model| self.model_task(model));
+        let unpack = zips.into_iter().map(|zip| Task::Unpack(self.add_source(Source::picked(zip))));
         let check = files.iter().skip(1).map(|&file| Task::Check(file));
-        self.ask(&show.into_iter().chain(load).chain(check).collect::<Vec<_>>());
+        self.ask(&show.into_iter().chain(load).chain(unpack).chain(check).collect::<Vec<_>>());
     }
 
     /// Load a model file. The one in use stays when it is refused.
@@ -31,10 +35,48 @@ impl Session {
         self.ask(&[self.model_task(file)]);
     }
 
+    /// Load the model that comes with the app again.
+    pub(crate) fn use_bundled_model(&self) {
+        let bundled = self.inner.with_value(|inner| inner.bundled);
+        let task = bundled.map(|file| Task::Model { file, keep: false });
+        self.ask(task.as_slice());
+    }
+
     /// Show a file of the list.
     pub(crate) fn show(&self, file: FileNumber) {
         self.inner.update_value(|inner| inner.queue.forget_check(file));
         self.ask(&[Task::Show { file, why: Why::Chosen }]);
+    }
+
+    /// Take a file off the list, with what was found in it. When it is on the screen, the next one is shown, or the one
+    /// before it.
+    pub(crate) fn take_off(&self, file: FileNumber) {
+        let media = self.viewer.media;
+        let next = media
+            .files
+            .with_untracked(|files| listing::neighbour(files, file, 1).or_else(|| listing::neighbour(files, file, -1)));
+        let (wanted, clip) = (self.wanted() == Some(file), media.clip_of(file));
+        media.files.update(|files| files.retain(|line| line.file != file));
+        let in_the_way = self.inner.try_update_value(|inner| {
+            inner.sources.remove(&file);
+            inner.queue.forget(file).then_some(inner.request).flatten()
+        });
+        if let Some(request) = in_the_way.flatten() {
+            self.link.cancel(request);
+        }
+        if let Some(clip) = clip {
+            if media.shows(clip) {
+                self.viewer.close_clip();
+            }
+            self.viewer.findings.forget_clip(clip);
+        }
+        if let Some(next) = next.filter(|_| wanted) {
+            self.show(next);
+        }
+    }
+
+    fn is_listed(&self, file: FileNumber) -> bool {
+        self.inner.with_value(|inner| inner.sources.contains_key(&file))
     }
 
     /// The file that the user wants to see: the last one asked for, or else the one on the screen.
@@ -99,19 +141,27 @@ impl Session {
                     Err(fault) => (file, fault),
                 }
             }
+            Task::Unpack(file) => match self.unpack(file).await {
+                Ok(files) => return self.open(files),
+                Err(fault) => (file, fault),
+            },
             Task::Show { file, .. } => match self.answer(file, Self::open_file).await {
+                Ok(clip) if !self.is_listed(file) => return self.opened_in_vain(clip.id),
                 Ok(clip) => return self.opened(file, clip),
                 Err(fault) => (file, fault),
             },
             Task::Check(file) => {
                 let name = |name| CheckFile { name };
                 match self.answer(file, |session, source, blob| session.link.ask(name(source.name), Some(blob))).await {
+                    Ok(_) if !self.is_listed(file) => return,
                     Ok(clip) => return self.checked(file, clip),
                     Err(fault) => (file, fault),
                 }
             }
         };
         match fault {
+            // It was taken off the list.
+            _ if !matches!(task, Task::Model { .. }) && !self.is_listed(file) => {}
             // It died of something else: the next worker is asked anew.
             Fault::Died { blame: Blame::No, .. } => self.inner.update_value(|inner| inner.queue.put_back(task)),
             Fault::Died { reason, .. } => {
@@ -125,7 +175,7 @@ impl Session {
     }
 
     /// The worker's answer about a file.
-    async fn answer<A: serde::de::DeserializeOwned>(
+    pub(super) async fn answer<A: serde::de::DeserializeOwned>(
         &self,
         file: FileNumber,
         ask: impl Fn(&Self, Source, &Blob) -> PendingAnswer<A>,
@@ -145,9 +195,8 @@ impl Session {
 
     fn open_file(&self, source: Source, blob: &Blob) -> PendingAnswer<ClipInfo> {
         let (notices, name) = (self.viewer.notices, source.name.clone());
-        self.link.stream(OpenFile { name: source.name }, Some(blob), move |opening, _| match opening {
-            Opening::Reading(share) => notices.starting(format!("Reading {name}: {:.0} %", 100.0 * share)),
-            Opening::Decoding(frames) => notices.starting(format!("Decoding the video: {frames} frames")),
+        self.link.stream(OpenFile { name: source.name }, Some(blob), move |reading, _| {
+            notices.starting(format!("Reading {name}: {:.0} %", 100.0 * reading.0));
         })
     }
 
@@ -162,6 +211,17 @@ impl Session {
             self.link.recovery(Recovery::trust);
             self.viewer.show_clip(ClipInfo { name, ..clip }, motion_is_welcome());
         }
+    }
+
+    /// A file was opened that is not in the list any more: the worker is given back the clip on the screen.
+    fn opened_in_vain(&self, clip: ClipId) {
+        let media = self.viewer.media;
+        self.inner.update_value(|inner| {
+            inner.opened = Some(clip);
+            let shown = media.with_clip(|clip| clip.id).and_then(|id| media.line_of(id));
+            let again = shown.map(|line| Task::Show { file: line.file, why: Why::Kept });
+            inner.queue.add(again.as_slice());
+        });
     }
 
     fn checked(&self, file: FileNumber, clip: ClipId) {
@@ -194,6 +254,7 @@ impl Session {
             inner.models += 1;
             inner.model = Some(file);
         });
+        findings.bundled.set(self.inner.with_value(|inner| inner.bundled == Some(file)));
         findings.finding.set(model.finding.clone());
         findings.model.set(Some(model));
         if !keep {
@@ -212,6 +273,7 @@ impl Session {
         let sentence = reason.trim_end_matches('.');
         match task {
             Task::Start => {}
+            Task::Unpack(_) => self.viewer.notices.refused(reason),
             Task::Model { keep, .. } => {
                 let rest = self.model_that_stays(keep);
                 self.viewer.notices.problem(format!("{sentence}. {rest}"));
@@ -232,7 +294,7 @@ impl Session {
     pub(super) fn leave_out(&self, file: FileNumber, reason: String) {
         let clip = self.viewer.media.clip_of(file);
         self.viewer.media.mark(file, Readable::No(reason.clone()));
-        self.viewer.notices.problem(reason);
+        self.viewer.notices.refused(reason);
         let lost = self.inner.with_value(|inner| inner.opened.is_none() || inner.opened != clip);
         if lost && clip.is_some_and(|clip| self.viewer.media.shows(clip)) {
             self.viewer.close_clip();

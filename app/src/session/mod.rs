@@ -8,6 +8,8 @@ mod frames;
 pub mod queue;
 #[cfg(target_arch = "wasm32")]
 mod start;
+#[cfg(target_arch = "wasm32")]
+mod unpack;
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use start::Session;

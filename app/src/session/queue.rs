@@ -17,6 +17,8 @@ pub enum Task {
         /// Whether results are kept.
         keep: bool,
     },
+    /// Take the files out of a zip, and open them.
+    Unpack(FileNumber),
     /// Open a file and show it.
     Show {
         /// The file.
@@ -152,6 +154,12 @@ impl Queue {
         self.tasks.retain(|task| *task != Task::Check(file));
     }
 
+    /// A file is taken off the list: nothing is to be done about it. True when what is being done is about it.
+    pub fn forget(&mut self, file: FileNumber) -> bool {
+        self.tasks.retain(|task| !task.is_about(file));
+        self.current.is_some_and(|task| task.is_about(file))
+    }
+
     /// The file that the user asked for last and does not see yet.
     pub fn wanted(&self) -> Option<FileNumber> {
         self.tasks.iter().rev().chain(&self.current).find_map(|task| task.wanted())
@@ -220,6 +228,16 @@ mod tests {
         assert_eq!(order(queue.clone()), [show(3, Why::Chosen), Task::Check(2), Task::Check(1)]);
         queue.put_back(Task::Start);
         assert_eq!(order(queue).len(), 3, "a new worker starts anew");
+    }
+
+    #[test]
+    fn nothing_is_done_about_a_file_that_is_taken_off_the_list() {
+        let mut queue = Queue::default();
+        queue.add(&[show(1, Why::Opened), Task::Check(2), Task::Check(3)]);
+        assert!(!queue.forget(2));
+        assert_eq!(queue.take_next(), Some(show(1, Why::Opened)));
+        assert!(queue.forget(1), "it is being opened");
+        assert_eq!(order(queue), [Task::Check(3)]);
     }
 
     #[test]

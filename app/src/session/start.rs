@@ -23,6 +23,8 @@ pub(super) struct Inner {
     pub(super) request: Option<RequestId>,
     /// The page's own model, which every new worker is given.
     pub(super) model: Option<FileNumber>,
+    /// The model that comes with the app.
+    pub(super) bundled: Option<FileNumber>,
     /// Counts models, so that what an old one found is not taken for the new one's.
     pub(super) models: u32,
     /// The running worker has a model. What the page shows of the model outlives the worker.
@@ -55,6 +57,7 @@ impl Session {
             queue: Queue::default(),
             request: None,
             model: None,
+            bundled: None,
             models: 0,
             loaded: false,
             opened: None,
@@ -73,7 +76,7 @@ impl Session {
         let model = session.add_source(Source::bundled("demo.safetensors", "assets/demo.safetensors"));
         let clip = session.add_clip(Source::bundled("demo.dcm", "assets/demo.dcm"));
         session.inner.update_value(|inner| {
-            inner.model = Some(model);
+            (inner.model, inner.bundled) = (Some(model), Some(model));
             inner.queue.add(&[Task::Show { file: clip, why: Why::Chosen }]);
         });
         link.start();

@@ -1,12 +1,13 @@
 //! The model, what it found in each frame, and how long that took.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use leptos::prelude::*;
 use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::{Detection, Mask, Spacing};
 
-use crate::messages::{ClipInfo, DeviceInfo, Layer, ModelInfo, Predicted};
+use crate::messages::{ClipId, ClipInfo, DeviceInfo, Layer, ModelInfo, Predicted};
 use crate::overlay::unpack;
 use crate::timeline::FrameState;
 use crate::timings::{Durations, Rate};
@@ -67,16 +68,27 @@ pub(crate) struct Speeds {
     pub(crate) predicted: Rate,
 }
 
+/// What was found in the frames of a clip.
+#[derive(Debug, Default)]
+struct Results {
+    states: Vec<FrameState>,
+    found: Vec<Option<Arc<Found>>>,
+}
+
 /// The store. Cheap to copy.
 #[derive(Clone, Copy)]
 pub(crate) struct Findings {
     pub(crate) device: RwSignal<Option<DeviceInfo>>,
     pub(crate) model: RwSignal<Option<ModelInfo>>,
+    /// The model is the one that comes with the app.
+    pub(crate) bundled: RwSignal<bool>,
     /// What the results on the page are about; they outlive the model that gave them.
     pub(crate) finding: RwSignal<Finding>,
     pub(crate) states: RwSignal<Vec<FrameState>>,
     pub(crate) found: StoredValue<Vec<Option<Arc<Found>>>>,
     pub(crate) speeds: StoredValue<Speeds>,
+    /// What was found in clips that are not on the screen.
+    aside: RwSignal<HashMap<ClipId, Results>>,
 }
 
 impl Findings {
@@ -84,18 +96,49 @@ impl Findings {
         Self {
             device: RwSignal::new(None),
             model: RwSignal::new(None),
+            bundled: RwSignal::new(true),
             finding: RwSignal::new(Finding::default()),
             states: RwSignal::new(Vec::new()),
             found: StoredValue::new(Vec::new()),
             speeds: StoredValue::new(Speeds::default()),
+            aside: RwSignal::new(HashMap::new()),
         }
     }
 
-    /// Forget everything about the frames, of which there are `count` now, and how long the work took.
+    /// Forget everything about all frames, of which `count` are on the screen, and how long the work took.
     pub(crate) fn forget(&self, count: usize) {
+        self.aside.update(HashMap::clear);
+        self.change_clip(None, None, count);
+    }
+
+    /// Put what was found in one clip aside, and take up what was found in another one, of `count` frames.
+    pub(crate) fn change_clip(&self, from: Option<ClipId>, to: Option<ClipId>, count: usize) {
         self.forget_speeds();
-        self.found.set_value((0..count).map(|_| None).collect());
-        self.states.set(vec![FrameState::Waiting; count]);
+        let old = Results {
+            states: self.states.get_untracked(),
+            found: self.found.try_update_value(std::mem::take).unwrap_or_default(),
+        };
+        let mut new = None;
+        self.aside.update(|aside| {
+            new = to.and_then(|clip| aside.remove(&clip));
+            if let Some(clip) = from {
+                aside.insert(clip, old);
+            }
+        });
+        let fresh = || Results { states: vec![FrameState::Waiting; count], found: vec![None; count] };
+        let Results { states, found } = new.filter(|results| results.states.len() == count).unwrap_or_else(fresh);
+        self.found.set_value(found);
+        self.states.set(states);
+    }
+
+    /// Forget what was found in a clip that is not on the screen.
+    pub(crate) fn forget_clip(&self, clip: ClipId) {
+        self.aside.update(|aside| drop(aside.remove(&clip)));
+    }
+
+    /// The states of the frames of a clip that is not on the screen. Reacts.
+    pub(crate) fn with_aside<T>(&self, clip: ClipId, read: impl FnOnce(&[FrameState]) -> T) -> Option<T> {
+        self.aside.with(|aside| aside.get(&clip).map(|results| read(&results.states)))
     }
 
     /// Forget how long the work took on another device, with another model or for another clip.

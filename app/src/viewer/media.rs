@@ -5,28 +5,12 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
+use crate::listing::{FileLine, Readable};
 use crate::messages::{ClipId, ClipInfo, FileNumber};
 use crate::timeline;
 
 /// Memory for the pixels of frames that wait to be shown.
 const PIXEL_BUDGET: usize = 256 << 20;
-
-/// Whether a file of the list can be read.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Readable {
-    Unknown,
-    /// It can, and is this clip.
-    Yes(ClipId),
-    No(String),
-}
-
-/// A line of the file list.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct FileLine {
-    pub(crate) file: FileNumber,
-    pub(crate) name: String,
-    pub(crate) readable: Readable,
-}
 
 /// The pixels of a frame.
 #[derive(Debug)]
@@ -34,6 +18,9 @@ pub(crate) struct Pixels {
     pub(crate) channels: usize,
     pub(crate) bytes: Vec<u8>,
 }
+
+/// Frames that are fetched ahead of the shown one at most.
+const MOST_AHEAD: usize = 48;
 
 /// The store. Cheap to copy.
 #[derive(Clone, Copy)]
@@ -101,10 +88,11 @@ impl Media {
         self.pixels.with_value(|pixels| pixels.contains_key(&frame))
     }
 
-    /// Frames that may be fetched ahead of the shown one without pushing others out.
+    /// Frames that may be fetched ahead of the shown one without pushing others out, here or in the worker's memory.
     pub(crate) fn frames_ahead(&self) -> usize {
-        let bytes = self.with_clip(|clip| clip.shown_height() * clip.shown_width()).unwrap_or(1);
-        (PIXEL_BUDGET / bytes.max(1) / 4).max(2)
+        // Each may be in colour.
+        let bytes = self.with_clip(|clip| 3 * clip.shown_height() * clip.shown_width()).unwrap_or(1);
+        (PIXEL_BUDGET / bytes.max(1) / 4).clamp(2, MOST_AHEAD)
     }
 
     /// Number of frames of the clip.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
-use crate::messages::ClipInfo;
+use crate::listing::{self, Readable};
+use crate::messages::{ClipInfo, FileNumber};
 use crate::overlay::Overlay;
 use crate::timeline::FrameState;
 use crate::transform::Transform;
@@ -49,17 +50,32 @@ impl Viewer {
         }
     }
 
-    /// Take the clip from the screen, which cannot be read any more.
+    /// Take the clip from the screen, with all that is known of it.
     pub(crate) fn close_clip(&self) {
         self.view.playing.set(false);
+        let closed = self.media.with_clip(|clip| clip.id);
         self.change_clip(None);
+        closed.into_iter().for_each(|clip| self.findings.forget_clip(clip));
     }
 
+    /// What was found in the clip before is kept for when it comes back.
     fn change_clip(&self, clip: Option<ClipInfo>) {
+        let from = self.media.with_clip(|clip| clip.id);
+        let to = clip.as_ref().map(|clip| clip.id);
         self.media.pixels.update_value(|pixels| pixels.clear());
         self.media.clip.set(clip.map(Arc::new));
-        self.forget_predictions();
+        self.findings.change_clip(from, to, self.media.frame_count());
         self.go_to(0);
+    }
+
+    /// The file on the screen: its number, its place in the list from 1, and how many files can be gone to. Reacts.
+    pub(crate) fn place(&self) -> Option<(FileNumber, usize, usize)> {
+        let clip = self.media.clip.with(|clip| clip.as_ref().map(|clip| clip.id))?;
+        self.media.files.with(|files| {
+            let file = files.iter().find(|line| line.readable == Readable::Yes(clip))?.file;
+            let (place, count) = listing::place(files, file)?;
+            Some((file, place, count))
+        })
     }
 
     /// Forget what the old model said.

@@ -2,6 +2,8 @@
 
 use leptos::prelude::*;
 
+use crate::listing;
+
 /// How far start-up has come.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Stage {
@@ -28,6 +30,8 @@ pub(crate) struct Notice {
     pub(crate) number: u32,
     pub(crate) severity: Severity,
     pub(crate) text: String,
+    /// Why files cannot be opened, where it is about those.
+    refused: Vec<String>,
 }
 
 /// The store. Cheap to copy.
@@ -65,12 +69,29 @@ impl Notices {
 
     /// The same text is not shown twice at once.
     fn add(&self, severity: Severity, text: String) {
-        if self.open.with_untracked(|notices| notices.iter().any(|notice| notice.text == text)) {
-            return;
+        if !self.open.with_untracked(|notices| notices.iter().any(|notice| notice.text == text)) {
+            let number = self.next_number();
+            self.open.update(|notices| notices.push(Notice { number, severity, text, refused: Vec::new() }));
         }
+    }
+
+    /// A file cannot be opened, for this reason, which names it. One notice is about all of them until it is closed.
+    pub(crate) fn refused(&self, reason: String) {
+        let number = self.next_number();
+        self.open.update(|notices| {
+            let about_files = notices.iter().position(|notice| !notice.refused.is_empty());
+            let mut refused = about_files.map(|at| notices.remove(at).refused).unwrap_or_default();
+            if !refused.contains(&reason) {
+                refused.push(reason);
+            }
+            let text = listing::refusals(&refused);
+            notices.push(Notice { number, severity: Severity::Problem, text, refused });
+        });
+    }
+
+    fn next_number(&self) -> u32 {
         self.count.update(|number| *number += 1);
-        let number = self.count.get_untracked();
-        self.open.update(|notices| notices.push(Notice { number, severity, text }));
+        self.count.get_untracked()
     }
 
     /// Close a notice.

@@ -26,6 +26,8 @@ pub(crate) struct View {
     pub(crate) letters: RwSignal<bool>,
     /// The sheet of keys is open.
     pub(crate) help: RwSignal<bool>,
+    /// The page has the whole screen.
+    pub(crate) full_screen: RwSignal<bool>,
     /// Files are being dragged over the page.
     pub(crate) dropping: RwSignal<bool>,
 }
@@ -45,6 +47,7 @@ impl View {
             canvas: RwSignal::new((0.0, 0.0)),
             letters: RwSignal::new(true),
             help: RwSignal::new(false),
+            full_screen: RwSignal::new(false),
             dropping: RwSignal::new(false),
         }
     }

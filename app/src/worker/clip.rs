@@ -1,15 +1,18 @@
 //! An opened clip of any kind, its frames decoded when they are asked for.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use sonoseg_imaging::formats::{self, DicomVideo, VideoCodec};
+use sonoseg_imaging::formats::{self, DicomVideo, FileKind, VideoCodec};
 use sonoseg_imaging::geometry::{Image, Scale};
 
 use super::decode::{self, Video};
+use super::reader::Pixels;
+use crate::demux::avi::{self, Pictures};
 use crate::demux::track::Track;
-use crate::demux::{mp4, webm};
-use crate::messages::{ClipId, ClipInfo};
+use crate::demux::{foreign, mp4, webm};
+use crate::messages::{ClipId, ClipInfo, Fault};
 use crate::playback::ASSUMED_FRAME_US;
 
 /// Longest edge of a picture on the page; bigger frames are shown smaller.
@@ -22,66 +25,110 @@ pub(super) struct OpenClip {
     /// What the page knows about it.
     pub(super) info: ClipInfo,
     decoder: Decoder,
-    kept: VecDeque<(usize, Rc<Image>)>,
+    kept: RefCell<VecDeque<(usize, Rc<Image>)>>,
 }
 
 /// Where its frames come from.
 enum Decoder {
     File(formats::Clip),
     Video(Video, Scale),
+    Pictures(Pictures),
 }
 
 impl OpenClip {
-    /// Open a file. The error names the file and the reason. `go_on` hears how many frames are decoded, and may say no.
+    /// Open a file, with its first frame. The error names the file and the reason. `go_on` may say no.
     pub(super) async fn open(
         id: ClipId,
         name: &str,
         bytes: Vec<u8>,
-        go_on: impl Fn(usize) -> bool,
+        go_on: &impl Fn() -> Result<(), Fault>,
     ) -> Result<Self, String> {
-        let decoder = match source(name, bytes)? {
+        let (decoder, info) = match source(name, bytes)? {
             Source::Video(track, header) => {
-                let mut video = decode::decode(&track, go_on).await.map_err(|reason| format!("{name}: {reason}"))?;
-                let scale = header.map_or(Scale::Unknown, |header| apply(&header, &mut video));
-                Decoder::Video(video, scale)
+                let video = Video::open(track, go_on).await.map_err(|reason| format!("{name}: {reason}"))?;
+                let (info, scale) = info_of_video(id, name, &video, header.as_ref());
+                (Decoder::Video(video, scale), info)
             }
-            Source::File(clip) => Decoder::File(clip),
+            Source::Pictures(pictures) => {
+                let info = info_of_pictures(id, name, &pictures)?;
+                (Decoder::Pictures(pictures), info)
+            }
+            Source::File(clip) => {
+                let info = info_of_file(id, name, &clip);
+                (Decoder::File(clip), info)
+            }
         };
-        let mut clip = Self { info: info(id, name, &decoder), decoder, kept: VecDeque::new() };
+        let clip = Self { info, decoder, kept: RefCell::default() };
         // A file whose first frame cannot be decoded is refused at the door; a video has one that can.
         if let Decoder::File(_) = clip.decoder {
-            clip.frame(0)?;
+            clip.frame(0, go_on).await.map_err(|fault| fault.to_string())?;
         }
         Ok(clip)
     }
 
-    /// True for a frame of a damaged video that is not there.
+    /// True for a frame of a damaged video that is known to be not there.
     pub(super) fn is_lost(&self, index: usize) -> bool {
-        matches!(&self.decoder, Decoder::Video(video, _) if video.frames.get(index).is_some_and(Option::is_none))
+        match &self.decoder {
+            Decoder::File(_) => false,
+            Decoder::Video(video, _) => video.is_lost(index),
+            Decoder::Pictures(pictures) => pictures.order.chunk(index).is_none(),
+        }
     }
 
     /// A frame. The error names the file and the reason.
-    pub(super) fn frame(&mut self, index: usize) -> Result<Rc<Image>, String> {
-        if let Some((_, image)) = self.kept.iter().find(|(kept, _)| *kept == index) {
+    pub(super) async fn frame(&self, index: usize, go_on: &impl Fn() -> Result<(), Fault>) -> Result<Rc<Image>, Fault> {
+        if let Some((_, image)) = self.kept.borrow().iter().find(|(kept, _)| *kept == index) {
             return Ok(image.clone());
         }
         let image = match &self.decoder {
-            Decoder::File(clip) => clip.frame(index).map_err(|error| error.to_string())?,
+            Decoder::File(clip) => clip.frame(index).map_err(|error| Fault::Refused(error.to_string()))?,
+            Decoder::Pictures(pictures) => {
+                pictures.frame(index).map_err(|reason| Fault::Refused(format!("{}: {reason}", self.info.name)))?
+            }
             Decoder::Video(video, scale) => {
-                let name = &self.info.name;
-                let frame = video.frames.get(index).ok_or_else(|| format!("{name}: there is no frame {index}."))?;
-                let frame = frame.as_ref().ok_or_else(|| format!("{name}: frame {index} is lost."))?;
-                Image { scale: scale.clone(), ..Image::from_grey8(video.height, video.width, frame) }
+                let Pixels { channels, bytes } = &*self.of_video(video, index, go_on).await?;
+                let read = if *channels == 3 { Image::from_rgb8 } else { Image::from_grey8 };
+                read(video.height, video.width, bytes).with_scale(scale.clone())
             }
         };
         let image = Rc::new(image);
         // A frame of an 8000 x 8000 picture has 256 MB; one of those is enough.
         let most = if image.pixels.len() > 16 << 20 { 1 } else { KEPT };
-        while self.kept.len() >= most {
-            self.kept.pop_front();
+        let mut kept = self.kept.borrow_mut();
+        while kept.len() >= most {
+            kept.pop_front();
         }
-        self.kept.push_back((index, image.clone()));
+        kept.push_back((index, image.clone()));
         Ok(image)
+    }
+
+    /// A frame for the screen: its channels, and its bytes `[height, width, channels]`.
+    pub(super) async fn pixels(
+        &self,
+        index: usize,
+        go_on: &impl Fn() -> Result<(), Fault>,
+    ) -> Result<(usize, Vec<u8>), Fault> {
+        match &self.decoder {
+            Decoder::File(_) | Decoder::Pictures(_) => {
+                self.frame(index, go_on).await.map(|image| (image.channels, image.to_bytes()))
+            }
+            Decoder::Video(video, _) => {
+                let pixels = self.of_video(video, index, go_on).await?;
+                Ok((pixels.channels, pixels.bytes.clone()))
+            }
+        }
+    }
+
+    async fn of_video(
+        &self,
+        video: &Video,
+        index: usize,
+        go_on: &impl Fn() -> Result<(), Fault>,
+    ) -> Result<Rc<Pixels>, Fault> {
+        video.frame(index, go_on).await.map_err(|fault| match fault {
+            Fault::Refused(reason) => Fault::Refused(format!("{}: {reason}", self.info.name)),
+            fault => fault,
+        })
     }
 }
 
@@ -89,6 +136,7 @@ impl OpenClip {
 pub(super) async fn check(name: &str, bytes: Vec<u8>) -> Result<(), String> {
     match source(name, bytes)? {
         Source::Video(track, _) => decode::check(&track).await.map(drop).map_err(|reason| format!("{name}: {reason}")),
+        Source::Pictures(pictures) => first(&pictures).map(drop).map_err(|reason| format!("{name}: {reason}")),
         Source::File(clip) => clip.frame(0).map(drop).map_err(|error| error.to_string()),
     }
 }
@@ -98,6 +146,7 @@ enum Source {
     File(formats::Clip),
     /// A video, and what the DICOM object says that wraps it.
     Video(Track, Option<DicomVideo>),
+    Pictures(Pictures),
 }
 
 /// Take a file apart. The error names the file and the reason.
@@ -105,6 +154,12 @@ fn source(name: &str, bytes: Vec<u8>) -> Result<Source, String> {
     let named = |reason| format!("{name}: {reason}");
     if let Some(demux) = video_track(name, &bytes) {
         return Ok(Source::Video(demux(bytes).map_err(named)?, None));
+    }
+    if avi::is_avi(&bytes) {
+        return Pictures::open(name, bytes).map(Source::Pictures).map_err(named);
+    }
+    if matches!(formats::kind(name, &bytes), Ok(FileKind::Video)) {
+        return Err(named(foreign::refusal(name, &bytes)));
     }
     if let Some(mut video) = formats::dicom_video(name, &bytes).map_err(|error| error.to_string())? {
         let stream = std::mem::take(&mut video.stream);
@@ -127,29 +182,6 @@ fn bare(codec: VideoCodec) -> String {
     )
 }
 
-/// Give a video the times and the scale of the DICOM object that wraps it, where they fit it.
-fn apply(header: &DicomVideo, video: &mut Video) -> Scale {
-    match &header.frame_times_us {
-        Some(times) if times.len() == video.frames.len() => video.times_us.clone_from(times),
-        _ => {
-            if let Some(frames) = header.frames.filter(|&frames| frames != video.frames.len()) {
-                video.notes.push(format!(
-                    "Its header speaks of {frames} frames, and the video inside has {}; the video's own times are used.",
-                    video.frames.len()
-                ));
-            }
-        }
-    }
-    if (header.height, header.width) == (video.height, video.width) {
-        return header.scale.clone();
-    }
-    video.notes.push(format!(
-        "Its header speaks of {}x{} pixels, and the video inside has {}x{}: no millimetres are known.",
-        header.width, header.height, video.width, video.height
-    ));
-    Scale::Unknown
-}
-
 type Demux = fn(Vec<u8>) -> Result<Track, String>;
 
 fn video_track(name: &str, bytes: &[u8]) -> Option<Demux> {
@@ -163,16 +195,57 @@ fn video_track(name: &str, bytes: &[u8]) -> Option<Demux> {
     }
 }
 
-fn info(id: ClipId, name: &str, decoder: &Decoder) -> ClipInfo {
-    let (frames, (height, width), times, scale_known, notes) = match decoder {
-        Decoder::File(clip) => {
-            (clip.len(), clip.size(), clip.frame_times_us(), *clip.scale() != Scale::Unknown, clip.notes())
+/// What the page is to know of a file, and of a video below.
+fn info_of_file(id: ClipId, name: &str, clip: &formats::Clip) -> ClipInfo {
+    let scale_known = *clip.scale() != Scale::Unknown;
+    info(id, name, clip.len(), clip.size(), clip.frame_times_us(), scale_known, clip.notes())
+}
+
+fn info_of_pictures(id: ClipId, name: &str, pictures: &Pictures) -> Result<ClipInfo, String> {
+    let Image { height, width, .. } = first(pictures).map_err(|reason| format!("{name}: {reason}"))?;
+    let (count, times) = (pictures.order.len(), Some(pictures.order.times_us()));
+    Ok(info(id, name, count, (height, width), times, false, &pictures.order.notes))
+}
+
+/// The first picture that can be decoded.
+fn first(pictures: &Pictures) -> Result<Image, String> {
+    let mut frames = (0..pictures.order.len()).map(|frame| pictures.frame(frame));
+    frames.find(Result::is_ok).unwrap_or_else(|| Err("None of its frames can be decoded: copy it again.".to_owned()))
+}
+
+/// A video has the times and the scale of the DICOM object that wraps it, where they fit it.
+fn info_of_video(id: ClipId, name: &str, video: &Video, header: Option<&DicomVideo>) -> (ClipInfo, Scale) {
+    let (count, size) = (video.order.len(), (video.height, video.width));
+    let (mut notes, mut times, mut scale) = (video.order.notes.clone(), video.order.times_us(), Scale::Unknown);
+    if let Some(header) = header {
+        if let Some(told) = header.frame_times_us.as_ref().filter(|told| told.len() == count) {
+            times.clone_from(told);
+        } else if let Some(frames) = header.frames.filter(|&frames| frames != count) {
+            notes.push(format!(
+                "Its header speaks of {frames} frames, and the video inside has {count}; the video's own times are used."
+            ));
         }
-        Decoder::Video(video, scale) => {
-            let (times, known) = (Some(video.times_us.clone()), *scale != Scale::Unknown);
-            (video.frames.len(), (video.height, video.width), times, known, &video.notes[..])
+        if (header.height, header.width) == size {
+            scale = header.scale.clone();
+        } else {
+            notes.push(format!(
+                "Its header speaks of {}x{} pixels, and the video inside has {}x{}: no millimetres are known.",
+                header.width, header.height, video.width, video.height
+            ));
         }
-    };
+    }
+    (info(id, name, count, size, Some(times), scale != Scale::Unknown, &notes), scale)
+}
+
+fn info(
+    id: ClipId,
+    name: &str,
+    frames: usize,
+    (height, width): (usize, usize),
+    times: Option<Vec<u64>>,
+    scale_known: bool,
+    notes: &[String],
+) -> ClipInfo {
     let note = (!notes.is_empty()).then(|| format!("{name}: {}", notes.join(" ")));
     let times_known = times.is_some();
     let times_us = times.unwrap_or_else(|| (0..frames as u64).map(|frame| frame * ASSUMED_FRAME_US).collect());

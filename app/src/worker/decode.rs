@@ -1,48 +1,74 @@
-//! Compressed frames to grey pictures by the browser's own decoder (WebCodecs), in the order of their time stamps.
+//! Compressed frames to pictures by the browser's own decoder (WebCodecs): those that one looks at, decoded again from the key
+//! frame before them where they were forgotten.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
 
-use js_sys::{Object, Reflect, Uint8Array};
+use js_sys::{Function, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    EncodedVideoChunk, EncodedVideoChunkInit, EncodedVideoChunkType, OffscreenCanvas,
-    OffscreenCanvasRenderingContext2d, VideoDecoder, VideoDecoderConfig, VideoDecoderInit, VideoDecoderSupport,
-    VideoFrame,
+    CodecState, EncodedVideoChunk, EncodedVideoChunkInit, EncodedVideoChunkType, VideoDecoder, VideoDecoderConfig,
+    VideoDecoderInit, VideoDecoderSupport, VideoFrame,
 };
 
 use super::channel::pause;
+use super::reader::{Pixels, Reader};
+use crate::demux::order::Order;
 use crate::demux::track::Track;
+use crate::messages::Fault;
 use crate::messages::post::reason;
-use crate::rotation::QuarterTurns;
 
 /// Memory for the decoded frames of a video.
-const BUDGET: usize = 640 << 20;
+const BUDGET: usize = 256 << 20;
 /// Compressed frames that wait in the decoder at most.
 const QUEUED: u32 = 12;
+/// Decoders that may fail on the way to one frame.
+const MOST_ERRORS: usize = 3;
 
-/// A decoded video: grey frames of one size in the order of their time stamps.
-#[derive(Debug, Default)]
+/// A video whose frames are decoded when they are asked for.
 pub(super) struct Video {
+    track: Track,
+    config: VideoDecoderConfig,
     pub(super) height: usize,
     pub(super) width: usize,
-    /// By their numbers in the file. None for a frame that is lost.
-    pub(super) frames: Vec<Option<Vec<u8>>>,
-    pub(super) times_us: Vec<u64>,
-    /// What is doubtful, a sentence each.
-    pub(super) notes: Vec<String>,
+    pub(super) order: Rc<Order>,
+    state: Rc<RefCell<State>>,
+    run: RefCell<Option<Run>>,
+    /// Somebody waits for a frame: others wait until it is there.
+    busy: Cell<bool>,
 }
 
-/// What the decoder gave so far.
-#[derive(Default)]
-struct Decoded {
-    size: Option<(usize, usize)>,
-    frames: Vec<(f64, Vec<u8>)>,
-    bytes: usize,
+/// What the decoders gave.
+struct State {
+    order: Rc<Order>,
+    reader: Reader,
+    size: Option<[usize; 2]>,
+    kept: BTreeMap<usize, Rc<Pixels>>,
+    lost: BTreeMap<usize, String>,
+    /// The frame that is asked for.
+    asked: usize,
+    /// The last frame that the decoder of the moment gave.
+    last: Option<usize>,
     error: Option<String>,
-    /// The frames after the error are of no use either.
-    over: bool,
+}
+
+/// A decoder at work.
+struct Run {
+    decoder: VideoDecoder,
+    /// The key frame that it began at, and the compressed frame that it gets next.
+    start: usize,
+    next: usize,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // A decoder that failed has closed itself.
+        if self.decoder.state() != CodecState::Closed {
+            let _ = self.decoder.close();
+        }
+    }
 }
 
 /// Refuse a codec that this browser does not decode. The error is a sentence without the file's name.
@@ -75,208 +101,226 @@ pub(super) async fn check(track: &Track) -> Result<VideoDecoderConfig, String> {
     }
 }
 
-/// Decode a track, as long as `go_on` says so. The error is a sentence without the file's name.
-pub(super) async fn decode(track: &Track, go_on: impl Fn(usize) -> bool) -> Result<Video, String> {
-    let config = check(track).await?;
-    let decoded = Rc::new(RefCell::new(Decoded::default()));
-    let into = decoded.clone();
-    let mut reader = Reader::new(track.turns);
-    let output = Closure::<dyn FnMut(VideoFrame)>::new(move |frame: VideoFrame| {
-        let mut decoded = into.borrow_mut();
-        // What comes after an error is only closed.
-        if decoded.error.is_none() {
-            match reader.read(&frame) {
-                Ok((size, _)) if *decoded.size.get_or_insert(size) != size => {
-                    decoded.error = Some("its frames change their size, which is not supported".to_owned());
-                    decoded.over = true;
-                }
-                Ok((_, grey)) => {
-                    decoded.bytes += grey.len();
-                    decoded.frames.push((frame.timestamp(), grey));
-                }
-                Err(error) => decoded.error = Some(reason(&error)),
-            }
-        }
-        frame.close();
-    });
-    let into = decoded.clone();
-    let failed = Closure::<dyn FnMut(JsValue)>::new(move |error: JsValue| {
-        into.borrow_mut().error.get_or_insert_with(|| reason(&error));
-    });
-    // What comes before the first key frame cannot be decoded.
-    let (mut next, mut cut, mut said) = (track.chunks.iter().position(|chunk| chunk.key), None, None);
-    while let Some(start) = next.take() {
-        cut = match feed(track, &config, start, &decoded, &output, &failed, &go_on).await {
-            Ok(cut) => cut,
-            Err(error) => {
-                decoded.borrow_mut().error.get_or_insert_with(|| reason(&error));
-                None
-            }
+impl Video {
+    /// Open a track, with its first frame. The error is a sentence without the file's name. `go_on` may say no.
+    pub(super) async fn open(track: Track, go_on: &impl Fn() -> Result<(), Fault>) -> Result<Self, String> {
+        let config = check(&track).await?;
+        let order = Rc::new(Order::of(&track)?);
+        let state = State {
+            order: order.clone(),
+            reader: Reader::new(track.turns),
+            size: None,
+            kept: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            asked: 0,
+            last: None,
+            error: None,
         };
-        let mut decoded = decoded.borrow_mut();
-        let Some(error) = decoded.error.take() else { break };
-        said.get_or_insert(error);
-        if !decoded.over {
-            // A decoder ends with the first error. Another one goes on at the next key frame.
-            let last = decoded.frames.iter().filter_map(|(time, _)| track.place(*time)).max();
-            let after = last.map_or(start, |last| last.max(start));
-            next = (after + 1..track.chunks.len()).find(|&at| track.chunks[at].key);
+        let state = Rc::new(RefCell::new(state));
+        let (run, busy) = (RefCell::new(None), Cell::new(false));
+        let mut video = Self { track, config, height: 0, width: 0, order, state, run, busy };
+        // The first frames of a damaged video may be lost.
+        let mut why = None;
+        for first in (0..video.order.len()).filter(|&frame| video.order.chunk(frame).is_some()) {
+            if video.is_lost(first) {
+                continue;
+            }
+            match video.frame(first, go_on).await {
+                Ok(_) => break,
+                Err(Fault::Cancelled) => return Err(Fault::Cancelled.to_string()),
+                Err(fault) => drop(why.get_or_insert(fault.to_string())),
+            }
+        }
+        let size = video.state.borrow().size;
+        let Some([height, width]) = size else {
+            let (codec, why) = (&video.track.codec, why.unwrap_or_else(|| "it gave no frames".to_owned()));
+            return Err(format!(
+                "The browser could not decode its video track ({codec}): {}.",
+                why.trim_end_matches('.')
+            ));
+        };
+        (video.height, video.width) = (height, width);
+        Ok(video)
+    }
+
+    /// True for a frame that is known to be not there.
+    pub(super) fn is_lost(&self, frame: usize) -> bool {
+        self.order.chunk(frame).is_none() || self.state.borrow().lost.contains_key(&frame)
+    }
+
+    /// A frame. The error is a sentence without the file's name.
+    pub(super) async fn frame(
+        &self,
+        frame: usize,
+        go_on: &impl Fn() -> Result<(), Fault>,
+    ) -> Result<Rc<Pixels>, Fault> {
+        while self.busy.get() {
+            pause(1).await;
+            go_on()?;
+        }
+        self.busy.set(true);
+        let found = self.decode(frame, go_on).await;
+        self.busy.set(false);
+        found
+    }
+
+    async fn decode(&self, frame: usize, go_on: &impl Fn() -> Result<(), Fault>) -> Result<Rc<Pixels>, Fault> {
+        let Some(chunk) = self.order.chunk(frame) else { return Err(lost("its bytes are not there")) };
+        self.state.borrow_mut().asked = frame;
+        let mut errors = 0;
+        loop {
+            if let Some(found) = self.state.borrow().known(frame) {
+                return found;
+            }
+            if !self.is_ahead(frame, chunk) {
+                self.begin(self.order.start(&self.track, chunk)).map_err(|error| lost(&reason(&error)))?;
+            }
+            let fed = self.feed_until(frame, go_on).await?;
+            let error = self.state.borrow_mut().error.take();
+            if let Some(error) = error.or(fed.err().map(|error| reason(&error))) {
+                errors += 1;
+                let start = self.run.take().map_or(0, |run| run.start);
+                let mut state = self.state.borrow_mut();
+                for gone in self.order.lost_after(&self.track, start, state.last) {
+                    state.lost.insert(gone, error.clone());
+                }
+                if errors == MOST_ERRORS {
+                    state.lost.entry(frame).or_insert(error);
+                }
+            } else if self.state.borrow().known(frame).is_none() {
+                // Later ones came out, or all of the video went in.
+                self.run.take();
+                self.state.borrow_mut().lost.insert(frame, "the decoder did not give it".to_owned());
+            }
         }
     }
-    let mut decoded = decoded.take();
-    decoded.error = said;
-    finish(track, decoded, cut)
-}
 
-/// Run a decoder and close it whatever happens: it must not call functions that are gone. `Some(frames)` when memory
-/// ended it early.
-async fn feed(
-    track: &Track,
-    config: &VideoDecoderConfig,
-    start: usize,
-    decoded: &RefCell<Decoded>,
-    output: &Closure<dyn FnMut(VideoFrame)>,
-    failed: &Closure<dyn FnMut(JsValue)>,
-    go_on: &impl Fn(usize) -> bool,
-) -> Result<Option<usize>, JsValue> {
-    let functions = VideoDecoderInit::new(failed.as_ref().unchecked_ref(), output.as_ref().unchecked_ref());
-    let decoder = VideoDecoder::new(&functions)?;
-    let fed = feed_all(&decoder, track, config, start, decoded, go_on).await;
-    // A decoder that failed has closed itself.
-    if decoder.state() != web_sys::CodecState::Closed {
-        decoder.close()?;
+    /// Whether the decoder of the moment comes by a frame, without much that nobody looks at.
+    fn is_ahead(&self, frame: usize, chunk: usize) -> bool {
+        let run = self.run.borrow();
+        let last = self.state.borrow().last;
+        run.as_ref().is_some_and(|run| {
+            let start = self.order.start(&self.track, chunk);
+            last.is_none_or(|last| last < frame) && run.start <= start && start <= run.next
+        })
     }
-    // What it gave before is delivered while there is someone to take it.
-    pause(0).await;
-    fed
-}
 
-/// Give the decoder the compressed frames, no faster than it takes them.
-async fn feed_all(
-    decoder: &VideoDecoder,
-    track: &Track,
-    config: &VideoDecoderConfig,
-    start: usize,
-    decoded: &RefCell<Decoded>,
-    go_on: &impl Fn(usize) -> bool,
-) -> Result<Option<usize>, JsValue> {
-    decoder.configure(config)?;
-    let mut cut = None;
-    for (index, chunk) in track.chunks.iter().enumerate().skip(start) {
-        while decoder.decode_queue_size() > QUEUED && decoded.borrow().error.is_none() {
-            pause(2).await;
+    /// A new decoder that begins at a key frame.
+    fn begin(&self, start: usize) -> Result<(), JsValue> {
+        self.run.take();
+        {
+            let mut state = self.state.borrow_mut();
+            (state.last, state.error) = (None, None);
         }
-        if decoded.borrow().error.is_some() {
-            return Ok(None);
+        // JavaScript may call them when the video is closed: they own nothing, and are freed when it forgets them.
+        let into = Rc::downgrade(&self.state);
+        let output = Closure::<dyn FnMut(VideoFrame)>::new(move |frame: VideoFrame| {
+            if let Some(state) = Weak::upgrade(&into) {
+                state.borrow_mut().take(&frame);
+            }
+            frame.close();
+        });
+        let into = Rc::downgrade(&self.state);
+        let failed = Closure::<dyn FnMut(JsValue)>::new(move |error: JsValue| {
+            if let Some(state) = Weak::upgrade(&into) {
+                state.borrow_mut().error.get_or_insert_with(|| reason(&error));
+            }
+        });
+        let [failed, output] = [failed.into_js_value(), output.into_js_value()].map(JsCast::unchecked_into::<Function>);
+        let decoder = VideoDecoder::new(&VideoDecoderInit::new(&failed, &output))?;
+        decoder.configure(&self.config)?;
+        self.run.replace(Some(Run { decoder, start, next: start }));
+        Ok(())
+    }
+
+    /// Give the decoder compressed frames, no faster than it takes them, until a frame or a later one is there, all is given,
+    /// or it failed.
+    async fn feed_until(
+        &self,
+        frame: usize,
+        go_on: &impl Fn() -> Result<(), Fault>,
+    ) -> Result<Result<(), JsValue>, Fault> {
+        loop {
+            let done = {
+                let state = self.state.borrow();
+                state.error.is_some() || state.known(frame).is_some() || state.last > Some(frame)
+            };
+            if done {
+                return Ok(Ok(()));
+            }
+            let fed = self.feed();
+            match fed {
+                Ok(Fed::Taken) => {}
+                Ok(Fed::Full) => {
+                    pause(1).await;
+                    go_on()?;
+                }
+                Ok(Fed::All(decoder)) => {
+                    let flushed = JsFuture::from(decoder.flush()).await.map(drop);
+                    // What it gave is delivered before.
+                    pause(0).await;
+                    return Ok(flushed);
+                }
+                Err(error) => return Ok(Err(error)),
+            }
         }
-        if decoded.borrow().bytes > BUDGET {
-            cut = Some(decoded.borrow().frames.len());
-            break;
+    }
+
+    fn feed(&self) -> Result<Fed, JsValue> {
+        let mut run = self.run.borrow_mut();
+        let Some(run) = run.as_mut() else { return Ok(Fed::Full) };
+        if run.decoder.decode_queue_size() > QUEUED {
+            return Ok(Fed::Full);
         }
-        let bytes = Uint8Array::from(&track.data[chunk.bytes.clone()]);
+        let Some(chunk) = self.track.chunks.get(run.next) else { return Ok(Fed::All(run.decoder.clone())) };
+        run.next += 1;
+        let bytes = Uint8Array::from(&self.track.data[chunk.bytes.clone()]);
         let kind = if chunk.key { EncodedVideoChunkType::Key } else { EncodedVideoChunkType::Delta };
         let init = EncodedVideoChunkInit::new_with_u8_array(&bytes, 0, kind);
         init.set_timestamp_f64(chunk.timestamp_us);
-        decoder.decode(&EncodedVideoChunk::new(&init)?)?;
-        if index % 16 == 0 && !go_on(decoded.borrow().frames.len()) {
-            return Ok(None);
-        }
-    }
-    JsFuture::from(decoder.flush()).await?;
-    Ok(cut)
-}
-
-fn finish(track: &Track, mut decoded: Decoded, cut: Option<usize>) -> Result<Video, String> {
-    let codec = &track.codec;
-    let Some((height, width)) = decoded.size.filter(|_| !decoded.frames.is_empty()) else {
-        let why = decoded.error.unwrap_or_else(|| "it gave no frames".to_owned());
-        return Err(format!("The browser could not decode its video track ({codec}): {}.", why.trim_end_matches('.')));
-    };
-    decoded.frames.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut times = track.shown_times_us();
-    let (mut frames, mut at): (Vec<Option<Vec<u8>>>, usize) = (vec![None; times.len()], 0);
-    for (time, grey) in decoded.frames {
-        // The decoder counts whole microseconds. What an edit list hides is in between.
-        while times.get(at).is_some_and(|shown| *shown < time - 1.0) {
-            at += 1;
-        }
-        if times.get(at).is_some_and(|shown| *shown < time + 1.0) {
-            frames[at] = Some(grey);
-            at += 1;
-        }
-    }
-    let Some(first) = frames.iter().position(Option::is_some) else {
-        return Err("None of its frames is shown: what is there lies outside its edit list.".to_owned());
-    };
-    // Pictures that lean on ones before the first are no frames. No player shows them.
-    let key = track.chunks.iter().find(|chunk| chunk.key).map_or(0.0, |chunk| chunk.timestamp_us);
-    let begin = times[..first].iter().position(|&time| time >= key).unwrap_or(first);
-    (frames, times) = (frames.split_off(begin), times.split_off(begin));
-    let all = frames.len();
-    let mut notes = track.notes.clone();
-    let lost: Vec<usize> = (0..all).filter(|&number| frames[number].is_none()).collect();
-    let end = frames.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-    frames.truncate(end);
-    times.truncate(end);
-    if let Some(count) = cut {
-        notes.push(format!(
-            "Only the first {count} of {all} frames are shown: more do not fit into memory. Cut the video or make it smaller."
-        ));
-    } else if let (Some(first), Some(last)) = (lost.first(), lost.last()) {
-        let why = decoded.error.map_or(String::new(), |error| format!(" ({})", error.trim_end_matches('.')));
-        let place =
-            if first == last { format!("frame {first}") } else { format!("from frame {first} to frame {last}") };
-        notes.push(format!(
-            "{} of {all} frames are lost{why}: {place}, counted from 0. The others keep their numbers.",
-            lost.len()
-        ));
-    }
-    let first = times[0];
-    let times_us = times.iter().map(|time| (time - first).max(0.0) as u64).collect();
-    Ok(Video { height, width, frames, times_us, notes })
-}
-
-/// Turns decoded frames into grey bytes by drawing them: whatever the pixel format, the colours are the browser's.
-struct Reader {
-    turns: QuarterTurns,
-    canvas: Option<(OffscreenCanvas, OffscreenCanvasRenderingContext2d)>,
-}
-
-impl Reader {
-    fn new(turns: QuarterTurns) -> Self {
-        Self { turns, canvas: None }
-    }
-
-    /// `(height, width)` and the luminance (ITU-R BT.601) of a frame, at the size at which it was recorded, turned.
-    fn read(&mut self, frame: &VideoFrame) -> Result<((usize, usize), Vec<u8>), JsValue> {
-        let recorded = frame.visible_rect().map(|rect| (rect.width() as u32, rect.height() as u32));
-        let (across, down) = recorded.unwrap_or_else(|| (frame.display_width(), frame.display_height()));
-        let (height, width) = self.turns.size(down, across);
-        let (canvas, context) = match &self.canvas {
-            Some(kept) => kept,
-            None => self.canvas.insert(canvas(width, height)?),
-        };
-        if (canvas.width(), canvas.height()) != (width, height) {
-            canvas.set_width(width);
-            canvas.set_height(height);
-        }
-        let [a, b, c, d, e, f] = self.turns.transform(down, across);
-        context.set_transform(a, b, c, d, e, f)?;
-        context.draw_image_with_video_frame_and_dw_and_dh(frame, 0.0, 0.0, f64::from(across), f64::from(down))?;
-        let rgba = context.get_image_data(0, 0, width as i32, height as i32)?.data();
-        let grey = rgba.chunks_exact(4).map(|pixel| {
-            let weighted = 299 * u32::from(pixel[0]) + 587 * u32::from(pixel[1]) + 114 * u32::from(pixel[2]);
-            ((weighted + 500) / 1000) as u8
-        });
-        Ok(((height as usize, width as usize), grey.collect()))
+        run.decoder.decode(&EncodedVideoChunk::new(&init)?)?;
+        Ok(Fed::Taken)
     }
 }
 
-fn canvas(width: u32, height: u32) -> Result<(OffscreenCanvas, OffscreenCanvasRenderingContext2d), JsValue> {
-    let canvas = OffscreenCanvas::new(width, height)?;
-    let options = Object::new();
-    Reflect::set(&options, &"willReadFrequently".into(), &JsValue::TRUE)?;
-    let context = canvas.get_context_with_context_options("2d", &options)?;
-    let context = context.ok_or_else(|| JsValue::from_str("this browser cannot draw in a worker"))?;
-    Ok((canvas, context.dyn_into()?))
+/// What became of the next compressed frame.
+enum Fed {
+    Taken,
+    Full,
+    /// There is none: the decoder is to give what it holds.
+    All(VideoDecoder),
+}
+
+fn lost(why: &str) -> Fault {
+    Fault::Refused(format!("some of its frames are lost ({}) and passed over.", why.trim_end_matches('.')))
+}
+
+impl State {
+    /// A frame, or why there is none, where that is known.
+    fn known(&self, frame: usize) -> Option<Result<Rc<Pixels>, Fault>> {
+        let found = self.kept.get(&frame).cloned().map(Ok);
+        found.or_else(|| self.lost.get(&frame).map(|why| Err(lost(why))))
+    }
+
+    /// Keep a decoded frame, unless it lies too far from what is asked for.
+    fn take(&mut self, decoded: &VideoFrame) {
+        let Some(frame) = self.order.frame_at(decoded.timestamp(), self.last) else { return };
+        self.last = Some(frame);
+        let bytes = self.kept.values().next().map_or(1, |kept| kept.bytes.len().max(1));
+        let most = (BUDGET / bytes).max(8);
+        if self.kept.contains_key(&frame) || frame + most / 2 < self.asked {
+            return;
+        }
+        match self.reader.read(decoded) {
+            Ok((size, _)) if *self.size.get_or_insert(size) != size => {
+                self.lost.insert(frame, "its frames change their size, which is not supported".to_owned());
+            }
+            Ok((_, pixels)) => drop(self.kept.insert(frame, Rc::new(pixels))),
+            Err(error) => drop(self.lost.insert(frame, reason(&error))),
+        }
+        while self.kept.len() > most {
+            let farthest = self.kept.keys().copied().max_by_key(|kept| kept.abs_diff(self.asked));
+            farthest.into_iter().for_each(|kept| drop(self.kept.remove(&kept)));
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod channel;
 mod clip;
 mod decode;
 mod gpu;
+mod reader;
 mod services;
 
 use std::rc::Rc;

@@ -1,6 +1,6 @@
 //! What a network says of a frame, as layers: each can be shown, stored and measured without the others.
 
-use sonoseg_imaging::geometry::{Detection, Mask};
+use sonoseg_imaging::geometry::{Detection, Mask, shaft_of};
 
 /// One kind of answer, at the size of the picture that the prediction is about.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,9 @@ pub struct Prediction {
     /// How far the picture is from those that the network learned from, where the model file tells; above 1 it is unlike them.
     pub novelty: Option<f64>,
 }
+
+/// How far the tip of a needle that is called seen may be off, as a share of the picture's edge.
+const TIP_IS_KNOWN: f64 = 1.0 / 24.0;
 
 impl Prediction {
     /// Whether the picture is unlike anything that the network learned from: then nothing that it says can be trusted.
@@ -50,5 +53,49 @@ impl Prediction {
             Layer::Needle(found) => found.as_ref(),
             _ => None,
         })
+    }
+
+    /// The needle, where it can be called seen: its tip is known.
+    pub fn seen(&self) -> Option<&Detection> {
+        let edge = self.mask().map_or(0.0, |mask| ((mask.height * mask.width) as f64).sqrt());
+        self.needle().filter(|found| found.tip_spread_px <= TIP_IS_KNOWN * edge)
+    }
+
+    /// The mask of what is called seen: of classes all of it, of a needle the parts that it runs through.
+    pub fn marked(&self) -> Option<Mask> {
+        let mask = self.mask()?;
+        let looked_for = self.layers.iter().any(|layer| matches!(layer, Layer::Needle(_)));
+        Some(match self.seen() {
+            Some(found) => shaft_of(mask, &found.needle),
+            None if looked_for => Mask::empty(mask.height, mask.width),
+            None => mask.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sonoseg_imaging::geometry::{Needle, Point};
+
+    #[test]
+    fn nothing_is_marked_where_nothing_is_called_seen() {
+        let mut mask = Mask::empty(32, 32);
+        (4..20).for_each(|x| mask.classes[10 * 32 + x] = 1);
+        let shaft = mask.clone();
+        mask.classes[30 * 32 + 30] = 1;
+        let needle = Needle { entry: Point { x: 4.0, y: 10.0 }, tip: Point { x: 19.0, y: 10.0 } };
+        let found = |tip_spread_px| Detection { needle, confidence: 0.9, tip_spread_px, pixels: 16 };
+        let said = |needle: Option<Layer>| Prediction {
+            layers: std::iter::once(Layer::Classes(mask.clone())).chain(needle).collect(),
+            novelty: None,
+        };
+        let sure = said(Some(Layer::Needle(Some(found(1.0)))));
+        assert!(sure.seen().is_some());
+        assert_eq!(sure.marked().unwrap(), shaft, "a blob elsewhere is no part of the needle");
+        for vague in [said(Some(Layer::Needle(Some(found(9.0))))), said(Some(Layer::Needle(None)))] {
+            assert!(vague.seen().is_none() && vague.marked().unwrap().is_empty());
+        }
+        assert_eq!(said(None).marked().unwrap(), mask, "classes are shown as they are");
     }
 }

@@ -2,9 +2,11 @@
 
 mod fit;
 pub(crate) mod line;
+mod shaft;
 
 pub(crate) use fit::with_deeper_tip;
 pub use fit::{Detection, FitConfig, fit, fit_mask};
+pub use shaft::shaft_of;
 
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use js_sys::{ArrayBuffer, Uint8Array};
 use sha2::{Digest, Sha256};
-use sonoseg_imaging::geometry::Image;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
@@ -12,8 +11,11 @@ use web_sys::Blob;
 use super::Services;
 use crate::clock::now;
 use crate::messages::post::reason;
-use crate::messages::{ClipId, ClipInfo, Fault, FrameRead, OpenFile, Opening, PixelInfo, ReadFrames};
+use crate::messages::{
+    ClipId, ClipInfo, Fault, FrameRead, OpenFile, PixelInfo, ReadFrames, Reading, UnpackFile, Unpacked,
+};
 use crate::overlay::shrunk;
+use crate::unzip::Unzip;
 use crate::worker::clip::{self, OpenClip};
 use crate::worker::{Step, channel};
 
@@ -69,41 +71,50 @@ pub(super) async fn check(name: &str, file: &JsValue, steps: &Step) -> Result<Cl
     Ok(id)
 }
 
+/// Take the files out of a zip. Gives a sentence for each that could not be.
+pub(super) async fn unpack(name: &str, file: &JsValue, steps: &Step) -> Result<Vec<String>, Fault> {
+    let (_, bytes) = read(name, file, steps, |_| {}).await?;
+    let mut left_out = Vec::new();
+    for (path, bytes) in Unzip::open(bytes).map_err(|reason| Fault::Refused(format!("{name}: {reason}")))? {
+        match bytes {
+            Ok(bytes) => channel::item::<UnpackFile>(steps.id, &Unpacked { path }, &[bytes]),
+            Err(reason) => left_out.push(format!("{path} in {name}: {reason}")),
+        }
+        steps.between().await?;
+    }
+    Ok(left_out)
+}
+
 impl Services {
     /// Open a file as the clip. The old one stays until the new one is open: it is still on the screen.
     pub(super) async fn open(&self, name: &str, file: &JsValue, steps: &Step) -> Result<ClipInfo, Fault> {
-        let tell = |opening| channel::item::<OpenFile>(steps.id, &opening, &[]);
-        let (id, bytes) = read(name, file, steps, |share| tell(Opening::Reading(share))).await?;
+        let tell = |share| channel::item::<OpenFile>(steps.id, &Reading(share), &[]);
+        let (id, bytes) = read(name, file, steps, tell).await?;
         let open = self.clip.borrow().as_ref().map(|clip| clip.info.clone()).filter(|info| info.id == id);
         if let Some(info) = open {
             return Ok(info);
         }
-        let go_on = |frames| {
-            tell(Opening::Decoding(frames));
-            steps.check().is_ok()
-        };
-        let clip = OpenClip::open(id, name, bytes, go_on).await.map_err(Fault::Refused);
+        let clip = OpenClip::open(id, name, bytes, &|| steps.check()).await.map_err(Fault::Refused);
         steps.check()?;
         let clip = clip?;
         let info = clip.info.clone();
-        self.clip.replace(Some(clip));
+        self.clip.replace(Some(Rc::new(clip)));
         Ok(info)
     }
 
     /// Send frames, others having their turn in between where that takes long.
     pub(super) async fn read_frames(&self, request: ReadFrames, steps: &Step) -> Result<(), Fault> {
+        let clip = self.clip(request.clip)?;
+        let ClipInfo { height, width, shrink, .. } = clip.info;
         for frame in request.first..request.first + request.count {
             let start = now();
-            let (pixels, buffers) = match self.frame(request.clip, frame) {
-                Ok(image) => {
+            let (pixels, buffers) = match clip.pixels(frame, &|| steps.check()).await {
+                Ok((channels, bytes)) => {
                     let decode_ms = now() - start;
-                    let shrink = self.clip.borrow().as_ref().map_or(1, |clip| clip.info.shrink);
-                    let mut bytes = image.to_bytes();
-                    if shrink > 1 {
-                        bytes = shrunk(&bytes, image.height, image.width, image.channels, shrink);
-                    }
-                    (Ok(PixelInfo { channels: image.channels, decode_ms }), vec![bytes])
+                    let bytes = if shrink > 1 { shrunk(&bytes, height, width, channels, shrink) } else { bytes };
+                    (Ok(PixelInfo { channels, decode_ms }), vec![bytes])
                 }
+                Err(Fault::Cancelled) => return Err(Fault::Cancelled),
                 Err(fault) => (Err(fault), vec![]),
             };
             channel::item::<ReadFrames>(steps.id, &FrameRead { frame, pixels }, &buffers);
@@ -112,10 +123,8 @@ impl Services {
         Ok(())
     }
 
-    /// A frame of the clip.
-    pub(super) fn frame(&self, clip: ClipId, frame: usize) -> Result<Rc<Image>, Fault> {
-        let mut open = self.clip.borrow_mut();
-        let open = open.as_mut().filter(|open| open.info.id == clip).ok_or(Fault::NoClip)?;
-        open.frame(frame).map_err(Fault::Refused)
+    /// The clip, as long as it is this one.
+    pub(super) fn clip(&self, clip: ClipId) -> Result<Rc<OpenClip>, Fault> {
+        self.clip.borrow().clone().filter(|open| open.info.id == clip).ok_or(Fault::NoClip)
     }
 }

@@ -13,14 +13,14 @@ use wasm_bindgen::JsValue;
 
 use super::clip::OpenClip;
 use super::{Step, channel};
-use crate::messages::{Call, CheckFile, LoadModel, OpenFile, Predict, ReadFrames, StartDevice};
+use crate::messages::{Call, CheckFile, LoadModel, OpenFile, Predict, ReadFrames, StartDevice, UnpackFile};
 
 /// What the worker holds. Nothing of it is borrowed while a request waits, so that others can go on.
 #[derive(Default)]
 pub(super) struct Services {
     device: RefCell<Option<Device>>,
     predictor: RefCell<Option<Rc<Predictor>>>,
-    clip: RefCell<Option<OpenClip>>,
+    clip: RefCell<Option<Rc<OpenClip>>>,
 }
 
 impl Services {
@@ -44,12 +44,16 @@ impl Services {
                 let clip = files::check(&request.name, &file, steps).await;
                 channel::answer::<CheckFile>(id, clip.map(|clip| (clip, vec![])));
             }
+            Call::UnpackFile(request) => {
+                let unpacked = files::unpack(&request.name, &file, steps).await;
+                channel::answer::<UnpackFile>(id, unpacked.map(|left_out| (left_out, vec![])));
+            }
             Call::ReadFrames(request) => {
                 let read = self.read_frames(request, steps).await;
                 channel::answer::<ReadFrames>(id, read.map(|()| ((), vec![])));
             }
             Call::Predict(request) => {
-                let predicted = self.predict(request).await;
+                let predicted = self.predict(request, steps).await;
                 channel::answer::<Predict>(id, predicted.map(|(predicted, mask)| (predicted, alone(mask))));
             }
         }

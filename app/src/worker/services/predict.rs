@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use sonoseg_core::inference::{Prediction, Predictor, window};
+use sonoseg_core::inference::{PredictError, Prediction, Predictor, window};
 use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::{Image, Mask};
 use wasm_bindgen::JsValue;
@@ -34,24 +34,26 @@ impl Services {
     }
 
     /// What the model finds in a frame, and the bytes of its mask.
-    pub(super) async fn predict(&self, Predict { clip, frame }: Predict) -> Result<(Predicted, Vec<u8>), Fault> {
+    pub(super) async fn predict(&self, request: Predict, steps: &Step) -> Result<(Predicted, Vec<u8>), Fault> {
+        let Predict { clip, frame } = request;
         let predictor = self.predictor.borrow().clone().ok_or(Fault::NoModel)?;
-        let info = self.clip.borrow().as_ref().map(|open| open.info.clone()).ok_or(Fault::NoClip)?;
-        let half = predictor.window() / 2;
-        let there = |at: usize| at < info.frames && self.clip.borrow().as_ref().is_some_and(|open| !open.is_lost(at));
-        let frames: Vec<Rc<Image>> = window(frame, half, |at| there(at) && there(at + 1))
-            .map(|at| self.frame(clip, at))
-            .collect::<Result<_, _>>()?;
+        let clip = self.clip(clip)?;
+        let (info, half) = (&clip.info, predictor.window() / 2);
+        let there = |at: usize| at < info.frames && !clip.is_lost(at);
+        let mut frames: Vec<Rc<Image>> = Vec::new();
+        for at in window(frame, half, |at| there(at) && there(at + 1)) {
+            frames.push(clip.frame(at, &|| steps.check()).await?);
+        }
         let views: Vec<&Image> = frames.iter().map(Rc::as_ref).collect();
         let start = now();
         let prepared = predictor.prepare(&views);
         let prepared_at = now();
         let output = predictor.forward(&prepared).await;
-        let output = output.map_err(|error| Fault::Refused(format!("{}: {error}.", info.name)))?;
+        let output = output.map_err(|error| Fault::Refused(refused(&error, &predictor, &info.name)))?;
         let answered = now();
         let image = views[half];
         let prediction = predictor.finish(&output, image);
-        let mask = prediction.mask().map_or_else(|| Mask::empty(0, 0), |mask| shrunk_mask(mask, info.shrink));
+        let mask = prediction.marked().map_or_else(|| Mask::empty(0, 0), |mask| shrunk_mask(&mask, info.shrink));
         let packed = pack(&mask, classes(&predictor.header().recipe.finding()));
         let predicted = Predicted {
             layers: layers(&prediction, image),
@@ -66,6 +68,18 @@ impl Services {
     }
 }
 
+/// Why there is no answer. The devices of the app were tested: where no numbers come out, the model is to blame.
+fn refused(error: &PredictError, predictor: &Predictor, clip: &str) -> String {
+    match error {
+        PredictError::NotFinite { largest } => format!(
+            "The model {} gives values that are no numbers (its largest weight is {largest:e}): its training went wrong, or its \
+             file is damaged. Choose another model.",
+            predictor.header().recipe.name
+        ),
+        PredictError::Device(_) => format!("{clip}: {error}."),
+    }
+}
+
 /// Number of the classes of the mask, the background aside.
 fn classes(finding: &Finding) -> u8 {
     match finding {
@@ -76,7 +90,7 @@ fn classes(finding: &Finding) -> u8 {
 
 /// What the page shows of a prediction: millimetres only where both ends lie in a region with a scale.
 fn layers(prediction: &Prediction, image: &Image) -> Vec<Layer> {
-    let needle = prediction.needle().map(|&detection| {
+    let needle = prediction.seen().map(|&detection| {
         let (entry, tip) = (detection.needle.entry, detection.needle.tip);
         Layer::Needle { detection, spacing: image.scale.at(&[(entry.x, entry.y), (tip.x, tip.y)]) }
     });
