@@ -1,6 +1,6 @@
 // Runs in the worker before its wasm. It watches the GPU device, which wasm cannot do from inside, and tells the page
 // about trouble in a form that needs no wasm: { trouble: "device" | "crash" | "start", reason, request }, where the request
-// is what the wasm was working on (it keeps the number in self.request).
+// is what the wasm was working on (it keeps the number in self.request); and how much of the wasm is loaded: { loaded, of }.
 const tell = (trouble, reason) => self.postMessage({ trouble, reason: String(reason), request: self.request });
 const devices = [];
 
@@ -22,9 +22,12 @@ self.addEventListener("message", (event) => {
 self.addEventListener("error", (event) => tell("crash", event.message));
 self.addEventListener("unhandledrejection", (event) => tell("crash", event.reason));
 
+const BYTES = 0 /* bytes of worker_bg.wasm */;
 try {
   const { default: init } = await import("./worker.js");
-  await init({ module_or_path: new URL("./worker_bg.wasm", import.meta.url) });
+  const { counted } = await import("./counted.js");
+  const program = await fetch(new URL("./worker_bg.wasm", import.meta.url));
+  await init({ module_or_path: counted(program, (bytes) => self.postMessage({ loaded: bytes, of: BYTES })) });
 } catch (error) {
   tell("start", error);
 }

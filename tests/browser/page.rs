@@ -158,3 +158,18 @@ fn a_zip_and_a_motion_jpeg_open_as_their_frames_and_other_videos_say_what_conver
     });
     page.close();
 }
+
+#[test]
+fn the_page_opens_again_without_a_network() {
+    let mut page = ready("offline");
+    let kept = "navigator.serviceWorker.ready.then(() => { document.body.dataset.kept = 'yes'; })";
+    page.script(kept);
+    page.wait(120, "kept app", |_| (page.script("document.body.dataset.kept") == "yes").then_some(()));
+    page.offline();
+    page.reload();
+    page.wait(300, "page without a network", |state| {
+        (state.text("state") == "ready" && state.text("clip") == "demo.dcm").then_some(())
+    });
+    assert!(!shown(&page, "header").contains("New version"));
+    page.close();
+}

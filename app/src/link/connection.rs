@@ -15,11 +15,13 @@ use web_sys::{Blob, MessageEvent, Worker};
 
 use super::request::Pending;
 use super::restart::{Recovery, Remedy};
-use crate::messages::{Blame, Call, Fault, FromWorker, Job, Request, RequestId, ToWorker, Trouble, post};
+use crate::messages::{Blame, Call, Fault, FromWorker, Job, Loading, Request, RequestId, ToWorker, Trouble, post};
 
 /// What happens to the worker as a whole.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event {
+    /// So much of a new worker is loaded.
+    Loading(Loading),
     /// A new worker takes requests.
     Awake,
     /// The worker died for this reason, and with it all that it had; a new one is being started.
@@ -186,7 +188,9 @@ impl Link {
     }
 
     fn receive(&self, message: &JsValue) {
-        if let Some(trouble) = trouble_in(message) {
+        if let Some(loading) = plainly(message, "loaded") {
+            self.tell(Event::Loading(loading));
+        } else if let Some(trouble) = plainly(message, "trouble") {
             match trouble {
                 Trouble::Device { reason } => self.device_lost(&reason),
                 Trouble::Crash { reason, request } => self.crashed(&reason, request),
@@ -318,8 +322,9 @@ fn plain(reason: &str) -> &str {
     reason.trim_end_matches(['.', ' ', '\n'])
 }
 
-fn trouble_in(message: &JsValue) -> Option<Trouble> {
-    Reflect::has(message, &"trouble".into()).ok().filter(|has| *has)?;
+/// A message of `start-worker.js`, which is known by one of its names.
+fn plainly<T: DeserializeOwned>(message: &JsValue, name: &str) -> Option<T> {
+    Reflect::has(message, &name.into()).ok().filter(|has| *has)?;
     serde_wasm_bindgen::from_value(message.clone()).ok()
 }
 

@@ -178,6 +178,22 @@ pub enum Trouble {
     },
 }
 
+/// How much of the worker's program is loaded, in bytes: sent by `start-worker.js`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Loading {
+    /// So many are here.
+    pub loaded: f64,
+    /// So many there are; 0 where that is not known.
+    pub of: f64,
+}
+
+impl std::fmt::Display for Loading {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [loaded, all] = [self.loaded, self.of].map(|bytes| bytes / 1e6);
+        if all > 0.0 { write!(formatter, "{loaded:.1} of {all:.1} MB") } else { write!(formatter, "{loaded:.1} MB") }
+    }
+}
+
 macro_rules! requests {
     ($($request:ident -> $answer:ty),* $(,)?) => {
         $(impl Request for $request {
@@ -216,4 +232,15 @@ impl Job for UnpackFile {
 
 impl Job for ReadFrames {
     type Item = FrameRead;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loading_is_told_in_megabytes() {
+        assert_eq!(Loading { loaded: 1_240_000.0, of: 9_800_000.0 }.to_string(), "1.2 of 9.8 MB");
+        assert_eq!(Loading { loaded: 1_240_000.0, of: 0.0 }.to_string(), "1.2 MB");
+    }
 }

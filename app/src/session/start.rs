@@ -93,6 +93,7 @@ impl Session {
 
     fn happened(&self, event: Event) {
         match event {
+            Event::Loading(loading) => self.viewer.notices.starting(format!("Loading the model's program: {loading}")),
             Event::Awake => {
                 let shown = self.viewer.media.with_clip(|clip| clip.id);
                 let shown = shown.and_then(|id| self.viewer.media.line_of(id)).map(|line| line.file);
