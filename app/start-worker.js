@@ -22,12 +22,21 @@ self.addEventListener("message", (event) => {
 self.addEventListener("error", (event) => tell("crash", event.message));
 self.addEventListener("unhandledrejection", (event) => tell("crash", event.reason));
 
+const given = new Promise((resolve) => {
+  self.addEventListener("message", ({ data }) => data?.program && resolve(data.program));
+});
+const load = async (counted) => {
+  const response = await fetch(new URL("./worker_bg.wasm", import.meta.url));
+  return WebAssembly.compileStreaming(counted(response, (bytes) => self.postMessage({ loaded: bytes, of: BYTES })));
+};
 const BYTES = 0 /* bytes of worker_bg.wasm */;
 try {
   const { default: init } = await import("./worker.js");
   const { counted } = await import("./counted.js");
-  const program = await fetch(new URL("./worker_bg.wasm", import.meta.url));
-  await init({ module_or_path: counted(program, (bytes) => self.postMessage({ loaded: bytes, of: BYTES })) });
+  // A helper of the worker is given what the worker has loaded. Both are kept for the wasm, which starts helpers.
+  self.home = import.meta.url;
+  self.program = await (self.name === "helper" ? given : load(counted));
+  await init({ module_or_path: self.program });
 } catch (error) {
   tell("start", error);
 }

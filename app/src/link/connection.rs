@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use futures_channel::oneshot;
-use js_sys::{Array, Object, Reflect};
+use js_sys::{Object, Reflect};
 use leptos::prelude::*;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
@@ -16,6 +16,7 @@ use web_sys::{Blob, MessageEvent, Worker};
 use super::request::Pending;
 use super::restart::{Recovery, Remedy};
 use crate::messages::{Blame, Call, Fault, FromWorker, Job, Loading, Request, RequestId, ToWorker, Trouble, post};
+use crate::spawn;
 
 /// What happens to the worker as a whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,7 +142,7 @@ impl Link {
             let error = event.dyn_ref::<web_sys::ErrorEvent>().map(web_sys::ErrorEvent::message);
             link.crashed(&error.unwrap_or_else(|| "the worker could not be loaded".to_owned()), None);
         });
-        match new_worker() {
+        match spawn::worker(&document().base_uri().ok().flatten().unwrap_or_default(), "sonoseg") {
             Ok((worker, address)) => {
                 worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
                 worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
@@ -326,22 +327,4 @@ fn plain(reason: &str) -> &str {
 fn plainly<T: DeserializeOwned>(message: &JsValue, name: &str) -> Option<T> {
     Reflect::has(message, &name.into()).ok().filter(|has| *has)?;
     serde_wasm_bindgen::from_value(message.clone()).ok()
-}
-
-/// A module worker that runs `start-worker.js` under the policy of this page: a worker from an address has a policy of
-/// its own, one from a blob inherits the page's, so that nothing can leave from there either.
-///
-/// Gives the address of the blob, too, which is to be revoked once the script is loaded.
-fn new_worker() -> Result<(Worker, String), JsValue> {
-    let base = document().base_uri()?.unwrap_or_default();
-    let script = web_sys::Url::new_with_base("start-worker.js", &base)?.href();
-    let parts = Array::of1(&format!("import {};", js_sys::JSON::stringify(&script.into())?).into());
-    let kind = web_sys::BlobPropertyBag::new();
-    kind.set_type("text/javascript");
-    let blob = Blob::new_with_str_sequence_and_options(&parts, &kind)?;
-    let address = web_sys::Url::create_object_url_with_blob(&blob)?;
-    let options = web_sys::WorkerOptions::new();
-    options.set_type(web_sys::WorkerType::Module);
-    options.set_name("sonoseg");
-    Ok((Worker::new_with_options(&address, &options)?, address))
 }

@@ -10,7 +10,8 @@ pub use files::{
     CheckFile, ClipId, ClipInfo, FileNumber, FrameRead, OpenFile, PixelInfo, ReadFrames, Reading, UnpackFile, Unpacked,
 };
 pub use predict::{
-    DeviceChoice, DeviceInfo, Layer, LoadModel, ModelInfo, Predict, Predicted, StartDevice, TestingDevice, Timings,
+    DeviceChoice, DeviceInfo, Forward, Layer, LoadModel, ModelInfo, Predict, Predicted, StartDevice, TestingDevice,
+    Timings,
 };
 
 use serde::de::DeserializeOwned;
@@ -48,13 +49,15 @@ pub enum Call {
     ReadFrames(ReadFrames),
     /// Find what the model looks for in a frame.
     Predict(Predict),
+    /// What the network computes of its input.
+    Forward(Forward),
 }
 
 impl Call {
     /// What it is about.
     pub fn subject(&self) -> Subject {
         match self {
-            Self::StartDevice(_) => Subject::Device,
+            Self::StartDevice(_) | Self::Forward(_) => Subject::Device,
             Self::LoadModel(_) | Self::OpenFile(_) | Self::CheckFile(_) | Self::UnpackFile(_) => Subject::File,
             Self::ReadFrames(request) => Subject::Pixels(request.clip),
             Self::Predict(request) => Subject::Prediction(request.clip),
@@ -216,6 +219,7 @@ requests! {
     UnpackFile -> Vec<String>,
     ReadFrames -> (),
     Predict -> Predicted,
+    Forward -> (),
 }
 
 impl Job for StartDevice {

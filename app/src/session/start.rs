@@ -33,7 +33,8 @@ pub(super) struct Inner {
     pub(super) opened: Option<ClipId>,
     /// Frames whose pixels are on their way, and the request for them while it is not cancelled.
     pub(super) fetching: Option<(Range<usize>, Option<RequestId>)>,
-    pub(super) predicting: bool,
+    /// Frames that are being predicted.
+    pub(super) predicting: Vec<(ClipId, usize)>,
     /// Why the worker was started again; told once the new one runs.
     recovering: Option<String>,
 }
@@ -62,7 +63,7 @@ impl Session {
             loaded: false,
             opened: None,
             fetching: None,
-            predicting: false,
+            predicting: Vec::new(),
             recovering: None,
         });
         let handle = StoredValue::new_local(None::<Self>);
