@@ -1,6 +1,6 @@
 // Runs in the worker before its wasm. It watches the GPU device, which wasm cannot do from inside, and tells the page
 // about trouble in a form that needs no wasm: { trouble: "device" | "crash" | "start", reason, request }, where the request
-// is what the wasm was working on (it keeps the number in self.request).
+// is what the wasm was working on (it keeps the number in self.request); and how much of the wasm is loaded: { loaded, of }.
 const tell = (trouble, reason) => self.postMessage({ trouble, reason: String(reason), request: self.request });
 const devices = [];
 
@@ -22,9 +22,21 @@ self.addEventListener("message", (event) => {
 self.addEventListener("error", (event) => tell("crash", event.message));
 self.addEventListener("unhandledrejection", (event) => tell("crash", event.reason));
 
+const given = new Promise((resolve) => {
+  self.addEventListener("message", ({ data }) => data?.program && resolve(data.program));
+});
+const load = async (counted) => {
+  const response = await fetch(new URL("./worker_bg.wasm", import.meta.url));
+  return WebAssembly.compileStreaming(counted(response, (bytes) => self.postMessage({ loaded: bytes, of: BYTES })));
+};
+const BYTES = 0 /* bytes of worker_bg.wasm */;
 try {
   const { default: init } = await import("./worker.js");
-  await init({ module_or_path: new URL("./worker_bg.wasm", import.meta.url) });
+  const { counted } = await import("./counted.js");
+  // A helper of the worker is given what the worker has loaded. Both are kept for the wasm, which starts helpers.
+  self.home = import.meta.url;
+  self.program = await (self.name === "helper" ? given : load(counted));
+  await init({ module_or_path: self.program });
 } catch (error) {
   tell("start", error);
 }

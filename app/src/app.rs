@@ -194,10 +194,12 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
         }
     });
     let blur = window_event_listener(ev::blur, move |_| viewer.view.peek.set(false));
+    let update = window_event_listener_untyped("sonoseg-update", move |_| viewer.notices.update.set(true));
     let screen = window_event_listener_untyped("fullscreenchange", move |_| {
         viewer.view.full_screen.set(document().fullscreen_element().is_some());
     });
     on_cleanup(move || {
+        update.remove();
         screen.remove();
         down.remove();
         up.remove();

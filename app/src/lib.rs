@@ -6,7 +6,7 @@
 //! | [`link`] | the page's line to the worker: pending requests, a new worker when one dies |
 //! | [`session`] | what the page asks for: files to show and check, frames, predictions |
 //! | [`tasks`] | how requests take turns in the worker |
-//! | [`finding`], [`keys`], [`listing`], [`options`], [`overlay`], [`playback`], [`rotation`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
+//! | [`finding`], [`keys`], [`listing`], [`options`], [`overlay`], [`playback`], [`rotation`], [`side_by_side`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
 //! | `app`, `components`, `viewer`, `paint`, `files` | the page (wasm only, no Burn) |
 //! | `demux`, `unzip` | videos and zips taken apart, for the worker |
 //! | `worker` | the worker (wasm only) |
@@ -23,6 +23,7 @@ pub mod overlay;
 pub mod playback;
 pub mod rotation;
 pub mod session;
+pub mod side_by_side;
 pub mod tasks;
 pub mod timeline;
 pub mod timings;
@@ -42,6 +43,8 @@ mod controls;
 mod files;
 #[cfg(target_arch = "wasm32")]
 mod paint;
+#[cfg(target_arch = "wasm32")]
+mod spawn;
 #[cfg(target_arch = "wasm32")]
 mod viewer;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]

@@ -1,4 +1,4 @@
-//! What is known about each frame of a clip, and which frame to work on next.
+//! What is known about each frame of a clip, and which frame to fetch next.
 
 /// What the model said about a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,12 +37,6 @@ pub fn columns(states: &[FrameState], columns: usize) -> Vec<FrameState> {
                 .unwrap_or_default()
         })
         .collect()
-}
-
-/// The frame to predict next: the one on the screen, then those after it, round in a circle.
-pub fn next_to_predict(states: &[FrameState], shown: usize) -> Option<usize> {
-    let count = states.len();
-    (0..count).map(|ahead| (shown + ahead) % count).find(|&frame| states[frame] == FrameState::Waiting)
 }
 
 /// The next frames to fetch for display: the first run of missing ones at or after the shown frame, at most `ahead`
@@ -89,15 +83,6 @@ mod tests {
         );
         assert_eq!(columns(&[Seen(0.9), Unlike], 1), [Unlike]);
         assert_eq!(columns(&[], 1), [Waiting]);
-    }
-
-    #[test]
-    fn prediction_starts_at_the_shown_frame_and_goes_round() {
-        let states = [Waiting, NotSeen, Seen(0.9), Waiting];
-        assert_eq!(next_to_predict(&states, 1), Some(3));
-        assert_eq!(next_to_predict(&states, 0), Some(0));
-        assert_eq!(next_to_predict(&[NotSeen], 0), None);
-        assert_eq!(next_to_predict(&[], 0), None);
     }
 
     #[test]

@@ -149,6 +149,11 @@ impl Page {
         self.tab.reload(false, None).expect("the page answers again");
     }
 
+    /// Nothing is answered any more.
+    pub(crate) fn offline(&self) {
+        self.server.stop();
+    }
+
     /// Hand files to the page as a person does with its file button.
     pub(crate) fn choose_files(&self, input: &str, files: &[&Path]) {
         let names: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();

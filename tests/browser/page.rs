@@ -158,3 +158,43 @@ fn a_zip_and_a_motion_jpeg_open_as_their_frames_and_other_videos_say_what_conver
     });
     page.close();
 }
+
+#[test]
+fn the_page_opens_again_without_a_network() {
+    let mut page = ready("offline");
+    let kept = "navigator.serviceWorker.ready.then(() => { document.body.dataset.kept = 'yes'; })";
+    page.script(kept);
+    page.wait(120, "kept app", |_| (page.script("document.body.dataset.kept") == "yes").then_some(()));
+    page.offline();
+    page.reload();
+    page.wait(300, "page without a network", |state| {
+        (state.text("state") == "ready" && state.text("clip") == "demo.dcm").then_some(())
+    });
+    assert!(!shown(&page, "header").contains("New version"));
+    page.close();
+}
+
+#[test]
+fn frames_that_are_predicted_side_by_side_give_the_same_answers() {
+    let files = Files::new();
+    let page = ready("side-by-side");
+    let tips = || -> Vec<String> {
+        page.press("Home");
+        let frames = 0..page.state().number("frames").unwrap() as usize;
+        let tip = |frame| {
+            let known = page.wait(120, &format!("answer for frame {frame}"), |state| {
+                let here = state.number("frame") == Some(frame as f64) && state.text("predicted") != "waiting";
+                here.then(|| format!("{} {} {}", state.text("predicted"), state.text("tipX"), state.text("tipY")))
+            });
+            page.press("ArrowRight");
+            known
+        };
+        frames.map(tip).collect()
+    };
+    let first = tips();
+    // The same weights once more: helpers are at work by then, or are not where there is one core.
+    page.choose_files("#open-model", &[&files.copied_model()]);
+    page.wait(60, "copied model", |_| shown(&page, ".model-name").contains("copied").then_some(()));
+    assert_eq!(tips(), first);
+    page.close();
+}

@@ -31,6 +31,11 @@ impl Server {
         &self.origin
     }
 
+    /// Answer nothing any more.
+    pub(crate) fn stop(&self) {
+        self.http.unblock();
+    }
+
     /// Paths that were asked for and are not there.
     pub(crate) fn missing(&self) -> Vec<String> {
         self.missing.lock().unwrap().clone()
@@ -51,7 +56,7 @@ fn answer(request: Request, folder: &Path, before_worker: &str, missing: &Mutex<
     let bytes = if path.contains("..") || *request.method() != Method::Get { None } else { std::fs::read(&file).ok() };
     // An error means that the browser was closed before it got everything, which is its right.
     let _sent = match bytes {
-        Some(bytes) if path.contains("worker") && path.ends_with(".js") => {
+        Some(bytes) if matches!(path.as_str(), "worker.js" | "start-worker.js") => {
             let script = [before_worker.as_bytes(), &bytes].concat();
             request.respond(Response::from_data(script).with_header(content_type(&file)))
         }

@@ -1,8 +1,8 @@
 //! The browser build: trunk, and what must be true of its result.
 
+use crate::pack::brotli;
 use crate::process::{output, repository, run};
 use anyhow::{Context, Result, bail, ensure};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use wasmparser::{ExternalKind, Operator, Parser, Payload, TypeRef};
 
@@ -78,7 +78,7 @@ fn check_binary(name: &str, limit: usize) -> Result<()> {
         path.display(),
         wrapped.join(", ")
     );
-    let packed = brotli_size(&bytes)?;
+    let packed = brotli(&bytes)?.len();
     let mega = |bytes: usize| bytes as f64 / 1e6;
     println!("{name}: {:.2} MB, {:.3} MB with brotli (limit {:.1} MB)", mega(bytes.len()), mega(packed), mega(limit));
     ensure!(packed <= limit, "{} is {packed} bytes with brotli; its limit is {limit}.", path.display());
@@ -133,13 +133,6 @@ fn wrapped_exports(bytes: &[u8]) -> Result<Vec<String>> {
     // Two exports may well begin with the same helper; wrapping touches all of them.
     let wrapped = calls.iter().filter(|(_, called)| 2 * shared(*called) > exports.len());
     Ok(wrapped.map(|(name, _)| (*name).clone()).collect())
-}
-
-fn brotli_size(bytes: &[u8]) -> Result<usize> {
-    let mut writer = brotli::CompressorWriter::new(Vec::new(), 1 << 20, 9, 24);
-    writer.write_all(bytes)?;
-    writer.flush()?;
-    Ok(writer.into_inner().len())
 }
 
 #[cfg(test)]

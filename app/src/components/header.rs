@@ -56,6 +56,11 @@ pub fn Header() -> impl IntoView {
             />
             <Place />
             <span class="spacer"></span>
+            <Show when=move || viewer.notices.update.get()>
+                <button class="primary" title="Load the page again with the new version" on:click=|_| take_update()>
+                    "New version"
+                </button>
+            </Show>
             <span class="warning">"Not for clinical use"</span>
             {move || device(viewer, session)}
             <button title="Keys (?)" aria-label="Keys" on:click=move |_| press(Action::Help)>"?"</button>
@@ -79,5 +84,13 @@ fn device(viewer: Viewer, session: Session) -> AnyView {
             }
             .into_any()
         }
+    }
+}
+
+/// `boot.js` knows of the version that waits.
+fn take_update() {
+    if let Ok(wanted) = web_sys::Event::new("sonoseg-take-update") {
+        // Nobody can stop it.
+        let _ = window().dispatch_event(&wanted);
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use futures_channel::oneshot;
-use js_sys::{Array, Object, Reflect};
+use js_sys::{Object, Reflect};
 use leptos::prelude::*;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
@@ -15,11 +15,14 @@ use web_sys::{Blob, MessageEvent, Worker};
 
 use super::request::Pending;
 use super::restart::{Recovery, Remedy};
-use crate::messages::{Blame, Call, Fault, FromWorker, Job, Request, RequestId, ToWorker, Trouble, post};
+use crate::messages::{Blame, Call, Fault, FromWorker, Job, Loading, Request, RequestId, ToWorker, Trouble, post};
+use crate::spawn;
 
 /// What happens to the worker as a whole.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event {
+    /// So much of a new worker is loaded.
+    Loading(Loading),
     /// A new worker takes requests.
     Awake,
     /// The worker died for this reason, and with it all that it had; a new one is being started.
@@ -139,7 +142,7 @@ impl Link {
             let error = event.dyn_ref::<web_sys::ErrorEvent>().map(web_sys::ErrorEvent::message);
             link.crashed(&error.unwrap_or_else(|| "the worker could not be loaded".to_owned()), None);
         });
-        match new_worker() {
+        match spawn::worker(&document().base_uri().ok().flatten().unwrap_or_default(), "sonoseg") {
             Ok((worker, address)) => {
                 worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
                 worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
@@ -186,7 +189,9 @@ impl Link {
     }
 
     fn receive(&self, message: &JsValue) {
-        if let Some(trouble) = trouble_in(message) {
+        if let Some(loading) = plainly(message, "loaded") {
+            self.tell(Event::Loading(loading));
+        } else if let Some(trouble) = plainly(message, "trouble") {
             match trouble {
                 Trouble::Device { reason } => self.device_lost(&reason),
                 Trouble::Crash { reason, request } => self.crashed(&reason, request),
@@ -318,25 +323,8 @@ fn plain(reason: &str) -> &str {
     reason.trim_end_matches(['.', ' ', '\n'])
 }
 
-fn trouble_in(message: &JsValue) -> Option<Trouble> {
-    Reflect::has(message, &"trouble".into()).ok().filter(|has| *has)?;
+/// A message of `start-worker.js`, which is known by one of its names.
+fn plainly<T: DeserializeOwned>(message: &JsValue, name: &str) -> Option<T> {
+    Reflect::has(message, &name.into()).ok().filter(|has| *has)?;
     serde_wasm_bindgen::from_value(message.clone()).ok()
-}
-
-/// A module worker that runs `start-worker.js` under the policy of this page: a worker from an address has a policy of
-/// its own, one from a blob inherits the page's, so that nothing can leave from there either.
-///
-/// Gives the address of the blob, too, which is to be revoked once the script is loaded.
-fn new_worker() -> Result<(Worker, String), JsValue> {
-    let base = document().base_uri()?.unwrap_or_default();
-    let script = web_sys::Url::new_with_base("start-worker.js", &base)?.href();
-    let parts = Array::of1(&format!("import {};", js_sys::JSON::stringify(&script.into())?).into());
-    let kind = web_sys::BlobPropertyBag::new();
-    kind.set_type("text/javascript");
-    let blob = Blob::new_with_str_sequence_and_options(&parts, &kind)?;
-    let address = web_sys::Url::create_object_url_with_blob(&blob)?;
-    let options = web_sys::WorkerOptions::new();
-    options.set_type(web_sys::WorkerType::Module);
-    options.set_name("sonoseg");
-    Ok((Worker::new_with_options(&address, &options)?, address))
 }

@@ -10,7 +10,8 @@ pub use files::{
     CheckFile, ClipId, ClipInfo, FileNumber, FrameRead, OpenFile, PixelInfo, ReadFrames, Reading, UnpackFile, Unpacked,
 };
 pub use predict::{
-    DeviceChoice, DeviceInfo, Layer, LoadModel, ModelInfo, Predict, Predicted, StartDevice, TestingDevice, Timings,
+    DeviceChoice, DeviceInfo, Forward, Layer, LoadModel, ModelInfo, Predict, Predicted, StartDevice, TestingDevice,
+    Timings,
 };
 
 use serde::de::DeserializeOwned;
@@ -48,13 +49,15 @@ pub enum Call {
     ReadFrames(ReadFrames),
     /// Find what the model looks for in a frame.
     Predict(Predict),
+    /// What the network computes of its input.
+    Forward(Forward),
 }
 
 impl Call {
     /// What it is about.
     pub fn subject(&self) -> Subject {
         match self {
-            Self::StartDevice(_) => Subject::Device,
+            Self::StartDevice(_) | Self::Forward(_) => Subject::Device,
             Self::LoadModel(_) | Self::OpenFile(_) | Self::CheckFile(_) | Self::UnpackFile(_) => Subject::File,
             Self::ReadFrames(request) => Subject::Pixels(request.clip),
             Self::Predict(request) => Subject::Prediction(request.clip),
@@ -178,6 +181,22 @@ pub enum Trouble {
     },
 }
 
+/// How much of the worker's program is loaded, in bytes: sent by `start-worker.js`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Loading {
+    /// So many are here.
+    pub loaded: f64,
+    /// So many there are; 0 where that is not known.
+    pub of: f64,
+}
+
+impl std::fmt::Display for Loading {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [loaded, all] = [self.loaded, self.of].map(|bytes| bytes / 1e6);
+        if all > 0.0 { write!(formatter, "{loaded:.1} of {all:.1} MB") } else { write!(formatter, "{loaded:.1} MB") }
+    }
+}
+
 macro_rules! requests {
     ($($request:ident -> $answer:ty),* $(,)?) => {
         $(impl Request for $request {
@@ -200,6 +219,7 @@ requests! {
     UnpackFile -> Vec<String>,
     ReadFrames -> (),
     Predict -> Predicted,
+    Forward -> (),
 }
 
 impl Job for StartDevice {
@@ -216,4 +236,15 @@ impl Job for UnpackFile {
 
 impl Job for ReadFrames {
     type Item = FrameRead;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loading_is_told_in_megabytes() {
+        assert_eq!(Loading { loaded: 1_240_000.0, of: 9_800_000.0 }.to_string(), "1.2 of 9.8 MB");
+        assert_eq!(Loading { loaded: 1_240_000.0, of: 0.0 }.to_string(), "1.2 MB");
+    }
 }

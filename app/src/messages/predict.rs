@@ -42,6 +42,8 @@ pub struct DeviceInfo {
     pub name: String,
     /// Why the CPU is used, or what was checked on the GPU.
     pub reason: String,
+    /// Frames that it predicts side by side.
+    pub side_by_side: usize,
 }
 
 /// Load a model file. When it is refused, the model before it stays.
@@ -77,6 +79,16 @@ pub struct Predict {
     pub clip: ClipId,
     /// The frame, from 0.
     pub frame: usize,
+}
+
+/// What the network computes of its input (buffer 0, 32-bit numbers): asked by the worker of its helpers. The answer has two
+/// buffers, probabilities and features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    /// Channels of the input.
+    pub channels: usize,
+    /// Edge of the square input in pixels.
+    pub size: usize,
 }
 
 /// What the model found in one frame.

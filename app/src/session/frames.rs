@@ -6,13 +6,14 @@ use wasm_bindgen_futures::spawn_local;
 use super::start::{Inner, Session};
 use crate::clock::now;
 use crate::messages::{Blame, ClipId, ClipInfo, Fault, FrameRead, Predict, Predicted, ReadFrames};
+use crate::side_by_side;
 use crate::timeline::{self, FrameState};
 use crate::viewer::Viewer;
 use crate::viewer::findings::Found;
 use crate::viewer::media::Pixels;
 
 impl Session {
-    /// Ask for what is needed next: pixels to show, a prediction. Never more than one of each is on its way.
+    /// Ask for what is needed next: pixels to show, and as many predictions as the device makes side by side.
     pub(crate) fn pump(&self) {
         let Viewer { media, view, findings, .. } = self.viewer;
         let Some(clip) = media.clip.get_untracked() else { return };
@@ -22,11 +23,18 @@ impl Session {
         }
         let shown = view.frame.get_untracked();
         self.fetch(&clip, shown);
-        let (able, fetching) = self.inner.with_value(|inner| {
-            (inner.loaded && !inner.predicting, inner.fetching.as_ref().is_some_and(|(run, _)| run.contains(&shown)))
-        });
-        let next = findings.states.with_untracked(|states| timeline::next_to_predict(states, shown));
-        if let Some(frame) = next.filter(|_| able && (fetching || media.has_pixels(shown))) {
+        let (loaded, fetching) = self
+            .inner
+            .with_value(|inner| (inner.loaded, inner.fetching.as_ref().is_some_and(|(run, _)| run.contains(&shown))));
+        if !loaded || !(fetching || media.has_pixels(shown)) {
+            return;
+        }
+        let most = findings.device.with_untracked(|device| device.as_ref().map_or(1, |device| device.side_by_side));
+        let asked = || self.inner.with_value(|inner| inner.predicting.clone());
+        for asked in std::iter::repeat_with(asked).take_while(|asked| asked.len() < most) {
+            let is_asked = |frame: usize| asked.contains(&(clip.id, frame));
+            let next = |states: &Vec<FrameState>| side_by_side::next_to_predict(states, shown, is_asked);
+            let Some(frame) = findings.states.with_untracked(next) else { break };
             self.predict(clip.id, frame);
         }
     }
@@ -85,13 +93,13 @@ impl Session {
     fn predict(&self, clip: ClipId, frame: usize) {
         let asked = self.link.ask(Predict { clip, frame }, None);
         let model = self.inner.try_update_value(|inner| {
-            inner.predicting = true;
+            inner.predicting.push((clip, frame));
             inner.models
         });
         let session = *self;
         spawn_local(async move {
             let answer = asked.await;
-            session.inner.update_value(|inner| inner.predicting = false);
+            session.inner.update_value(|inner| inner.predicting.retain(|asked| *asked != (clip, frame)));
             let current = session.inner.with_value(|inner| Some(inner.models)) == model;
             match answer {
                 Ok((predicted, buffers)) => session.predicted(clip, frame, predicted, buffers, current),

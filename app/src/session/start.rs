@@ -33,7 +33,8 @@ pub(super) struct Inner {
     pub(super) opened: Option<ClipId>,
     /// Frames whose pixels are on their way, and the request for them while it is not cancelled.
     pub(super) fetching: Option<(Range<usize>, Option<RequestId>)>,
-    pub(super) predicting: bool,
+    /// Frames that are being predicted.
+    pub(super) predicting: Vec<(ClipId, usize)>,
     /// Why the worker was started again; told once the new one runs.
     recovering: Option<String>,
 }
@@ -62,7 +63,7 @@ impl Session {
             loaded: false,
             opened: None,
             fetching: None,
-            predicting: false,
+            predicting: Vec::new(),
             recovering: None,
         });
         let handle = StoredValue::new_local(None::<Self>);
@@ -93,6 +94,7 @@ impl Session {
 
     fn happened(&self, event: Event) {
         match event {
+            Event::Loading(loading) => self.viewer.notices.starting(format!("Loading the model's program: {loading}")),
             Event::Awake => {
                 let shown = self.viewer.media.with_clip(|clip| clip.id);
                 let shown = shown.and_then(|id| self.viewer.media.line_of(id)).map(|line| line.file);

@@ -39,6 +39,8 @@ pub(crate) struct Notice {
 pub(crate) struct Notices {
     pub(crate) stage: RwSignal<Stage>,
     pub(crate) open: RwSignal<Vec<Notice>>,
+    /// A new version of the app waits to be used.
+    pub(crate) update: RwSignal<bool>,
     /// How many there were so far.
     pub(crate) count: RwSignal<u32>,
 }
@@ -48,6 +50,7 @@ impl Notices {
         Self {
             stage: RwSignal::new(Stage::Starting("Starting the worker".to_owned())),
             open: RwSignal::new(Vec::new()),
+            update: RwSignal::new(false),
             count: RwSignal::new(0),
         }
     }

@@ -17,10 +17,10 @@ fn scope() -> DedicatedWorkerGlobalScope {
 }
 
 /// Listen to the page from now on, and say so.
-pub(super) fn listen(take: impl Fn(ToWorker, JsValue) + 'static) {
+pub(super) fn listen(take: impl Fn(ToWorker, JsValue, Vec<Vec<u8>>) + 'static) {
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-        if let Some((message, file, _)) = post::unpack::<ToWorker>(&event.data()) {
-            take(message, file);
+        if let Some((message, file, buffers)) = post::unpack::<ToWorker>(&event.data()) {
+            take(message, file, buffers);
         }
     });
     let listening = scope().add_event_listener_with_callback("message", on_message.as_ref().unchecked_ref());

@@ -17,8 +17,8 @@ use crate::playback::ASSUMED_FRAME_US;
 
 /// Longest edge of a picture on the page; bigger frames are shown smaller.
 const LONGEST_SHOWN: usize = 2048;
-/// Decoded frames that are kept, for windows of several frames.
-const KEPT: usize = 4;
+/// Decoded frames that are kept, for windows of several frames that are predicted side by side.
+const KEPT: usize = 8;
 
 /// The clip that is shown.
 pub(super) struct OpenClip {
@@ -93,7 +93,7 @@ impl OpenClip {
         };
         let image = Rc::new(image);
         // A frame of an 8000 x 8000 picture has 256 MB; one of those is enough.
-        let most = if image.pixels.len() > 16 << 20 { 1 } else { KEPT };
+        let most = ((64 << 20) / image.pixels.len().max(1)).clamp(1, KEPT);
         let mut kept = self.kept.borrow_mut();
         while kept.len() >= most {
             kept.pop_front();

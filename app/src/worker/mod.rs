@@ -5,6 +5,7 @@ mod channel;
 mod clip;
 mod decode;
 mod gpu;
+mod pool;
 mod reader;
 mod services;
 
@@ -28,10 +29,10 @@ pub fn start() {
         channel::crashed(&info.to_string());
     }));
     let (services, tasks) = (Rc::new(Services::default()), Rc::new(Tasks::new(Browser)));
-    channel::listen(move |message, file| match message {
+    channel::listen(move |message, file, buffers| match message {
         ToWorker::Ask { id, call } => {
             let (services, tasks, steps) = (services.clone(), tasks.clone(), tasks.start(id));
-            spawn_local(async move { tasks.run(id, services.answer(call, file, &steps)).await });
+            spawn_local(async move { tasks.run(id, services.answer(call, file, buffers, &steps)).await });
         }
         ToWorker::Cancel { id } => tasks.cancel(id),
     });

@@ -61,9 +61,12 @@ pub struct Predictor {
 /// Network input on the CPU, `[channels, size, size]`.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    numbers: Vec<f32>,
-    channels: usize,
-    size: usize,
+    /// The numbers, row-major.
+    pub numbers: Vec<f32>,
+    /// Channels of the network's input.
+    pub channels: usize,
+    /// Edge of its square input in pixels.
+    pub size: usize,
 }
 
 /// What the network computed.

@@ -5,13 +5,14 @@ use sonoseg_core::selftest;
 
 use super::Services;
 use crate::messages::{DeviceChoice, DeviceInfo, StartDevice, TestingDevice};
-use crate::worker::{Step, channel, gpu};
+use crate::worker::{Step, channel, gpu, pool};
 
 impl Services {
     /// Choose the device, and say what to tell the user about it.
     pub(super) async fn start_device(&self, request: StartDevice, steps: &Step) -> DeviceInfo {
         let (device, info) = choose(request, steps).await;
         self.device.replace(Some(device));
+        self.pool.clear();
         info
     }
 }
@@ -28,7 +29,7 @@ async fn choose(request: StartDevice, steps: &Step) -> (Device, DeviceInfo) {
         }
     };
     let reason = format!("WebGPU is not used: {reason}.");
-    (Device::flex(), DeviceInfo { gpu: false, name: "CPU (SIMD)".to_owned(), reason })
+    (Device::flex(), DeviceInfo { gpu: false, name: "CPU (SIMD)".to_owned(), reason, side_by_side: pool::size() })
 }
 
 async fn graphics(software_allowed: bool, fail_selftest: bool, steps: &Step) -> Result<(Device, DeviceInfo), String> {
@@ -44,5 +45,5 @@ async fn graphics(software_allowed: bool, fail_selftest: bool, steps: &Step) -> 
         "Self-test against the CPU passed: forward within {:.0e}, backward within {:.0e}.",
         result.forward_error, result.backward_error
     );
-    Ok((device, DeviceInfo { gpu: true, name, reason }))
+    Ok((device, DeviceInfo { gpu: true, name, reason, side_by_side: 1 }))
 }

@@ -10,10 +10,12 @@ use std::rc::Rc;
 use burn::tensor::Device;
 use sonoseg_core::inference::Predictor;
 use wasm_bindgen::JsValue;
+use web_sys::Blob;
 
 use super::clip::OpenClip;
+use super::pool::Pool;
 use super::{Step, channel};
-use crate::messages::{Call, CheckFile, LoadModel, OpenFile, Predict, ReadFrames, StartDevice, UnpackFile};
+use crate::messages::{Call, CheckFile, Forward, LoadModel, OpenFile, Predict, ReadFrames, StartDevice, UnpackFile};
 
 /// What the worker holds. Nothing of it is borrowed while a request waits, so that others can go on.
 #[derive(Default)]
@@ -21,11 +23,14 @@ pub(super) struct Services {
     device: RefCell<Option<Device>>,
     predictor: RefCell<Option<Rc<Predictor>>>,
     clip: RefCell<Option<Rc<OpenClip>>>,
+    pool: Rc<Pool>,
+    /// The model that helpers are to be started for.
+    helpers_wanted: RefCell<Option<(String, Blob)>>,
 }
 
 impl Services {
-    /// Work on a request, whose file lies beside it, and answer it.
-    pub(super) async fn answer(&self, call: Call, file: JsValue, steps: &Step) {
+    /// Work on a request, whose file and buffers lie beside it, and answer it.
+    pub(super) async fn answer(&self, call: Call, file: JsValue, buffers: Vec<Vec<u8>>, steps: &Step) {
         let id = steps.id;
         let alone = |buffer: Vec<u8>| vec![buffer];
         match call {
@@ -55,6 +60,10 @@ impl Services {
             Call::Predict(request) => {
                 let predicted = self.predict(request, steps).await;
                 channel::answer::<Predict>(id, predicted.map(|(predicted, mask)| (predicted, alone(mask))));
+            }
+            Call::Forward(request) => {
+                let computed = self.forward(request, &buffers).await;
+                channel::answer::<Forward>(id, computed.map(|numbers| ((), numbers)));
             }
         }
     }

@@ -2,16 +2,18 @@
 
 use std::rc::Rc;
 
-use sonoseg_core::inference::{PredictError, Prediction, Predictor, window};
+use burn::tensor::Device;
+use sonoseg_core::inference::{PredictError, Prediction, Predictor, Prepared, window};
 use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::{Image, Mask};
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::Blob;
 
 use super::{Services, files};
 use crate::clock::now;
-use crate::messages::{Fault, Layer, ModelInfo, Predict, Predicted, Timings};
+use crate::messages::{Fault, Forward, Layer, ModelInfo, Predict, Predicted, Timings};
 use crate::overlay::{pack, shrunk_mask};
-use crate::worker::Step;
+use crate::worker::{Step, pool};
 
 impl Services {
     /// Load a model file. When it is refused, the model before it stays.
@@ -30,7 +32,19 @@ impl Services {
             window: summary.window,
         };
         self.predictor.replace(Some(Rc::new(predictor)));
+        self.helpers_wanted.replace(file.dyn_ref::<Blob>().map(|model| (name.to_owned(), model.clone())));
+        self.pool.clear();
         Ok(info)
+    }
+
+    /// What the network computes of its input, as two buffers of numbers.
+    pub(super) async fn forward(&self, request: Forward, buffers: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Fault> {
+        let predictor = self.predictor.borrow().clone().ok_or(Fault::NoModel)?;
+        let Forward { channels, size } = request;
+        let numbers = pool::numbers_of(buffers.first().map_or(&[], Vec::as_slice));
+        let output = predictor.forward(&Prepared { numbers, channels, size }).await;
+        let output = output.map_err(|error| Fault::Refused(format!("{error}.")))?;
+        Ok(vec![pool::bytes(&output.probabilities), pool::bytes(&output.features)])
     }
 
     /// What the model finds in a frame, and the bytes of its mask.
@@ -48,9 +62,13 @@ impl Services {
         let start = now();
         let prepared = predictor.prepare(&views);
         let prepared_at = now();
-        let output = predictor.forward(&prepared).await;
+        let output = match self.pool.forward(&prepared).await {
+            Some(output) => Ok(output),
+            None => predictor.forward(&prepared).await,
+        };
         let output = output.map_err(|error| Fault::Refused(refused(&error, &predictor, &info.name)))?;
         let answered = now();
+        self.call_helpers();
         let image = views[half];
         let prediction = predictor.finish(&output, image);
         let mask = prediction.marked().map_or_else(|| Mask::empty(0, 0), |mask| shrunk_mask(&mask, info.shrink));
@@ -65,6 +83,17 @@ impl Services {
             },
         };
         Ok((predicted, packed))
+    }
+}
+
+impl Services {
+    /// Helpers are started when the first answer is there, so that it does not wait for them.
+    fn call_helpers(&self) {
+        if self.device.borrow().as_ref().is_some_and(|device| *device == Device::flex())
+            && let Some((name, model)) = self.helpers_wanted.take()
+        {
+            self.pool.grow(&name, &model);
+        }
     }
 }
 
