@@ -83,6 +83,7 @@ pub(crate) async fn loss(case: &mut Case) {
                 gamma: case.number("gamma"),
                 dice_weight: case.number("lambda_dice"),
                 focal_weight: case.number("lambda_focal"),
+                ..DiceFocalConfig::default()
             };
             dice_focal(logits.clone(), target, &config)
         }
