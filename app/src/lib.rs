@@ -6,13 +6,14 @@
 //! | [`link`] | the page's line to the worker: pending requests, a new worker when one dies |
 //! | [`session`] | what the page asks for: files to show and check, frames, predictions |
 //! | [`tasks`] | how requests take turns in the worker |
-//! | [`finding`], [`keys`], [`listing`], [`options`], [`overlay`], [`playback`], [`rotation`], [`side_by_side`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
+//! | [`faster`], [`finding`], [`keys`], [`listing`], [`options`], [`overlay`], [`playback`], [`rotation`], [`side_by_side`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
 //! | `app`, `components`, `viewer`, `paint`, `files` | the page (wasm only, no Burn) |
 //! | `demux`, `unzip` | videos and zips taken apart, for the worker |
 //! | `worker` | the worker (wasm only) |
 
 #[cfg(feature = "worker")]
 pub mod demux;
+pub mod faster;
 pub mod finding;
 pub mod keys;
 pub mod link;

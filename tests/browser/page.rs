@@ -198,3 +198,25 @@ fn frames_that_are_predicted_side_by_side_give_the_same_answers() {
     assert_eq!(tips(), first);
     page.close();
 }
+
+#[test]
+fn a_page_without_a_gpu_offers_no_choice_of_devices_and_says_on_what_it_runs() {
+    let page = ready("devices");
+    assert_eq!(shown(&page, "[aria-label=\"Device of the model\"]"), "");
+    assert!(shown(&page, "#device-reason").contains("CPU"));
+    page.close();
+}
+
+#[test]
+fn a_pinned_gpu_gives_way_to_the_cpu_when_the_user_says_so() {
+    let page = Page::open("pinned", Graphics::SoftwareWebGpu, "?device=webgpu");
+    page.wait(300, "answer of the GPU", |state| {
+        (state.text("device") == "webgpu" && matches!(state.text("predicted"), "seen" | "none")).then_some(())
+    });
+    page.script(
+        "[...document.querySelectorAll('[aria-label=\"Device of the model\"] button')].find(b => b.textContent === 'CPU').click()",
+    );
+    page.wait(300, "model on the CPU", |state| (state.text("device") == "cpu").then_some(()));
+    assert!(shown(&page, "#device-reason").contains("Chosen by you"));
+    page.close();
+}

@@ -5,6 +5,9 @@ use std::time::Duration;
 use leptos::prelude::*;
 
 use crate::clock::now;
+use crate::faster;
+use crate::messages::DeviceChoice;
+use crate::session::Session;
 use crate::timings::Durations;
 use crate::viewer::Viewer;
 use crate::viewer::findings::Speeds;
@@ -13,6 +16,7 @@ use crate::viewer::findings::Speeds;
 #[component]
 pub fn Speed() -> impl IntoView {
     let viewer = expect_context::<Viewer>();
+    let session = expect_context::<Session>();
     let speeds = RwSignal::new(Speeds::default());
     let renew = move || speeds.set(viewer.findings.speeds.get_value());
     if let Ok(timer) = set_interval_with_handle(renew, Duration::from_millis(500)) {
@@ -53,6 +57,24 @@ pub fn Speed() -> impl IntoView {
             <p class="quiet">
                 {move || format!("{} shown per second, {} predicted", rate(|s| &mut s.shown), rate(|s| &mut s.predicted))}
             </p>
+            <Show when=move || viewer.findings.has_gpu.get()>
+                <div class="choice" role="group" aria-label="Device of the model">
+                    {[("Faster", DeviceChoice::Auto), ("WebGPU", DeviceChoice::WebGpu), ("CPU", DeviceChoice::Cpu)]
+                        .into_iter()
+                        .map(|(name, choice)| {
+                            view! {
+                                <button
+                                    aria-pressed=move || (viewer.findings.pinned.get() == choice).to_string()
+                                    on:click=move |_| session.pin(choice)
+                                >
+                                    {name}
+                                </button>
+                            }
+                        })
+                        .collect_view()}
+                </div>
+                <p class="quiet measured">{move || viewer.findings.measured.get().map(faster::numbers)}</p>
+            </Show>
             <p class="quiet" id="device-reason">
                 {move || viewer.findings.device.with(|d| d.as_ref().map(|d| format!("Runs on {}. {}", d.name, d.reason)))}
             </p>

@@ -75,6 +75,11 @@ impl Recovery {
         self.gpu_workers += usize::from(gpu);
     }
 
+    /// The model runs on the other device of this worker.
+    pub fn moved_to(&mut self, gpu: bool) {
+        self.during = if gpu { During::Gpu } else { During::Cpu };
+    }
+
     /// The worker gave a prediction: when they are enough, all is well again.
     pub fn predicted(&mut self) {
         self.predicted += 1;
@@ -109,7 +114,7 @@ impl Recovery {
     pub fn crashed(&mut self, doing: Option<Subject>, reason: &str) -> (Blame, Remedy) {
         let death = match (self.during, doing) {
             (During::GpuStart, Some(Subject::Device)) => Death::GpuStart,
-            (During::Gpu, Some(Subject::Prediction(_))) => Death::Gpu,
+            (During::Gpu, Some(Subject::Prediction(_) | Subject::Device)) => Death::Gpu,
             _ => Death::Worker,
         };
         let blame = match doing {
@@ -212,6 +217,17 @@ mod tests {
         recovery.started();
         recovery.crashed(Some(Subject::Device), "Stopped.");
         assert_eq!(recovery.device, DeviceChoice::Cpu);
+    }
+
+    #[test]
+    fn a_gpu_that_the_model_left_may_be_lost_without_harm() {
+        let mut recovery = Recovery::new(DeviceChoice::Auto);
+        on_gpu(&mut recovery);
+        recovery.moved_to(false);
+        assert_eq!(recovery.device_lost("Lost."), None);
+        recovery.moved_to(true);
+        assert_eq!(recovery.crashed(Some(Subject::Device), "Stopped."), (Blame::No, Remedy::Again));
+        assert_eq!(recovery.gpu_deaths, 1, "it was measured");
     }
 
     #[test]

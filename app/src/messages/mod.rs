@@ -10,8 +10,8 @@ pub use files::{
     CheckFile, ClipId, ClipInfo, FileNumber, FrameRead, OpenFile, PixelInfo, ReadFrames, Reading, UnpackFile, Unpacked,
 };
 pub use predict::{
-    DeviceChoice, DeviceInfo, Forward, Layer, LoadModel, ModelInfo, Predict, Predicted, StartDevice, TestingDevice,
-    Timings,
+    DeviceChoice, DeviceInfo, Forward, Layer, LoadModel, MeasureDevices, Measured, ModelInfo, Predict, Predicted,
+    StartDevice, TestingDevice, Timings, UseDevice,
 };
 
 use serde::de::DeserializeOwned;
@@ -37,6 +37,10 @@ pub trait Job: Request {
 pub enum Call {
     /// Choose and check the device.
     StartDevice(StartDevice),
+    /// Measure both devices.
+    MeasureDevices(MeasureDevices),
+    /// Run the model on another device.
+    UseDevice(UseDevice),
     /// Load a model file.
     LoadModel(LoadModel),
     /// Open a file as the clip.
@@ -57,7 +61,7 @@ impl Call {
     /// What it is about.
     pub fn subject(&self) -> Subject {
         match self {
-            Self::StartDevice(_) | Self::Forward(_) => Subject::Device,
+            Self::StartDevice(_) | Self::MeasureDevices(_) | Self::UseDevice(_) | Self::Forward(_) => Subject::Device,
             Self::LoadModel(_) | Self::OpenFile(_) | Self::CheckFile(_) | Self::UnpackFile(_) => Subject::File,
             Self::ReadFrames(request) => Subject::Pixels(request.clip),
             Self::Predict(request) => Subject::Prediction(request.clip),
@@ -213,6 +217,8 @@ macro_rules! requests {
 
 requests! {
     StartDevice -> DeviceInfo,
+    MeasureDevices -> Measured,
+    UseDevice -> DeviceInfo,
     LoadModel -> ModelInfo,
     OpenFile -> ClipInfo,
     CheckFile -> ClipId,

@@ -46,6 +46,28 @@ pub struct DeviceInfo {
     pub side_by_side: usize,
 }
 
+/// Measure how long the model in use takes on the GPU and on the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasureDevices;
+
+/// What a prediction takes in the network, in milliseconds, when all is warm.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// On WebGPU.
+    pub gpu_ms: f64,
+    /// On the CPU.
+    pub cpu_ms: f64,
+}
+
+/// Run the model in use on another device from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseDevice {
+    /// True for WebGPU, false for the CPU.
+    pub gpu: bool,
+    /// Why, for the user.
+    pub because: String,
+}
+
 /// Load a model file. When it is refused, the model before it stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadModel {

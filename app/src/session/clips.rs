@@ -253,13 +253,21 @@ impl Session {
             inner.loaded = true;
             inner.models += 1;
             inner.model = Some(file);
+            inner.warm = 0;
+            if keep && findings.measured.with_untracked(Option::is_some) {
+                // What was measured on the worker before still holds.
+                inner.measured = inner.models;
+            }
         });
         findings.bundled.set(self.inner.with_value(|inner| inner.bundled == Some(file)));
         findings.finding.set(model.finding.clone());
         findings.model.set(Some(model));
-        if !keep {
+        if keep {
+            self.move_to_device();
+        } else {
             self.link.recovery(Recovery::trust);
             self.viewer.forget_predictions();
+            findings.measured.set(None);
         }
     }
 

@@ -23,9 +23,9 @@ impl Session {
         }
         let shown = view.frame.get_untracked();
         self.fetch(&clip, shown);
-        let (loaded, fetching) = self
-            .inner
-            .with_value(|inner| (inner.loaded, inner.fetching.as_ref().is_some_and(|(run, _)| run.contains(&shown))));
+        let (loaded, fetching) = self.inner.with_value(|inner| {
+            (inner.loaded && !inner.moving, inner.fetching.as_ref().is_some_and(|(run, _)| run.contains(&shown)))
+        });
         if !loaded || !(fetching || media.has_pixels(shown)) {
             return;
         }
@@ -127,6 +127,7 @@ impl Session {
                 speeds.predicted.tick(now());
             });
             findings.keep(frame, Found::new(&clip, predicted, buffers));
+            self.warm_up();
         }
         let lose_after = self.inner.with_value(|inner| inner.options.lose_after.clone());
         if self.link.recovery(|recovery| recovery.is_to_lose(&lose_after)) == Some(true) {

@@ -4,6 +4,8 @@
 #[cfg(target_arch = "wasm32")]
 mod clips;
 #[cfg(target_arch = "wasm32")]
+mod devices;
+#[cfg(target_arch = "wasm32")]
 mod frames;
 pub mod queue;
 #[cfg(target_arch = "wasm32")]

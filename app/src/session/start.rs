@@ -33,6 +33,12 @@ pub(super) struct Inner {
     pub(super) opened: Option<ClipId>,
     /// Frames whose pixels are on their way, and the request for them while it is not cancelled.
     pub(super) fetching: Option<(Range<usize>, Option<RequestId>)>,
+    /// Predictions of the model so far.
+    pub(super) warm: usize,
+    /// The model that the devices were measured for last, by its count.
+    pub(super) measured: u32,
+    /// The devices are being measured, or the model moves to another one.
+    pub(super) moving: bool,
     /// Frames that are being predicted.
     pub(super) predicting: Vec<(ClipId, usize)>,
     /// Why the worker was started again; told once the new one runs.
@@ -51,6 +57,7 @@ impl Session {
     /// Start the worker, with the model and the clip that come with the app.
     pub(crate) fn start(viewer: Viewer, options: Options) -> Self {
         let recovery = Recovery::new(options.device);
+        viewer.findings.pinned.set(options.device);
         let inner = StoredValue::new_local(Inner {
             options,
             sources: HashMap::new(),
@@ -63,6 +70,9 @@ impl Session {
             loaded: false,
             opened: None,
             fetching: None,
+            warm: 0,
+            measured: 0,
+            moving: false,
             predicting: Vec::new(),
             recovering: None,
         });
@@ -145,6 +155,7 @@ impl Session {
     fn device_chosen(&self, device: DeviceInfo) {
         let Viewer { media, findings, notices, .. } = self.viewer;
         self.link.recovery(|recovery| recovery.runs_on(device.gpu));
+        findings.has_gpu.set(device.gpu);
         if let Some(lost) = self.inner.try_update_value(|inner| inner.recovering.take()).flatten() {
             let kept = media.with_clip(|_| "; your clip and its results were kept").unwrap_or_default();
             notices.info(format!("{lost} It was started again on {}{kept}.", device.name));

@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::{Detection, Mask, Spacing};
 
-use crate::messages::{ClipId, ClipInfo, DeviceInfo, Layer, ModelInfo, Predicted};
+use crate::messages::{ClipId, ClipInfo, DeviceChoice, DeviceInfo, Layer, Measured, ModelInfo, Predicted};
 use crate::overlay::unpack;
 use crate::timeline::FrameState;
 use crate::timings::{Durations, Rate};
@@ -79,6 +79,12 @@ struct Results {
 #[derive(Clone, Copy)]
 pub(crate) struct Findings {
     pub(crate) device: RwSignal<Option<DeviceInfo>>,
+    /// Whether the worker has a GPU beside the CPU.
+    pub(crate) has_gpu: RwSignal<bool>,
+    /// The device that the user pinned.
+    pub(crate) pinned: RwSignal<DeviceChoice>,
+    /// How long the model takes on both.
+    pub(crate) measured: RwSignal<Option<Measured>>,
     pub(crate) model: RwSignal<Option<ModelInfo>>,
     /// The model is the one that comes with the app.
     pub(crate) bundled: RwSignal<bool>,
@@ -95,6 +101,9 @@ impl Findings {
     pub(crate) fn new() -> Self {
         Self {
             device: RwSignal::new(None),
+            has_gpu: RwSignal::new(false),
+            pinned: RwSignal::new(DeviceChoice::Auto),
+            measured: RwSignal::new(None),
             model: RwSignal::new(None),
             bundled: RwSignal::new(true),
             finding: RwSignal::new(Finding::default()),

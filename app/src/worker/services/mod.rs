@@ -4,7 +4,7 @@ mod device;
 mod files;
 mod predict;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use burn::tensor::Device;
@@ -15,7 +15,10 @@ use web_sys::Blob;
 use super::clip::OpenClip;
 use super::pool::Pool;
 use super::{Step, channel};
-use crate::messages::{Call, CheckFile, Forward, LoadModel, OpenFile, Predict, ReadFrames, StartDevice, UnpackFile};
+use crate::messages::{
+    Call, CheckFile, DeviceInfo, Forward, LoadModel, MeasureDevices, OpenFile, Predict, ReadFrames, StartDevice,
+    UnpackFile, UseDevice,
+};
 
 /// What the worker holds. Nothing of it is borrowed while a request waits, so that others can go on.
 #[derive(Default)]
@@ -24,8 +27,12 @@ pub(super) struct Services {
     predictor: RefCell<Option<Rc<Predictor>>>,
     clip: RefCell<Option<Rc<OpenClip>>>,
     pool: Rc<Pool>,
-    /// The model that helpers are to be started for.
-    helpers_wanted: RefCell<Option<(String, Blob)>>,
+    /// The graphics device that passed its test, whether the model runs on it or not.
+    graphics: RefCell<Option<(Device, DeviceInfo)>>,
+    /// The file of the model.
+    model: RefCell<Option<(String, Blob)>>,
+    /// Helpers are still to be started for it.
+    alone: Cell<bool>,
 }
 
 impl Services {
@@ -36,6 +43,14 @@ impl Services {
         match call {
             Call::StartDevice(request) => {
                 channel::answer::<StartDevice>(id, Ok((self.start_device(request, steps).await, vec![])));
+            }
+            Call::MeasureDevices(MeasureDevices) => {
+                let measured = self.measure_devices(steps).await;
+                channel::answer::<MeasureDevices>(id, measured.map(|measured| (measured, vec![])));
+            }
+            Call::UseDevice(request) => {
+                let device = self.use_device(request, steps).await;
+                channel::answer::<UseDevice>(id, device.map(|device| (device, vec![])));
             }
             Call::LoadModel(request) => {
                 let model = self.load_model(&request.name, &file, steps).await;

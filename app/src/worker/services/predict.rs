@@ -31,9 +31,8 @@ impl Services {
             input_size: summary.input_size,
             window: summary.window,
         };
-        self.predictor.replace(Some(Rc::new(predictor)));
-        self.helpers_wanted.replace(file.dyn_ref::<Blob>().map(|model| (name.to_owned(), model.clone())));
-        self.pool.clear();
+        self.model.replace(file.dyn_ref::<Blob>().map(|model| (name.to_owned(), model.clone())));
+        self.use_predictor(predictor);
         Ok(info)
     }
 
@@ -87,12 +86,17 @@ impl Services {
 }
 
 impl Services {
+    pub(super) fn use_predictor(&self, predictor: Predictor) {
+        self.predictor.replace(Some(Rc::new(predictor)));
+        self.pool.clear();
+        self.alone.set(true);
+    }
+
     /// Helpers are started when the first answer is there, so that it does not wait for them.
     fn call_helpers(&self) {
-        if self.device.borrow().as_ref().is_some_and(|device| *device == Device::flex())
-            && let Some((name, model)) = self.helpers_wanted.take()
-        {
-            self.pool.grow(&name, &model);
+        let on_cpu = self.device.borrow().as_ref().is_some_and(|device| *device == Device::flex());
+        if let Some((name, model)) = self.model.borrow().as_ref().filter(|_| on_cpu && self.alone.take()) {
+            self.pool.grow(name, model);
         }
     }
 }
