@@ -2,8 +2,11 @@
 
 use leptos::html;
 use leptos::prelude::*;
+use sonoseg_imaging::dataset::finding::Finding;
 
+use crate::annotate::{Tool, next_size};
 use crate::keys::Action;
+use crate::marking;
 use crate::playback::next_speed;
 use crate::session::Session;
 use crate::viewer::Viewer;
@@ -46,14 +49,53 @@ pub(crate) fn perform(action: Action, viewer: Viewer, session: Session, pickers:
         Action::File(by) => show_neighbour(by, viewer, session),
         Action::OpenFiles => click(pickers.files),
         Action::OpenModel => click(pickers.model),
-        Action::Help => viewer.view.help.update(|help| *help = !*help),
-        Action::Escape => {
-            if viewer.view.help.get_untracked() {
-                viewer.view.help.set(false);
-            } else {
-                viewer.notices.open.update(|notices| drop(notices.pop()));
+        // While another file is on its way, the answer would be for the wrong one.
+        Action::Answer(_) if session.is_changing() => {}
+        Action::Answer(reply) => {
+            if marking::reply(viewer, reply) {
+                go_on(viewer, session);
             }
         }
+        Action::NextOpen => marking::next_open(viewer),
+        Action::Undo => marking::undo(viewer, false),
+        Action::Redo => marking::undo(viewer, true),
+        Action::Tool(tool) => marking::choose(viewer, tool),
+        Action::Take(handle) => marking::take(viewer, handle),
+        Action::Nudge(right, down) => marking::nudge(viewer, [f64::from(right), f64::from(down)]),
+        Action::PlaceLine => marking::place_line(viewer),
+        Action::Turn => marking::turn(viewer),
+        Action::Size(by) => viewer.tools.size.update(|size| *size = next_size(*size, by)),
+        Action::CycleClass => {
+            let classes = viewer.findings.finding.with_untracked(|finding| match finding {
+                Finding::Needles => 1,
+                Finding::Classes(names) => names.len() as u8,
+            });
+            viewer.tools.class.update(|class| *class = *class % classes.max(1) + 1);
+        }
+        Action::Help => viewer.view.help.update(|help| *help = !*help),
+        Action::Escape => escape(viewer),
+    }
+}
+
+/// One thing at a time: the sheet, what is being drawn, the newest notice, the tool.
+fn escape(viewer: Viewer) {
+    if viewer.view.help.get_untracked() {
+        viewer.view.help.set(false);
+    } else if marking::cancel(viewer) {
+        viewer.tools.said.set("Given up.".to_owned());
+    } else if viewer.notices.open.with_untracked(|notices| !notices.is_empty()) {
+        viewer.notices.open.update(|notices| drop(notices.pop()));
+    } else {
+        marking::choose(viewer, Tool::Look);
+    }
+}
+
+/// The next frame comes by itself, and after a still the next file.
+fn go_on(viewer: Viewer, session: Session) {
+    if viewer.media.frame_count() == 1 {
+        show_neighbour(1, viewer, session);
+    } else {
+        viewer.step(1);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The visible parts of the page, one a file.
 
+pub mod answer;
 pub mod canvas;
 pub mod display;
 pub mod files;
@@ -7,7 +8,10 @@ pub mod header;
 pub mod keys;
 pub mod model;
 pub mod notices;
+mod pointers;
 pub mod readout;
 pub mod speed;
 pub mod strip;
+pub mod tools;
 pub mod transport;
+mod words;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use leptos::prelude::*;
+use sonoseg_imaging::geometry::Scale;
 
 use crate::messages::{ClipId, ClipInfo, FileNumber};
 use crate::timeline;
@@ -33,6 +34,8 @@ pub(crate) struct FileLine {
 pub(crate) struct Pixels {
     pub(crate) channels: usize,
     pub(crate) bytes: Vec<u8>,
+    /// What is known about millimetres in the frame.
+    pub(crate) scale: Scale,
 }
 
 /// The store. Cheap to copy.

@@ -1,21 +1,28 @@
-//! What the page shows: four stores, and the rules that keep them consistent. No browser calls, no worker.
+//! What the page shows: six stores, and the rules that keep them consistent. No browser calls, no worker.
 
+pub(crate) mod annotations;
 pub(crate) mod findings;
+mod marks;
 pub(crate) mod media;
 pub(crate) mod notices;
+pub(crate) mod tools;
 pub(crate) mod view;
 
 use std::sync::Arc;
 
 use leptos::prelude::*;
 
+use crate::annotate::Tool;
 use crate::messages::ClipInfo;
 use crate::overlay::Overlay;
 use crate::timeline::FrameState;
 use crate::transform::Transform;
+use annotations::Annotations;
 use findings::{Findings, Found};
+pub(crate) use marks::Line;
 use media::Media;
 use notices::{Notices, Stage};
+use tools::Tools;
 use view::View;
 
 /// The state of the page. Cheap to copy: every part is a handle.
@@ -27,13 +34,24 @@ pub(crate) struct Viewer {
     pub(crate) view: View,
     /// The model, and what it found.
     pub(crate) findings: Findings,
+    /// What people said.
+    pub(crate) annotations: Annotations,
+    /// The tool in hand.
+    pub(crate) tools: Tools,
     /// What the user is told.
     pub(crate) notices: Notices,
 }
 
 impl Viewer {
     pub(crate) fn new() -> Self {
-        Self { media: Media::new(), view: View::new(), findings: Findings::new(), notices: Notices::new() }
+        Self {
+            media: Media::new(),
+            view: View::new(),
+            findings: Findings::new(),
+            annotations: Annotations::new(),
+            tools: Tools::new(),
+            notices: Notices::new(),
+        }
     }
 
     /// Show another clip from its first frame, playing it when it moves and `autoplay` is wanted. Zoom is kept for clips
@@ -60,6 +78,7 @@ impl Viewer {
         self.media.clip.set(clip.map(Arc::new));
         self.forget_predictions();
         self.go_to(0);
+        self.put_in();
     }
 
     /// Forget what the old model said.
@@ -90,9 +109,14 @@ impl Viewer {
         self.view.overlay.get().among(&self.overlays())
     }
 
-    /// The overlay that is on the screen at the moment.
+    /// The overlay that is on the screen at the moment: what a tool draws is to be seen.
     pub(crate) fn shown_overlay(&self) -> Overlay {
-        if self.view.peek.get() { Overlay::Hidden } else { self.chosen_overlay() }
+        match (self.tools.tool.get(), self.chosen_overlay()) {
+            _ if self.view.peek.get() => Overlay::Hidden,
+            (Tool::Brush | Tool::Eraser | Tool::Fill, Overlay::Line | Overlay::Hidden) => Overlay::Mask,
+            (Tool::Line, Overlay::Hidden) => Overlay::Line,
+            (_, overlay) => overlay,
+        }
     }
 
     /// Show a frame.
@@ -117,7 +141,7 @@ impl Viewer {
 
     /// The next frame, when it is due.
     pub(crate) fn advance(&self, now_ms: f64) {
-        let Self { media, view, findings, notices } = self;
+        let Self { media, view, findings, notices, .. } = self;
         // A clip starts when the model is there, so that its first frames are not passed without an overlay.
         let starting = notices.stage.with_untracked(|stage| matches!(stage, Stage::Starting(_)));
         let Some(clip) = media.clip.get_untracked().filter(|_| view.playing.get_untracked() && !starting) else {

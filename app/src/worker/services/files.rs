@@ -102,7 +102,8 @@ impl Services {
                     if shrink > 1 {
                         bytes = shrunk(&bytes, image.height, image.width, image.channels, shrink);
                     }
-                    (Ok(PixelInfo { channels: image.channels, decode_ms }), vec![bytes])
+                    let (channels, scale) = (image.channels, image.scale.clone());
+                    (Ok(PixelInfo { channels, decode_ms, scale }), vec![bytes])
                 }
                 Err(fault) => (Err(fault), vec![]),
             };
