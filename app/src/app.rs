@@ -72,6 +72,7 @@ pub fn App() -> impl IntoView {
             data-size=move || viewer.media.clip.with(|clip| clip.as_ref().map(|clip| format!("{}x{}", clip.width, clip.height)))
             data-frames=move || viewer.media.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames)).to_string()
             data-frame=move || viewer.view.frame.get().to_string()
+            data-view=move || viewer.view.transform.with(|view| format!("{} {} {}", view.scale, view.left, view.top))
             data-playing=move || viewer.view.playing.get().to_string()
             data-overlay=move || viewer.shown_overlay().name().to_lowercase()
             data-predicted=move || predicted(viewer)
@@ -83,7 +84,7 @@ pub fn App() -> impl IntoView {
             data-confidence=move || viewer.line().and_then(|line| Some(line.detection?.confidence.to_string()))
             data-status=move || viewer.standing().map(|standing| standing.name())
             data-answered=move || viewer.answered().to_string()
-            data-tool=move || viewer.tools.tool.get().name().to_lowercase()
+            data-tool=move || viewer.tool().name().to_lowercase()
             data-brush=move || viewer.tools.size.get().to_string()
             data-drawing=move || viewer.tools.hand.with(|hand| hand.is_drawing()).to_string()
             data-undo=move || viewer.annotations.project.with(|project| project.to_undo().map(str::to_owned))
@@ -181,7 +182,7 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
         let on_strip = focus.as_ref().is_some_and(|focus| focus.class_list().contains("strip"));
         let mode = Mode {
             letters: viewer.view.letters.get_untracked(),
-            line: viewer.tools.tool.get_untracked() == Tool::Line,
+            line: untrack(|| viewer.tool()) == Tool::Line,
             taken: !on_strip && marking::is_taken(viewer),
         };
         let Some(action) = with_press(&event, |press| action(press, mode)) else { return };
@@ -198,7 +199,7 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
         match action {
             Action::Peek => viewer.view.peek.set(true),
             // With a tool in hand the same key moves the picture while it is held; it plays when the picture did not move.
-            Action::PlayPause if viewer.tools.tool.get_untracked().marks() => {
+            Action::PlayPause if untrack(|| viewer.tool()).marks() => {
                 viewer.tools.moved.set_value(false);
                 viewer.tools.moving.set(true);
             }

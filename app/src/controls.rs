@@ -2,14 +2,14 @@
 
 use leptos::html;
 use leptos::prelude::*;
-use sonoseg_imaging::dataset::finding::Finding;
 
-use crate::annotate::{Tool, next_size};
+use crate::annotate::Tool;
 use crate::keys::Action;
 use crate::marking;
 use crate::playback::next_speed;
 use crate::session::Session;
 use crate::viewer::Viewer;
+use crate::viewer::media::{FileLine, Readable};
 
 /// The hidden file inputs behind the open buttons.
 #[derive(Clone, Copy, Default)]
@@ -49,14 +49,18 @@ pub(crate) fn perform(action: Action, viewer: Viewer, session: Session, pickers:
         Action::File(by) => show_neighbour(by, viewer, session),
         Action::OpenFiles => click(pickers.files),
         Action::OpenModel => click(pickers.model),
-        // While another file is on its way, the answer would be for the wrong one.
-        Action::Answer(_) if session.is_changing() => {}
+        // While another file is on its way, it would be about the wrong one.
+        Action::Answer(_) | Action::NextOpen if session.is_changing() => {}
         Action::Answer(reply) => {
             if marking::reply(viewer, reply) {
                 go_on(viewer, session);
             }
         }
-        Action::NextOpen => marking::next_open(viewer),
+        Action::NextOpen => {
+            if !marking::next_open(viewer) && !show_open_file(viewer, session) {
+                viewer.tools.said.set("No other frame is without an answer.".to_owned());
+            }
+        }
         Action::Undo => marking::undo(viewer, false),
         Action::Redo => marking::undo(viewer, true),
         Action::Tool(tool) => marking::choose(viewer, tool),
@@ -64,13 +68,10 @@ pub(crate) fn perform(action: Action, viewer: Viewer, session: Session, pickers:
         Action::Nudge(right, down) => marking::nudge(viewer, [f64::from(right), f64::from(down)]),
         Action::PlaceLine => marking::place_line(viewer),
         Action::Turn => marking::turn(viewer),
-        Action::Size(by) => viewer.tools.size.update(|size| *size = next_size(*size, by)),
+        Action::Size(by) => marking::resize(viewer, by),
         Action::CycleClass => {
-            let classes = viewer.findings.finding.with_untracked(|finding| match finding {
-                Finding::Needles => 1,
-                Finding::Classes(names) => names.len() as u8,
-            });
-            viewer.tools.class.update(|class| *class = *class % classes.max(1) + 1);
+            let classes = untrack(|| viewer.classes());
+            viewer.tools.class.update(|class| *class = *class % classes + 1);
         }
         Action::Help => viewer.view.help.update(|help| *help = !*help),
         Action::Escape => escape(viewer),
@@ -108,15 +109,34 @@ fn click(input: NodeRef<html::Input>) {
 fn show_neighbour(by: i8, viewer: Viewer, session: Session) {
     let current = session.wanted();
     let next = viewer.media.files.with_untracked(|files| {
-        let readable: Vec<u32> = files
-            .iter()
-            .filter(|line| !matches!(line.readable, crate::viewer::media::Readable::No(_)))
-            .map(|line| line.file)
-            .collect();
+        let readable: Vec<u32> = files.iter().filter(|line| is_readable(line)).map(|line| line.file).collect();
         let at = readable.iter().position(|file| Some(*file) == current)?;
         readable.get(at.checked_add_signed(isize::from(by))?).copied()
     });
     if let Some(file) = next {
         session.show(file);
     }
+}
+
+/// Show the next file, round in a circle, with a frame that nobody answered for; false where there is none.
+fn show_open_file(viewer: Viewer, session: Session) -> bool {
+    let current = session.wanted();
+    let answered = |line: &FileLine| match &line.readable {
+        Readable::Yes(clip) => viewer.annotations.project.with_untracked(|project| {
+            let record = project.document().clips.get(&clip.to_string());
+            record.is_some_and(|record| record.answers.len() == record.frames)
+        }),
+        Readable::Unknown | Readable::No(_) => false,
+    };
+    let next = viewer.media.files.with_untracked(|files| {
+        let at = files.iter().position(|line| Some(line.file) == current)?;
+        let others = files[at + 1..].iter().chain(&files[..at]);
+        others.filter(|line| is_readable(line)).find(|line| !answered(line)).map(|line| line.file)
+    });
+    next.into_iter().for_each(|file| session.show(file));
+    next.is_some()
+}
+
+fn is_readable(line: &FileLine) -> bool {
+    !matches!(line.readable, Readable::No(_))
 }

@@ -5,9 +5,10 @@ use sonoseg_imaging::annotation::{Brush, By, Entry, Handle, Project, Step, Verdi
 use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::{Needle, Point};
 
-use crate::annotate::{Change, Frame, Picture, Reply, Shown, Standing, Tool};
+use crate::annotate::{Change, Frame, Picture, Reply, Shown, Standing, Tool, next_size};
 use crate::clock::date_ms;
 use crate::paint::density;
+use crate::timeline;
 use crate::viewer::Viewer;
 
 /// How near to a line is on it, in pixels of the layout.
@@ -24,8 +25,8 @@ pub(crate) fn press(viewer: Viewer, at: Point, inverse: bool) {
     viewer.view.playing.set(false);
     let tools = viewer.tools;
     tools.place.set(Some(frame));
-    let (tool, size) = (tools.tool.get_untracked(), tools.size.get_untracked());
-    let class = tool.class(tools.class.get_untracked(), inverse);
+    let (tool, size) = (untrack(|| viewer.tool()), tools.size.get_untracked());
+    let class = tool.class(tools.class.get_untracked().min(untrack(|| viewer.classes())), inverse);
     match tool {
         Tool::Look => {}
         Tool::Line => tools.hand.update(|hand| hand.press_line(at, &picture)),
@@ -84,7 +85,7 @@ pub(crate) fn cancel(viewer: Viewer) -> bool {
 pub(crate) fn choose(viewer: Viewer, tool: Tool) {
     settle(viewer);
     if !viewer.findings.finding.with_untracked(|finding| Tool::choices(finding).contains(&tool)) {
-        return;
+        return viewer.tools.said.set("An area has no line: paint it.".to_owned());
     }
     let again = viewer.tools.tool.get_untracked() == tool;
     viewer.tools.tool.set(tool);
@@ -99,7 +100,7 @@ pub(crate) fn choose(viewer: Viewer, tool: Tool) {
 pub(crate) fn take(viewer: Viewer, handle: Handle) {
     settle(viewer);
     if !viewer.findings.finding.with_untracked(Finding::is_needles) {
-        return;
+        return choose(viewer, Tool::Line);
     }
     let what = match handle {
         Handle::Tip => "The tip",
@@ -181,20 +182,24 @@ pub(crate) fn reply(viewer: Viewer, reply: Reply) -> bool {
     make(viewer, &frame, step) && reply != Reply::TakeBack
 }
 
-/// Go to the next frame without a person's word.
-pub(crate) fn next_open(viewer: Viewer) {
+/// Go to the next frame of the clip without a person's word; false where there is no other one.
+pub(crate) fn next_open(viewer: Viewer) -> bool {
     settle(viewer);
-    let Some(frame) = untrack(|| viewer.frame()) else { return };
-    let answered = |project: &Project, number| project.document().answer(&frame.clip, number).is_some();
-    let count = viewer.media.frame_count();
+    let Some(frame) = untrack(|| viewer.frame()) else { return false };
     let next = of_project(viewer, |project| {
-        crate::timeline::next_open(count, frame.number, |number| answered(project, number))
+        let answered = |number| project.document().answer(&frame.clip, number).is_some();
+        timeline::next_open(viewer.media.frame_count(), frame.number, answered)
     });
+    let next = next.filter(|&next| next != frame.number);
     viewer.view.playing.set(false);
-    match next {
-        Some(next) => viewer.go_to(next),
-        None => viewer.tools.said.set("Every frame of this clip has an answer.".to_owned()),
-    }
+    next.into_iter().for_each(|next| viewer.go_to(next));
+    next.is_some()
+}
+
+/// Make the brush larger or smaller.
+pub(crate) fn resize(viewer: Viewer, by: i8) {
+    viewer.tools.size.update(|size| *size = next_size(*size, by));
+    viewer.tools.said.set(format!("Brush: {:.0} px.", viewer.tools.size.get_untracked()));
 }
 
 /// Undo the last step, or make it again, and show where.

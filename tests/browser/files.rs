@@ -68,6 +68,13 @@ impl Files {
         self.write("cut-short.png", &png[..png.len() / 2])
     }
 
+    /// Simulated stills as PNG, each of another frame.
+    pub(crate) fn stills(&self, count: usize) -> Vec<PathBuf> {
+        let png = |image: &Image| encode_png_grey(image.height, image.width, &image.to_bytes()).unwrap();
+        let images = simulated(count);
+        images.iter().enumerate().map(|(at, image)| self.write(&format!("still-{at}.png"), &png(image))).collect()
+    }
+
     /// A text file that calls itself DICOM.
     pub(crate) fn text_as_dicom(&self) -> PathBuf {
         self.write("letter.dcm", "Dear radiologist, the needle is in the vein.\n".repeat(20).as_bytes())

@@ -129,7 +129,7 @@ impl Frame {
     /// The line of a painted mask; its tip stays at the end where a person had it.
     fn fitted(&self, mask: &Mask, so_far: Option<Needle>) -> Option<Needle> {
         let config = FitConfig { radius_px: line_radius(self.size), ..FitConfig::default() };
-        let found = fit_mask(mask, 1, &config).filter(|_| self.needles)?.needle;
+        let found = self.needles.then(|| fit_mask(mask, 1, &config)).flatten()?.needle;
         let turned = so_far.is_some_and(|needle| {
             let ([ax, ay], [bx, by]) = (needle.step(None), found.step(None));
             ax * bx + ay * by < 0.0

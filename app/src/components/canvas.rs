@@ -5,8 +5,9 @@ use leptos::prelude::*;
 
 use super::pointers::{Pointers, position};
 use super::words::{describe, verdict};
-use crate::annotate::{Hand, Tool, next_size};
+use crate::annotate::{Hand, Tool};
 use crate::clock::now;
+use crate::marking;
 use crate::paint::{Painter, Scene, density};
 use crate::viewer::Viewer;
 
@@ -30,12 +31,12 @@ pub fn Canvas() -> impl IntoView {
             tabindex="0"
             role="img"
             aria-label=move || describe(viewer)
-            class:draws=move || viewer.tools.in_hand().marks()
+            class:draws=move || viewer.tool().marks()
             on:wheel=move |event| {
                 event.prevent_default();
                 if event.alt_key() {
                     let by = if event.delta_y() < 0.0 { 1 } else { -1 };
-                    return viewer.tools.size.update(|size| *size = next_size(*size, by));
+                    return marking::resize(viewer, by);
                 }
                 let at = position(event.offset_x(), event.offset_y());
                 let factor = (-event.delta_y() * if event.delta_mode() == 0 { 0.0015 } else { 0.05 }).exp();
@@ -59,19 +60,23 @@ pub fn Canvas() -> impl IntoView {
             on:pointerleave=move |_| viewer.tools.pointer.set(None)
             on:contextmenu=move |event| {
                 // On a Mac the key for the inverse makes it a click for the menu.
-                if event.ctrl_key() && untrack(|| viewer.tools.in_hand()).marks() {
+                if event.ctrl_key() && untrack(|| viewer.tool()).marks() {
                     event.prevent_default();
                 }
             }
             on:dblclick=move |_| {
-                if !untrack(|| viewer.tools.in_hand()).marks() {
+                if !untrack(|| viewer.tool()).marks() {
                     viewer.fit();
                 }
             }
         ></canvas>
         <p class="verdict" data-verdict=move || verdict(viewer).0>{move || verdict(viewer).1}</p>
         <p class="sr-only" role="status" aria-live="polite">
-            {move || if viewer.view.playing.get() { String::new() } else { describe(viewer) }}
+            {move || {
+                // What changes with every picture is not spoken; where it ends is.
+                let moving = viewer.view.playing.get() || viewer.tools.hand.with(Hand::is_drawing);
+                if moving { String::new() } else { describe(viewer) }
+            }}
         </p>
         <Show when=move || viewer.view.dropping.get()>
             <p class="drop">"Drop images, DICOM, video or a model file"</p>
@@ -119,7 +124,7 @@ fn repaint(viewer: Viewer, canvas: web_sys::HtmlCanvasElement, mut painter: Pain
 fn scene(viewer: Viewer, canvas: (f64, f64), density: f64) -> Option<Scene> {
     let frame = viewer.view.frame.get();
     let tools = viewer.tools;
-    let tool = tools.in_hand();
+    let tool = viewer.tool();
     let answer = viewer.drawn();
     let painted = tools.hand.with(|hand| hand.mask().cloned()).filter(|_| viewer.hand_is_here());
     Some(Scene {

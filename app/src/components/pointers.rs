@@ -35,6 +35,10 @@ impl Pointers {
     pub(super) fn pressed(&self, viewer: Viewer, event: &PointerEvent) {
         let id = event.pointer_id();
         self.down.update_value(|all| {
+            if event.is_primary() {
+                // The first of its kind: of others that are still here the end was not heard.
+                all.clear();
+            }
             all.insert(id, at(event));
         });
         if event.pointer_type() == "pen" {
@@ -48,7 +52,7 @@ impl Pointers {
             return;
         }
         let finger = event.pointer_type() == "touch" && self.pen.get_value();
-        if event.button() == 0 && !finger && untrack(|| viewer.tools.in_hand()).marks() {
+        if event.button() == 0 && !finger && untrack(|| viewer.tool()).marks() {
             self.drawing.set_value(Some(id));
             marking::press(viewer, point(viewer, event), event.ctrl_key() || event.meta_key());
         }

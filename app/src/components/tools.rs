@@ -22,7 +22,7 @@ pub fn Tools() -> impl IntoView {
         view! {
             <button
                 title=format!("{} ({})", tool.hint(), tool.key())
-                aria-pressed=move || (viewer.tools.tool.get() == tool).to_string()
+                aria-pressed=move || (viewer.tool() == tool).to_string()
                 data-choose=tool.name().to_lowercase()
                 on:click=move |_| press(Action::Tool(tool))
             >
@@ -53,7 +53,7 @@ pub fn Tools() -> impl IntoView {
             <div class="choice" role="group" aria-label="Tool">
                 {move || viewer.findings.finding.with(Tool::choices).into_iter().map(tool).collect_view()}
             </div>
-            <Show when=move || viewer.tools.tool.get().is_round()>
+            <Show when=move || viewer.tool().is_round()>
                 <label class="slider" title="Size of the brush ([ and ], or Alt and the wheel)">
                     "Size"
                     <input

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use sonoseg_imaging::annotation::{ClipRecord, Entry, Predicted, Status};
+use sonoseg_imaging::annotation::{ClipRecord, Entry, Predicted, Project};
 use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::{Detection, Mask, Needle, Spacing};
 
 use super::Viewer;
 use super::annotations::Drawn;
-use crate::annotate::{Frame, Shown, Standing};
+use crate::annotate::{Frame, Shown, Standing, Tool};
 use crate::messages::ClipInfo;
 use crate::overlay::grown_mask;
 
@@ -33,10 +33,25 @@ impl Viewer {
         })
     }
 
+    /// The tool that a pointer has at the moment: one that the finding has no use for is put down. Reacts.
+    pub(crate) fn tool(&self) -> Tool {
+        let tool = self.tools.tool.get();
+        let fits = self.findings.finding.with(|finding| Tool::choices(finding).contains(&tool));
+        if fits && !self.tools.moving.get() { tool } else { Tool::Look }
+    }
+
+    /// How many classes can be painted. Reacts.
+    pub(crate) fn classes(&self) -> u8 {
+        self.findings.finding.with(|finding| match finding {
+            Finding::Needles => 1,
+            Finding::Classes(names) => names.len().max(1) as u8,
+        })
+    }
+
     /// Where the frame on the screen stands; `None` without a clip. Reacts.
     pub(crate) fn standing(&self) -> Option<Standing> {
         let (frame, state) = (self.frame()?, self.shown_state()?);
-        let status: Status = self.annotations.project.with(|project| project.status(&frame.clip, frame.number));
+        let status = self.annotations.project.with(|project| project.status(&frame.clip, frame.number));
         Some(Standing::of(status, state))
     }
 
@@ -120,7 +135,7 @@ impl Viewer {
         };
         let (needle, confidence) = found.needle().map(|(found, _)| (found.needle, found.confidence)).unzip();
         let predicted = Predicted { model, needle, confidence };
-        let known = |is: &sonoseg_imaging::annotation::Project| is.predicted(&clip, frame) == Some(&predicted);
+        let known = |project: &Project| project.predicted(&clip, frame) == Some(&predicted);
         if !self.annotations.project.with_untracked(known) {
             self.change(Entry::Predicted { clip, frame, predicted: Some(predicted) });
         }

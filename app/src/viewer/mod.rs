@@ -111,7 +111,7 @@ impl Viewer {
 
     /// The overlay that is on the screen at the moment: what a tool draws is to be seen.
     pub(crate) fn shown_overlay(&self) -> Overlay {
-        match (self.tools.tool.get(), self.chosen_overlay()) {
+        match (self.tool(), self.chosen_overlay()) {
             _ if self.view.peek.get() => Overlay::Hidden,
             (Tool::Brush | Tool::Eraser | Tool::Fill, Overlay::Line | Overlay::Hidden) => Overlay::Mask,
             (Tool::Line, Overlay::Hidden) => Overlay::Line,

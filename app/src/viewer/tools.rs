@@ -40,9 +40,4 @@ impl Tools {
             said: RwSignal::new(String::new()),
         }
     }
-
-    /// The tool that a pointer has at the moment. Reacts.
-    pub(crate) fn in_hand(&self) -> Tool {
-        if self.moving.get() { Tool::Look } else { self.tool.get() }
-    }
 }
