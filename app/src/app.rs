@@ -21,7 +21,7 @@ use crate::components::tools::Tools;
 use crate::components::transport::Transport;
 use crate::controls::{self, Pickers};
 use crate::files;
-use crate::keys::{Action, Mode, Press, action};
+use crate::keys::{Action, Mode, Press, action, typed};
 use crate::marking;
 use crate::messages::ModelInfo;
 use crate::options::Options;
@@ -191,7 +191,6 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
         if shut_out || focus.as_ref().is_some_and(|focus| belongs_to(focus, action)) {
             return;
         }
-        let action = if on_strip { action.on_strip() } else { action };
         event.prevent_default();
         if event.repeat() && !action.repeats() {
             return;
@@ -208,7 +207,7 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
     });
     let up = window_event_listener(ev::keyup, move |event| {
         let key = event.key();
-        if with_press(&event, |press| press.letter()) == Some('m') {
+        if with_press(&event, |press| typed(press).eq_ignore_ascii_case("m")) {
             viewer.view.peek.set(false);
         } else if key == " " && viewer.tools.moving.get_untracked() {
             viewer.tools.moving.set(false);
@@ -233,15 +232,14 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
 
 /// What the rules of the keys make of an event.
 fn with_press<T>(event: &web_sys::KeyboardEvent, rule: impl FnOnce(Press<'_>) -> T) -> T {
-    let (key, code, alt_graph) = (event.key(), event.code(), event.get_modifier_state("AltGraph"));
+    let (key, code) = (event.key(), event.code());
     rule(Press {
         key: &key,
         code: &code,
         shift: event.shift_key(),
-        // On some systems AltGr is Control and Alt.
-        control: !alt_graph && (event.ctrl_key() || event.meta_key()),
-        alt: !alt_graph && event.alt_key(),
-        alt_graph,
+        control: event.ctrl_key() || event.meta_key(),
+        alt: event.alt_key(),
+        alt_graph: event.get_modifier_state("AltGraph"),
     })
 }
 

@@ -80,15 +80,6 @@ impl Action {
                 | Self::Redo
         )
     }
-
-    /// The same on the strip of frames, where Page Up and Page Down are larger steps, as on every slider.
-    #[must_use]
-    pub fn on_strip(self) -> Self {
-        match self {
-            Self::File(by) => Self::Step(-10 * isize::from(by)),
-            other => other,
-        }
-    }
 }
 
 /// A line of the sheet: keys, what they do.
@@ -101,7 +92,7 @@ pub const SHEET: [(&str, &str); 31] = [
     ("Delete or Backspace", "Take the answer back"),
     ("Ctrl + Z \u{b7} Ctrl + Shift + Z or Ctrl + Y", "Undo \u{b7} redo"),
     ("H \u{b7} L \u{b7} B \u{b7} E \u{b7} G", "Tool: look, line, brush, eraser, fill"),
-    ("T / Shift + T \u{b7} L again", "Take the tip / the entry \u{b7} the whole line"),
+    ("T / Y \u{b7} L again", "Take the tip / the entry \u{b7} the whole line"),
     ("Arrows / Shift + arrows, once taken", "Move it by 1 / 10 pixels"),
     ("Enter, with the tool for lines", "Put a line into the middle"),
     ("U", "Turn the line round: exchange entry and tip"),
@@ -120,7 +111,7 @@ pub const SHEET: [(&str, &str); 31] = [
     ("+ / \u{2212} \u{b7} =", "Zoom in / out \u{b7} fit the image"),
     ("Wheel \u{b7} drag", "Zoom at the cursor \u{b7} move the image"),
     ("Shift + \u{2191} / \u{2193}, Alt + arrows", "Move the image"),
-    ("Page Up / Page Down", "Previous / next file; ten frames on the strip"),
+    ("Page Up / Page Down", "Previous / next file"),
     ("Ctrl + O", "Open images, DICOM or video"),
     ("Ctrl + Shift + O", "Open a model file"),
     ("? or F1 \u{b7} Esc", "This sheet \u{b7} close, give up, back to looking"),
@@ -135,31 +126,21 @@ pub struct Press<'a> {
     pub code: &'a str,
     /// Shift is down.
     pub shift: bool,
-    /// Control or Command is down, to command and not to type.
+    /// Control or Command is down.
     pub control: bool,
-    /// Alt is down, to command and not to type.
+    /// Alt is down.
     pub alt: bool,
-    /// AltGr is down: only the typed character counts.
+    /// AltGr is down, which types characters.
     pub alt_graph: bool,
 }
 
-impl Press<'_> {
-    /// The letter of the key, small: the typed one, and on layouts without Latin letters that of the place.
-    pub fn letter(&self) -> Option<char> {
-        let mut typed = self.key.chars();
-        match (typed.next(), typed.next()) {
-            (Some(one), None) if one.is_ascii_alphabetic() => Some(one.to_ascii_lowercase()),
-            (Some(one), None) if one.is_alphabetic() && !self.alt_graph => {
-                self.code.strip_prefix("Key")?.chars().next().map(|place| place.to_ascii_lowercase())
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether this is the key of a place, where it types nothing else.
-    fn is_at(&self, code: &str) -> bool {
-        self.code == code && !self.alt_graph
-    }
+/// What was typed; of a letter that is not Latin, the Latin one of the same key.
+pub fn typed(press: Press<'_>) -> &str {
+    let Press { key, code, alt_graph, .. } = press;
+    let mut characters = key.chars();
+    let foreign = characters.next().is_some_and(|first| first.is_alphabetic() && !first.is_ascii());
+    let alone = characters.next().is_none();
+    code.strip_prefix("Key").filter(|_| foreign && alone && !alt_graph).unwrap_or(key)
 }
 
 /// What decides what keys do, besides the key.
@@ -173,15 +154,19 @@ pub struct Mode {
     pub taken: bool,
 }
 
-/// What a key press does. Letters go by the typed character (see [`Press::letter`]), brackets and 0 by position, too.
+/// What a key press does; letters go by the typed character, on keyboards without Latin letters by position, brackets and 0
+/// by either.
 pub fn action(press: Press<'_>, mode: Mode) -> Option<Action> {
-    let Press { key, shift, control, alt, .. } = press;
+    let Press { code, shift, alt_graph, .. } = press;
+    // Some systems report AltGr as Control with Alt.
+    let (control, alt) = (press.control && !alt_graph, press.alt && !alt_graph);
+    let key = typed(press);
     if control {
-        return match (press.letter()?, shift) {
-            ('o', false) => Some(Action::OpenFiles),
-            ('o', true) => Some(Action::OpenModel),
-            ('z', false) => Some(Action::Undo),
-            ('z', true) | ('y', false) => Some(Action::Redo),
+        return match (key, shift) {
+            ("o" | "O", false) => Some(Action::OpenFiles),
+            ("o" | "O", true) => Some(Action::OpenModel),
+            ("z" | "Z", false) => Some(Action::Undo),
+            ("z" | "Z", true) | ("y" | "Y", false) => Some(Action::Redo),
             _ => None,
         };
     }
@@ -212,18 +197,21 @@ pub fn action(press: Press<'_>, mode: Mode) -> Option<Action> {
     if named.is_some() || !mode.letters {
         return named;
     }
-    let by_letter = press.letter().and_then(|letter| by_letter(letter, shift));
-    match key {
-        _ if by_letter.is_some() => by_letter,
-        "?" => Some(Action::Help),
-        "+" => Some(Action::Zoom(1)),
-        "-" | "\u{2212}" => Some(Action::Zoom(-1)),
-        "=" => Some(Action::Fit),
-        "{" => Some(Action::Opacity(-1)),
-        "}" => Some(Action::Opacity(1)),
-        _ if key == "[" || press.is_at("BracketLeft") => Some(bracket(-1, shift)),
-        _ if key == "]" || press.is_at("BracketRight") => Some(bracket(1, shift)),
-        _ if key == "0" || (press.is_at("Digit0") && !shift) => Some(Action::Answer(Reply::Nothing)),
+    if let Some(action) = by_letter(key) {
+        return Some(action);
+    }
+    // With AltGr, and with Shift on the key of the 0, other characters are typed there.
+    let place = if alt_graph { "" } else { code };
+    match (key, place, shift) {
+        ("?", ..) => Some(Action::Help),
+        ("+", ..) => Some(Action::Zoom(1)),
+        ("-" | "\u{2212}", ..) => Some(Action::Zoom(-1)),
+        ("=", ..) => Some(Action::Fit),
+        ("{", ..) | (_, "BracketLeft", true) => Some(Action::Opacity(-1)),
+        ("}", ..) | (_, "BracketRight", true) => Some(Action::Opacity(1)),
+        ("[", ..) | (_, "BracketLeft", false) => Some(Action::Size(-1)),
+        ("]", ..) | (_, "BracketRight", false) => Some(Action::Size(1)),
+        ("0", ..) | (_, "Digit0", false) => Some(Action::Answer(Reply::Nothing)),
         _ => None,
     }
 }
@@ -239,32 +227,29 @@ fn arrow(key: &str) -> Option<(i8, i8)> {
     }
 }
 
-fn bracket(by: i8, shift: bool) -> Action {
-    if shift { Action::Opacity(by) } else { Action::Size(by) }
-}
-
-fn by_letter(letter: char, shift: bool) -> Option<Action> {
-    Some(match letter {
-        'd' => Action::Step(-1),
-        'f' => Action::Step(1),
-        'c' => Action::Step(-10),
-        'v' => Action::Step(10),
-        'o' => Action::CycleOverlay,
-        'm' => Action::Peek,
-        's' => Action::CycleSpeed,
-        'w' => Action::ToggleWait,
-        'a' => Action::Answer(Reply::Accept),
-        'x' => Action::Answer(Reply::Exclude),
-        'r' => Action::Answer(Reply::Repeat),
-        'n' => Action::NextOpen,
-        'h' => Action::Tool(Tool::Look),
-        'l' => Action::Tool(Tool::Line),
-        'b' => Action::Tool(Tool::Brush),
-        'e' => Action::Tool(Tool::Eraser),
-        'g' => Action::Tool(Tool::Fill),
-        't' => Action::Take(if shift { Handle::Entry } else { Handle::Tip }),
-        'u' => Action::Turn,
-        'q' => Action::CycleClass,
+fn by_letter(key: &str) -> Option<Action> {
+    Some(match key {
+        "d" | "D" => Action::Step(-1),
+        "f" | "F" => Action::Step(1),
+        "c" | "C" => Action::Step(-10),
+        "v" | "V" => Action::Step(10),
+        "o" | "O" => Action::CycleOverlay,
+        "m" | "M" => Action::Peek,
+        "s" | "S" => Action::CycleSpeed,
+        "w" | "W" => Action::ToggleWait,
+        "a" | "A" => Action::Answer(Reply::Accept),
+        "x" | "X" => Action::Answer(Reply::Exclude),
+        "r" | "R" => Action::Answer(Reply::Repeat),
+        "n" | "N" => Action::NextOpen,
+        "h" | "H" => Action::Tool(Tool::Look),
+        "l" | "L" => Action::Tool(Tool::Line),
+        "b" | "B" => Action::Tool(Tool::Brush),
+        "e" | "E" => Action::Tool(Tool::Eraser),
+        "g" | "G" => Action::Tool(Tool::Fill),
+        "t" | "T" => Action::Take(Handle::Tip),
+        "y" | "Y" => Action::Take(Handle::Entry),
+        "u" | "U" => Action::Turn,
+        "q" | "Q" => Action::CycleClass,
         _ => return None,
     })
 }
@@ -314,9 +299,6 @@ mod tests {
         let held = |key| action(plain(key), LETTERS).unwrap();
         assert!(held("f").repeats() && held("+").repeats() && !held("PageDown").repeats() && !held(" ").repeats());
         assert!(!held("a").repeats(), "a held key answers for one frame");
-        assert_eq!(held("PageUp").on_strip(), Action::Step(10));
-        assert_eq!(held("PageDown").on_strip(), Action::Step(-10));
-        assert_eq!(held("Home").on_strip(), Action::First);
     }
 
     #[test]
@@ -330,18 +312,18 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_the_same_on_cyrillic_layouts_and_altgr_types() {
-        let cyrillic = |key, code| action(Press { code, ..plain(key) }, LETTERS);
-        assert_eq!(cyrillic("\u{444}", "KeyA"), Some(Action::Answer(Reply::Accept)));
-        assert_eq!(cyrillic("\u{425}", "BracketLeft"), Some(Action::Size(-1)), "a letter there, too");
-        let undo = Press { control: true, code: "KeyZ", ..plain("\u{44f}") };
-        assert_eq!(action(undo, LETTERS), Some(Action::Undo));
-        // On AZERTY the letter counts, not the place.
-        assert_eq!(cyrillic("a", "KeyQ"), Some(Action::Answer(Reply::Accept)));
-        assert_eq!(cyrillic("m", "Semicolon"), Some(Action::Peek));
-        let typed = |key, code| action(Press { alt_graph: true, code, ..plain(key) }, LETTERS);
-        assert_eq!(typed("[", "Digit8"), Some(Action::Size(-1)));
-        assert_eq!(typed("@", "Digit0"), None, "AltGr and 0 is another character");
-        assert_eq!(typed("\u{17c}", "KeyZ"), None);
+    fn letters_of_other_alphabets_and_characters_typed_with_altgr_count() {
+        let on = |key: &'static str, code: &'static str| Press { code, ..plain(key) };
+        let of = |press| action(press, LETTERS);
+        assert_eq!(of(on("\u{444}", "KeyA")), Some(Action::Answer(Reply::Accept)), "Russian");
+        assert_eq!(of(on("\u{425}", "BracketLeft")), Some(Action::Size(-1)), "a letter on the key of a bracket");
+        assert_eq!(of(Press { control: true, ..on("\u{44f}", "KeyZ") }), Some(Action::Undo));
+        assert_eq!(of(on("a", "KeyQ")), Some(Action::Answer(Reply::Accept)), "what is typed counts, not the place");
+        assert_eq!(of(on("\u{e9}", "Digit2")), None, "French");
+        let graph = |press| Press { control: true, alt: true, alt_graph: true, ..press };
+        assert_eq!(of(graph(on("[", "Digit8"))), Some(Action::Size(-1)), "German");
+        assert_eq!(of(graph(on("@", "Digit0"))), None, "another character than 0");
+        assert_eq!(of(graph(on("\u{17c}", "KeyZ"))), None, "Polish");
+        assert_eq!(typed(on("\u{44c}", "KeyM")), "M");
     }
 }

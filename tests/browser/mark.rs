@@ -138,7 +138,7 @@ fn answers_take_one_key_each_and_the_next_frame_comes_by_itself() {
     until(&page, "open frame", |state| state.text("status") == "predicted" && state.text("answered") == "3");
     // A name that was given stands beside what is said from then on, also after a reload.
     page.script(
-        "{ const name = document.querySelector('.name input'); name.value = 'Ada'; \
+        "{ const name = document.querySelector('.your-name input'); name.value = 'Ada'; \
          name.dispatchEvent(new Event('change', { bubbles: true })); }",
     );
     page.press("a");

@@ -27,7 +27,7 @@ pub fn Answer() -> impl IntoView {
             </p>
             <p class="quiet provenance">{move || provenance(viewer)}</p>
             <p class="quiet">{said}</p>
-            <label class="name">
+            <label class="your-name">
                 "Your name"
                 <input
                     type="text"
