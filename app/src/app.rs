@@ -251,6 +251,10 @@ fn belongs_to(focus: &web_sys::Element, action: Action) -> bool {
         ("input", "range") => {
             matches!(action, Action::Step(_) | Action::Nudge(..) | Action::First | Action::Last | Action::File(_))
         }
+        // The button of the tool in hand has done its part: Enter is for the tool.
+        ("button", _) if action == Action::PlaceLine && focus.has_attribute("data-choose") => {
+            focus.get_attribute("aria-pressed").as_deref() != Some("true")
+        }
         ("input", "checkbox") | ("button" | "summary", _) => matches!(action, Action::PlayPause | Action::PlaceLine),
         ("input" | "textarea" | "select", _) => true,
         _ => false,

@@ -2,6 +2,7 @@
 
 use leptos::html;
 use leptos::prelude::*;
+use wasm_bindgen::JsCast;
 
 use crate::annotate::Tool;
 use crate::keys::Action;
@@ -97,6 +98,15 @@ fn go_on(viewer: Viewer, session: Session) {
         show_neighbour(1, viewer, session);
     } else {
         viewer.step(1);
+    }
+}
+
+/// Give the keyboard to the picture.
+pub(crate) fn focus_picture() {
+    let picture = document().query_selector(".stage > canvas").ok().flatten();
+    if let Some(picture) = picture.and_then(|picture| picture.dyn_into::<web_sys::HtmlElement>().ok()) {
+        // Only a browser without focus at all refuses it.
+        let _ = picture.focus();
     }
 }
 

@@ -83,23 +83,24 @@ impl Action {
 }
 
 /// A line of the sheet: keys, what they do.
-pub const SHEET: [(&str, &str); 31] = [
+pub const SHEET: [(&str, &str); 32] = [
     ("A", "Accept what the model found, and go on"),
     ("0", "No needle, or nothing there, and go on"),
     ("X", "Exclude the frame, and go on"),
     ("R", "The same as the frame before, and go on"),
     ("N", "Next frame without a person's answer"),
     ("Delete or Backspace", "Take the answer back"),
-    ("Ctrl + Z \u{b7} Ctrl + Shift + Z or Ctrl + Y", "Undo \u{b7} redo"),
+    ("Ctrl + Z", "Undo"),
+    ("Ctrl + Shift + Z or Ctrl + Y", "Redo"),
     ("H \u{b7} L \u{b7} B \u{b7} E \u{b7} G", "Tool: look, line, brush, eraser, fill"),
     ("T / Y \u{b7} L again", "Take the tip / the entry \u{b7} the whole line"),
-    ("Arrows / Shift + arrows, once taken", "Move it by 1 / 10 pixels"),
-    ("Enter, with the tool for lines", "Put a line into the middle"),
+    ("\u{2026} arrows / Shift + arrows", "Move what is taken by 1 / 10 pixels"),
+    ("Enter", "With the tool for lines: put one into the middle"),
     ("U", "Turn the line round: exchange entry and tip"),
     ("[ / ] or Alt + wheel", "Smaller / larger brush"),
     ("Ctrl (hold)", "Brush erases, eraser paints"),
     ("Q", "Paint the next class"),
-    ("Space (hold) or middle button", "Move the image while a tool is in hand"),
+    ("Space (hold), middle button", "Move the image while a tool is in hand"),
     ("Space", "Play or pause"),
     ("D / F or \u{2190} / \u{2192}", "One frame back / forward"),
     ("C / V or Shift + \u{2190} / \u{2192}", "Ten frames back / forward"),

@@ -8,6 +8,7 @@ use sonoseg_imaging::geometry::{Image, ScaleRegion};
 use sonoseg_imaging::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// A folder of files that is removed in the end.
@@ -98,9 +99,10 @@ impl Files {
 
     /// A U-Net that has learned a little; the same as a network that marks a class of masks, and as one that knows no picture.
     pub(crate) fn unets(&self) -> [PathBuf; 3] {
+        static MODELS: OnceLock<[Vec<u8>; 3]> = OnceLock::new();
         let names = ["native-unet", "native-unet-class", "native-unet-strange"];
-        let mut models = unets().into_iter();
-        names.map(|name| self.write(&format!("{name}.safetensors"), &models.next().unwrap()))
+        let mut models = MODELS.get_or_init(unets).iter();
+        names.map(|name| self.write(&format!("{name}.safetensors"), models.next().unwrap()))
     }
 
     /// The model that comes with the app, under a name of its own.

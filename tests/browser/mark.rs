@@ -109,7 +109,7 @@ fn a_pen_paints_a_needle_and_the_line_follows() {
 
 #[test]
 fn answers_take_one_key_each_and_the_next_frame_comes_by_itself() {
-    let page = marking("answers");
+    let mut page = marking("answers");
     let answers = [("a", "accepted"), ("0", "nothing"), ("x", "excluded"), ("r", "excluded")];
     for (frame, (key, _)) in answers.iter().enumerate() {
         page.wait(60, "answer of the model", |state| {
@@ -144,6 +144,9 @@ fn answers_take_one_key_each_and_the_next_frame_comes_by_itself() {
     page.press("a");
     page.press("Home");
     page.wait(10, "name", |_| page.text().contains("By Ada").then_some(()));
+    page.reload();
+    ready(&page, "cpu");
+    assert_eq!(page.script("document.querySelector('.your-name input').value").as_str(), Some("Ada"));
     page.close();
 }
 

@@ -3,9 +3,10 @@
 use leptos::prelude::*;
 use sonoseg_imaging::annotation::Verdict;
 use sonoseg_imaging::dataset::finding::Finding;
+use wasm_bindgen::JsCast;
 
 use crate::annotate::{Reply, SIZES, Standing, Tool};
-use crate::controls::{Pickers, perform};
+use crate::controls::{Pickers, focus_picture, perform};
 use crate::finding;
 use crate::keys::Action;
 use crate::session::Session;
@@ -49,7 +50,18 @@ pub fn Tools() -> impl IntoView {
     let undone = move || viewer.annotations.project.with(|project| project.to_undo().map(str::to_owned));
     let redone = move || viewer.annotations.project.with(|project| project.to_redo().map(str::to_owned));
     view! {
-        <section class="tools" aria-label="Marking">
+        <section
+            class="tools"
+            aria-label="Marking"
+            on:click=move |event| {
+                // Who clicks goes on with the picture, and Space moves it. Who presses a key on a button stays there.
+                let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+                let on_button = target.is_some_and(|target| target.closest("button").ok().flatten().is_some());
+                if event.detail() > 0 && on_button {
+                    focus_picture();
+                }
+            }
+        >
             <div class="choice" role="group" aria-label="Tool">
                 {move || viewer.findings.finding.with(Tool::choices).into_iter().map(tool).collect_view()}
             </div>
