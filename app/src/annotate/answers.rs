@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use sonoseg_imaging::annotation::{Answer, By, ClipKey, Edit, Patch, Step, Verdict};
-use sonoseg_imaging::geometry::{FitConfig, Mask, Needle, draw_capsule, fit_mask};
+use sonoseg_imaging::annotation::{Answer, By, ClipKey, Edit, Patch, Step, Verdict, line_of};
+use sonoseg_imaging::geometry::{Mask, Needle};
 
 use super::Change;
 use crate::overlay::changed;
@@ -21,18 +21,6 @@ pub enum Reply {
     Repeat,
     /// No answer any more.
     TakeBack,
-}
-
-/// Lines are drawn with this radius in a picture of this many pixels, as labels are for the networks.
-const LINE: [f64; 2] = [3.0, 224.0];
-
-/// The mask of a line in a picture of `[height, width]` pixels.
-pub fn line_mask(needle: &Needle, [height, width]: [usize; 2]) -> Mask {
-    draw_capsule(needle, line_radius([height, width]), height, width)
-}
-
-fn line_radius([height, width]: [usize; 2]) -> f64 {
-    LINE[0] * height.max(width) as f64 / LINE[1]
 }
 
 /// What is shown on a frame, by a person or by the model.
@@ -128,8 +116,7 @@ impl Frame {
 
     /// The line of a painted mask; its tip stays at the end where a person had it.
     fn fitted(&self, mask: &Mask, so_far: Option<Needle>) -> Option<Needle> {
-        let config = FitConfig { radius_px: line_radius(self.size), ..FitConfig::default() };
-        let found = self.needles.then(|| fit_mask(mask, 1, &config)).flatten()?.needle;
+        let found = self.needles.then(|| line_of(mask)).flatten()?;
         let turned = so_far.is_some_and(|needle| {
             let ([ax, ay], [bx, by]) = (needle.step(None), found.step(None));
             ax * bx + ay * by < 0.0
@@ -145,7 +132,7 @@ impl Frame {
 
 #[cfg(test)]
 mod tests {
-    use sonoseg_imaging::annotation::{Brush, ClipRecord, Entry, Project};
+    use sonoseg_imaging::annotation::{Brush, ClipRecord, Entry, Project, line_mask};
     use sonoseg_imaging::geometry::Point;
 
     use super::super::Hand;
@@ -233,7 +220,6 @@ mod tests {
         let line = frame().drawn(&Change::Line(NEEDLE), Some(&first), By::default()).unwrap();
         project.apply(Entry::Do(line)).unwrap();
         assert_eq!((answer(&project).needle, &answer(&project).mask), (Some(NEEDLE), &None));
-        assert_eq!(line_mask(&NEEDLE, [60, 80]).classes[15 * 80 + 25], 1);
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod hand;
 mod standing;
 mod tool;
 
-pub use answers::{Frame, Reply, Shown, line_mask};
+pub use answers::{Frame, Reply, Shown};
 pub use hand::{Change, Hand, Picture};
 pub use standing::Standing;
 pub use tool::{SIZES, Tool, next_size};

@@ -4,10 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use sonoseg_imaging::annotation::{Entry, Project, Refused};
+use sonoseg_imaging::annotation::{Entry, Project, Refused, line_mask};
 use sonoseg_imaging::geometry::{Mask, Needle};
 
-use crate::annotate::line_mask;
 use crate::messages::ClipId;
 
 /// Writes every entry down.
