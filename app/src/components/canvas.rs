@@ -31,7 +31,7 @@ pub fn Canvas() -> impl IntoView {
             tabindex="0"
             role="img"
             aria-label=move || describe(viewer)
-            class:draws=move || viewer.tool().marks()
+            class:draws=move || viewer.pointer_tool().marks()
             on:wheel=move |event| {
                 event.prevent_default();
                 if event.alt_key() {
@@ -60,12 +60,12 @@ pub fn Canvas() -> impl IntoView {
             on:pointerleave=move |_| viewer.tools.pointer.set(None)
             on:contextmenu=move |event| {
                 // On a Mac the key for the inverse makes it a click for the menu.
-                if event.ctrl_key() && untrack(|| viewer.tool()).marks() {
+                if event.ctrl_key() && untrack(|| viewer.pointer_tool()).marks() {
                     event.prevent_default();
                 }
             }
             on:dblclick=move |_| {
-                if !untrack(|| viewer.tool()).marks() {
+                if !untrack(|| viewer.pointer_tool()).marks() {
                     viewer.fit();
                 }
             }
@@ -124,7 +124,7 @@ fn repaint(viewer: Viewer, canvas: web_sys::HtmlCanvasElement, mut painter: Pain
 fn scene(viewer: Viewer, canvas: (f64, f64), density: f64) -> Option<Scene> {
     let frame = viewer.view.frame.get();
     let tools = viewer.tools;
-    let tool = viewer.tool();
+    let tool = viewer.pointer_tool();
     let answer = viewer.drawn();
     let painted = tools.hand.with(|hand| hand.mask().cloned()).filter(|_| viewer.hand_is_here());
     Some(Scene {

@@ -52,7 +52,7 @@ impl Pointers {
             return;
         }
         let finger = event.pointer_type() == "touch" && self.pen.get_value();
-        if event.button() == 0 && !finger && untrack(|| viewer.tool()).marks() {
+        if event.button() == 0 && !finger && untrack(|| viewer.pointer_tool()).marks() {
             self.drawing.set_value(Some(id));
             marking::press(viewer, point(viewer, event), event.ctrl_key() || event.meta_key());
         }

@@ -148,8 +148,8 @@ fn draw(
         // Columns too narrow for a sign differ in height and place, too.
         let (colour, [top, tall]) = match verdict {
             Verdict::Accepted => ("#7bd67b", [0.0, 1.0]),
-            Verdict::Corrected => ("#ff7ad9", [0.0, 0.8]),
-            Verdict::Nothing => ("#c3ccd6", [0.5, 0.4]),
+            Verdict::Corrected => ("#ff7ad9", [0.3, 0.7]),
+            Verdict::Nothing => ("#c3ccd6", [0.7, 0.3]),
             Verdict::Excluded => ("#a08cff", [0.0, 0.3]),
         };
         context.set_fill_style_str(colour);

@@ -33,11 +33,16 @@ impl Viewer {
         })
     }
 
-    /// The tool that a pointer has at the moment: one that the finding has no use for is put down. Reacts.
+    /// The tool in hand: one that the finding has no use for is put down. Reacts.
     pub(crate) fn tool(&self) -> Tool {
         let tool = self.tools.tool.get();
         let fits = self.findings.finding.with(|finding| Tool::choices(finding).contains(&tool));
-        if fits && !self.tools.moving.get() { tool } else { Tool::Look }
+        if fits { tool } else { Tool::Look }
+    }
+
+    /// What a pointer does at the moment: while a key for it is held, it moves the picture. Reacts.
+    pub(crate) fn pointer_tool(&self) -> Tool {
+        if self.tools.moving.get() { Tool::Look } else { self.tool() }
     }
 
     /// How many classes can be painted. Reacts.
