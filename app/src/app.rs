@@ -2,10 +2,11 @@
 
 use leptos::ev;
 use leptos::prelude::*;
-use sonoseg_imaging::geometry::Detection;
 use wasm_bindgen::JsCast;
 
+use crate::annotate::Tool;
 use crate::clock::now;
+use crate::components::answer::Answer;
 use crate::components::canvas::Canvas;
 use crate::components::display::Display;
 use crate::components::files::Files;
@@ -16,10 +17,12 @@ use crate::components::notices::Notices;
 use crate::components::readout::Readout;
 use crate::components::speed::Speed;
 use crate::components::strip::Strip;
+use crate::components::tools::Tools;
 use crate::components::transport::Transport;
 use crate::controls::{self, Pickers};
 use crate::files;
-use crate::keys::{Action, Press, action, typed};
+use crate::keys::{Action, Mode, Press, action, typed};
+use crate::marking;
 use crate::messages::ModelInfo;
 use crate::options::Options;
 use crate::overlay::Overlay;
@@ -37,6 +40,7 @@ pub fn App() -> impl IntoView {
     provide_context(viewer);
     provide_context(session);
     provide_context(pickers);
+    marking::recall_name(viewer);
     listen_to_keys(viewer, session, pickers);
     every_picture(viewer, session);
     view! {
@@ -66,26 +70,36 @@ pub fn App() -> impl IntoView {
             data-size=move || viewer.media.clip.with(|clip| clip.as_ref().map(|clip| format!("{}x{}", clip.width, clip.height)))
             data-frames=move || viewer.media.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames)).to_string()
             data-frame=move || viewer.view.frame.get().to_string()
+            data-view=move || viewer.view.transform.with(|view| format!("{} {} {}", view.scale, view.left, view.top))
             data-playing=move || viewer.view.playing.get().to_string()
             data-overlay=move || viewer.shown_overlay().name().to_lowercase()
             data-screen=move || if viewer.view.full_screen.get() { "full" } else { "window" }
             data-predicted=move || predicted(viewer)
             data-notices=move || viewer.notices.count.get().to_string()
-            data-tip-x=move || needle(viewer).map(|needle| needle.needle.tip.x.to_string())
-            data-tip-y=move || needle(viewer).map(|needle| needle.needle.tip.y.to_string())
-            data-entry-x=move || needle(viewer).map(|needle| needle.needle.entry.x.to_string())
-            data-entry-y=move || needle(viewer).map(|needle| needle.needle.entry.y.to_string())
-            data-confidence=move || needle(viewer).map(|needle| needle.confidence.to_string())
+            data-tip-x=move || viewer.line().map(|line| line.needle.tip.x.to_string())
+            data-tip-y=move || viewer.line().map(|line| line.needle.tip.y.to_string())
+            data-entry-x=move || viewer.line().map(|line| line.needle.entry.x.to_string())
+            data-entry-y=move || viewer.line().map(|line| line.needle.entry.y.to_string())
+            data-confidence=move || viewer.line().and_then(|line| Some(line.detection?.confidence.to_string()))
+            data-status=move || viewer.standing().map(|standing| standing.name())
+            data-answered=move || viewer.answered().to_string()
+            data-tool=move || viewer.tool().name().to_lowercase()
+            data-brush=move || viewer.tools.size.get().to_string()
+            data-drawing=move || viewer.tools.hand.with(|hand| hand.is_drawing()).to_string()
+            data-undo=move || viewer.annotations.project.with(|project| project.to_undo().map(str::to_owned))
+            data-redo=move || viewer.annotations.project.with(|project| project.to_redo().map(str::to_owned))
             data-overlay-pixels=move || overlay_pixels(viewer).to_string()
         >
             <Header />
             <main>
+                <Tools />
                 <section class="stage" aria-label="Picture">
                     <Canvas />
                     <Notices />
                 </section>
                 <aside aria-label="Results and settings">
                     <Readout />
+                    <Answer />
                     <Display />
                     <Speed />
                     <Model />
@@ -129,11 +143,7 @@ fn state_name(viewer: Viewer) -> &'static str {
     }
 }
 
-fn needle(viewer: Viewer) -> Option<Detection> {
-    viewer.shown().and_then(|found| found.needle()).map(|(detection, _)| detection)
-}
-
-/// Whether the frame on the screen was looked at: `waiting`, `seen`, `none` or `failed`.
+/// What the model said of the frame on the screen: `waiting`, `seen`, `none`, `unlike` or `failed`.
 fn predicted(viewer: Viewer) -> &'static str {
     use crate::timeline::FrameState;
     match viewer.shown_state() {
@@ -145,9 +155,15 @@ fn predicted(viewer: Viewer) -> &'static str {
     }
 }
 
+/// Pixels of the mask that is shown: a person's, or else the model's.
 fn overlay_pixels(viewer: Viewer) -> usize {
-    let shown = viewer.shown_overlay() != Overlay::Hidden;
-    viewer.shown().filter(|_| shown).map_or(0, |found| found.mask_pixels)
+    if viewer.shown_overlay() == Overlay::Hidden {
+        return 0;
+    }
+    match viewer.drawn() {
+        Some(drawn) => drawn.mask_pixels,
+        None => viewer.shown().map_or(0, |found| found.mask_pixels),
+    }
 }
 
 /// Before every repaint: the next frame when it is due, and work for the worker.
@@ -161,19 +177,16 @@ fn every_picture(viewer: Viewer, session: Session) {
 
 fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
     let down = window_event_listener(ev::keydown, move |event| {
-        let (key, code) = (event.key(), event.code());
-        let press = Press {
-            key: &key,
-            code: &code,
-            shift: event.shift_key(),
-            control: event.ctrl_key() || event.meta_key(),
-            alt: event.alt_key(),
-            alt_graph: event.get_modifier_state("AltGraph"),
+        let focus = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+        let on_strip = focus.as_ref().is_some_and(|focus| focus.class_list().contains("strip"));
+        let mode = Mode {
+            letters: viewer.view.letters.get_untracked(),
+            line: untrack(|| viewer.tool()) == Tool::Line,
+            taken: !on_strip && marking::is_taken(viewer),
         };
-        let Some(action) = action(press, viewer.view.letters.get_untracked()) else { return };
+        let Some(action) = with_press(&event, |press| action(press, mode)) else { return };
         // The open sheet has the keyboard for itself.
         let shut_out = viewer.view.help.get_untracked() && !matches!(action, Action::Help | Action::Escape);
-        let focus = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
         if shut_out || focus.as_ref().is_some_and(|focus| belongs_to(focus, action)) {
             return;
         }
@@ -181,19 +194,34 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
         if event.repeat() && !action.repeats() {
             return;
         }
-        if action == Action::Peek {
-            viewer.view.peek.set(true);
-        } else {
-            controls::perform(action, viewer, session, pickers);
+        match action {
+            Action::Peek => viewer.view.peek.set(true),
+            // With a tool in hand the same key moves the picture while it is held; it plays when the picture did not move.
+            Action::PlayPause if untrack(|| viewer.tool()).marks() => {
+                viewer.tools.moved.set_value(false);
+                viewer.tools.moving.set(true);
+            }
+            action => controls::perform(action, viewer, session, pickers),
         }
     });
     let up = window_event_listener(ev::keyup, move |event| {
-        let (key, code) = (event.key(), event.code());
-        if typed(Press { key: &key, code: &code, ..Press::default() }).eq_ignore_ascii_case("m") {
+        let key = event.key();
+        if with_press(&event, |press| typed(press).eq_ignore_ascii_case("m")) {
             viewer.view.peek.set(false);
+        } else if key == " " && viewer.tools.moving.get_untracked() {
+            viewer.tools.moving.set(false);
+            if !viewer.tools.moved.get_value() {
+                viewer.toggle_playing();
+            }
+        } else if key.starts_with("Arrow") {
+            marking::settle_keys(viewer);
         }
     });
-    let blur = window_event_listener(ev::blur, move |_| viewer.view.peek.set(false));
+    let blur = window_event_listener(ev::blur, move |_| {
+        viewer.view.peek.set(false);
+        viewer.tools.moving.set(false);
+        marking::settle_keys(viewer);
+    });
     let update = window_event_listener_untyped("sonoseg-update", move |_| viewer.notices.update.set(true));
     let screen = window_event_listener_untyped("fullscreenchange", move |_| {
         viewer.view.full_screen.set(document().fullscreen_element().is_some());
@@ -207,14 +235,33 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
     });
 }
 
+/// What the rules of the keys make of an event.
+fn with_press<T>(event: &web_sys::KeyboardEvent, rule: impl FnOnce(Press<'_>) -> T) -> T {
+    let (key, code) = (event.key(), event.code());
+    rule(Press {
+        key: &key,
+        code: &code,
+        shift: event.shift_key(),
+        control: event.ctrl_key() || event.meta_key(),
+        alt: event.alt_key(),
+        alt_graph: event.get_modifier_state("AltGraph"),
+    })
+}
+
 /// Keys that the focused control needs itself: a button its Space, a slider its arrows, a text field everything.
 fn belongs_to(focus: &web_sys::Element, action: Action) -> bool {
     let tag = focus.tag_name().to_lowercase();
     let kind = focus.get_attribute("type").unwrap_or_default();
     match (tag.as_str(), kind.as_str()) {
-        ("input", "range") => matches!(action, Action::Step(_) | Action::First | Action::Last | Action::File(_)),
-        ("input", "checkbox") | ("button" | "summary" | "select", _) => action == Action::PlayPause,
-        ("input" | "textarea", _) => true,
+        ("input", "range") => {
+            matches!(action, Action::Step(_) | Action::Nudge(..) | Action::First | Action::Last | Action::File(_))
+        }
+        // The button of the tool in hand has done its part: Enter is for the tool.
+        ("button", _) if action == Action::PlaceLine && focus.has_attribute("data-choose") => {
+            focus.get_attribute("aria-pressed").as_deref() != Some("true")
+        }
+        ("input", "checkbox") | ("button" | "summary", _) => matches!(action, Action::PlayPause | Action::PlaceLine),
+        ("input" | "textarea" | "select", _) => true,
         _ => false,
     }
 }

@@ -2,9 +2,12 @@
 
 use leptos::html;
 use leptos::prelude::*;
+use wasm_bindgen::JsCast;
 
+use crate::annotate::Tool;
 use crate::keys::Action;
-use crate::listing;
+use crate::listing::{self, FileLine, Readable};
+use crate::marking;
 use crate::messages::post::reason;
 use crate::playback::next_speed;
 use crate::session::Session;
@@ -49,14 +52,63 @@ pub(crate) fn perform(action: Action, viewer: Viewer, session: Session, pickers:
         Action::FullScreen => change_screen(viewer),
         Action::OpenFiles => click(pickers.files),
         Action::OpenModel => click(pickers.model),
-        Action::Help => viewer.view.help.update(|help| *help = !*help),
-        Action::Escape => {
-            if viewer.view.help.get_untracked() {
-                viewer.view.help.set(false);
-            } else {
-                viewer.notices.open.update(|notices| drop(notices.pop()));
+        // While another file is on its way, it would be about the wrong one.
+        Action::Answer(_) | Action::NextOpen if session.is_changing() => {}
+        Action::Answer(reply) => {
+            if marking::reply(viewer, reply) {
+                go_on(viewer, session);
             }
         }
+        Action::NextOpen => {
+            if !marking::next_open(viewer) && !show_open_file(viewer, session) {
+                viewer.tools.said.set("No other frame is without an answer.".to_owned());
+            }
+        }
+        Action::Undo => marking::undo(viewer, false),
+        Action::Redo => marking::undo(viewer, true),
+        Action::Tool(tool) => marking::choose(viewer, tool),
+        Action::Take(handle) => marking::take(viewer, handle),
+        Action::Nudge(right, down) => marking::nudge(viewer, [f64::from(right), f64::from(down)]),
+        Action::PlaceLine => marking::place_line(viewer),
+        Action::Turn => marking::turn(viewer),
+        Action::Size(by) => marking::resize(viewer, by),
+        Action::CycleClass => {
+            let classes = untrack(|| viewer.classes());
+            viewer.tools.class.update(|class| *class = *class % classes + 1);
+        }
+        Action::Help => viewer.view.help.update(|help| *help = !*help),
+        Action::Escape => escape(viewer),
+    }
+}
+
+/// One thing at a time: the sheet, what is being drawn, the newest notice, the tool.
+fn escape(viewer: Viewer) {
+    if viewer.view.help.get_untracked() {
+        viewer.view.help.set(false);
+    } else if marking::cancel(viewer) {
+        viewer.tools.said.set("Given up.".to_owned());
+    } else if viewer.notices.open.with_untracked(|notices| !notices.is_empty()) {
+        viewer.notices.open.update(|notices| drop(notices.pop()));
+    } else {
+        marking::choose(viewer, Tool::Look);
+    }
+}
+
+/// The next frame comes by itself, and after a still the next file.
+fn go_on(viewer: Viewer, session: Session) {
+    if viewer.media.frame_count() == 1 {
+        show_neighbour(1, viewer, session);
+    } else {
+        viewer.step(1);
+    }
+}
+
+/// Give the keyboard to the picture.
+pub(crate) fn focus_picture() {
+    let picture = document().query_selector(".stage > canvas").ok().flatten();
+    if let Some(picture) = picture.and_then(|picture| picture.dyn_into::<web_sys::HtmlElement>().ok()) {
+        // Only a browser without focus at all refuses it.
+        let _ = picture.focus();
     }
 }
 
@@ -80,4 +132,20 @@ fn show_neighbour(by: i8, viewer: Viewer, session: Session) {
     if let Some(file) = session.wanted().and_then(next) {
         session.show(file);
     }
+}
+
+/// Show the next file, round in a circle, with a frame that nobody answered for; false where there is none.
+fn show_open_file(viewer: Viewer, session: Session) -> bool {
+    let answered = |line: &FileLine| match &line.readable {
+        Readable::Yes(clip) => viewer.annotations.project.with_untracked(|project| {
+            let record = project.document().clips.get(&clip.to_string());
+            record.is_some_and(|record| record.answers.len() == record.frames)
+        }),
+        Readable::Unknown | Readable::No(_) => false,
+    };
+    let next =
+        |file| viewer.media.files.with_untracked(|files| listing::next_round(files, file, |line| !answered(line)));
+    let next = session.wanted().and_then(next);
+    next.into_iter().for_each(|file| session.show(file));
+    next.is_some()
 }

@@ -31,6 +31,11 @@ pub fn not_seen(finding: &Finding) -> &'static str {
     if finding.is_needles() { "No needle seen" } else { "Nothing marked" }
 }
 
+/// What a person says of a frame where there is nothing to be found.
+pub fn nothing(finding: &Finding) -> &'static str {
+    if finding.is_needles() { "No needle" } else { "Nothing there" }
+}
+
 /// What is said of a frame that is unlike anything that the model learned from, instead of how sure it is.
 pub const UNLIKE: &str = "Unlike the training data";
 
@@ -80,8 +85,8 @@ mod tests {
         assert_eq!(not_seen(&Finding::Needles), "No needle seen");
         for class in ["any", "nerve"] {
             let finding = Finding::Classes(vec![class.to_owned()]);
-            let words =
-                [title(&finding), &seen(&finding), not_seen(&finding), bars(&finding), &seen_in(&finding, 3)].join(" ");
+            let words = [title(&finding), &seen(&finding), not_seen(&finding), bars(&finding), nothing(&finding)];
+            let words = words.into_iter().chain([seen_in(&finding, 3).as_str()]).collect::<Vec<_>>().join(" ");
             assert!(!words.to_lowercase().contains("needle"), "{words}");
             assert_eq!(words.contains(class), class != "any", "{words}");
         }

@@ -6,11 +6,13 @@
 //! | [`link`] | the page's line to the worker: pending requests, a new worker when one dies |
 //! | [`session`] | what the page asks for: files to show and check, frames, predictions |
 //! | [`tasks`] | how requests take turns in the worker |
-//! | [`faster`], [`finding`], [`keys`], [`listing`], [`options`], [`overlay`], [`playback`], [`rotation`], [`side_by_side`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
-//! | `app`, `components`, `viewer`, `paint`, `files` | the page (wasm only, no Burn) |
+//! | [`annotate`] | marking by hand: tools, and the answers that come of them |
+//! | [`faster`], [`finding`], [`keys`], [`listing`], [`options`], [`overlay`], [`playback`], [`rotation`], [`side_by_side`], [`timeline`], [`timings`], [`tone`], [`transform`] | rules without a browser, tested natively |
+//! | `app`, `components`, `viewer`, `controls`, `marking`, `paint`, `files` | the page (wasm only, no Burn) |
 //! | `demux`, `unzip` | videos and zips taken apart, for the worker |
 //! | `worker` | the worker (wasm only) |
 
+pub mod annotate;
 #[cfg(feature = "worker")]
 pub mod demux;
 pub mod faster;
@@ -28,6 +30,7 @@ pub mod side_by_side;
 pub mod tasks;
 pub mod timeline;
 pub mod timings;
+pub mod tone;
 pub mod transform;
 #[cfg(feature = "worker")]
 pub mod unzip;
@@ -42,6 +45,8 @@ pub mod components;
 mod controls;
 #[cfg(target_arch = "wasm32")]
 mod files;
+#[cfg(target_arch = "wasm32")]
+mod marking;
 #[cfg(target_arch = "wasm32")]
 mod paint;
 #[cfg(target_arch = "wasm32")]

@@ -24,9 +24,15 @@ pub struct FileLine {
     pub readable: Readable,
 }
 
+impl FileLine {
+    fn can_be_gone_to(&self) -> bool {
+        !matches!(self.readable, Readable::No(_))
+    }
+}
+
 /// The files that can be gone to, in the order of the list.
 fn to_go_to(lines: &[FileLine]) -> impl Iterator<Item = FileNumber> {
-    lines.iter().filter(|line| !matches!(line.readable, Readable::No(_))).map(|line| line.file)
+    lines.iter().filter(|line| line.can_be_gone_to()).map(|line| line.file)
 }
 
 /// Place of a file among those that can be gone to, from 1, and how many there are.
@@ -39,6 +45,13 @@ pub fn place(lines: &[FileLine], file: FileNumber) -> Option<(usize, usize)> {
 pub fn neighbour(lines: &[FileLine], file: FileNumber, by: i8) -> Option<FileNumber> {
     let at = to_go_to(lines).position(|other| other == file)?;
     to_go_to(lines).nth(at.checked_add_signed(isize::from(by))?)
+}
+
+/// The next other file that can be gone to and is wanted, round in a circle.
+pub fn next_round(lines: &[FileLine], file: FileNumber, wanted: impl Fn(&FileLine) -> bool) -> Option<FileNumber> {
+    let at = lines.iter().position(|line| line.file == file)?;
+    let mut others = lines[at + 1..].iter().chain(&lines[..at]);
+    others.find(|line| line.can_be_gone_to() && wanted(line)).map(|line| line.file)
 }
 
 /// One message about all files that cannot be opened, with the reason of each, which names the file.
@@ -74,6 +87,13 @@ mod tests {
         assert_eq!(neighbour(&lines(), 3, -1), Some(1));
         assert_eq!(neighbour(&lines(), 1, -1), None);
         assert_eq!(neighbour(&lines(), 7, 1), None);
+    }
+
+    #[test]
+    fn the_next_wanted_file_is_looked_for_round_in_a_circle() {
+        assert_eq!(next_round(&lines(), 1, |_| true), Some(3));
+        assert_eq!(next_round(&lines(), 7, |_| true), Some(1));
+        assert_eq!(next_round(&lines(), 3, |line| line.file == 3), None, "it is another one");
     }
 
     #[test]

@@ -75,10 +75,17 @@ pub fn unpack(height: usize, width: usize, planes: &[u8]) -> Mask {
     mask
 }
 
-/// The mask as red, green, blue, alpha bytes in one colour; background = transparent.
-pub fn coloured(mask: &Mask, colour: [u8; 3]) -> Vec<u8> {
-    let [red, green, blue] = colour;
-    mask.classes.iter().flat_map(|&class| if class == 0 { [0; 4] } else { [red, green, blue, 255] }).collect()
+/// The mask as red, green, blue, alpha bytes, its classes in these colours in turn; background = transparent.
+pub fn coloured(mask: &Mask, colours: &[[u8; 3]]) -> Vec<u8> {
+    let colour = |class: u8| colours[usize::from(class - 1) % colours.len()];
+    let pixel = |&class: &u8| match class {
+        0 => [0; 4],
+        class => {
+            let [red, green, blue] = colour(class);
+            [red, green, blue, 255]
+        }
+    };
+    mask.classes.iter().flat_map(pixel).collect()
 }
 
 /// The edges between classes and background as straight runs `[x0, y0, x1, y1]` in pixels, first pixel edge at -0.5.
@@ -118,12 +125,40 @@ fn runs_of(count: usize, is: impl Fn(usize) -> bool) -> Vec<(usize, usize)> {
     runs
 }
 
-/// Grey or colour bytes as red, green, blue, alpha for the canvas.
-pub fn rgba(bytes: &[u8], channels: usize) -> Vec<u8> {
+/// A mask of the shown picture at the size of the frame, `[height, width]`: each pixel has become a square of `shrink`.
+pub fn grown_mask(mask: &Mask, shrink: usize, [height, width]: [usize; 2]) -> Mask {
+    let shown = |row: usize, column: usize| mask.classes[row / shrink * mask.width + column / shrink];
+    let classes = (0..height).flat_map(|row| (0..width).map(move |column| shown(row, column))).collect();
+    Mask { height, width, classes }
+}
+
+/// The smallest rectangle, `[top, left]` and `[height, width]`, outside which two masks of one size are the same. None where
+/// they are the same everywhere.
+pub fn changed(before: &Mask, after: &Mask) -> Option<[[usize; 2]; 2]> {
+    let width = after.width.max(1);
+    let rows = || before.classes.chunks(width).zip(after.classes.chunks(width));
+    let top = rows().position(|(a, b)| a != b)?;
+    let bottom = rows().rposition(|(a, b)| a != b)?;
+    let within = || rows().skip(top).take(bottom + 1 - top).filter(|(a, b)| a != b);
+    let differs = |(a, b): (&u8, &u8)| a != b;
+    let left = within().filter_map(|(a, b)| a.iter().zip(b).position(differs)).min()?;
+    let right = within().filter_map(|(a, b)| a.iter().zip(b).rposition(differs)).max()?;
+    Some([[top, left], [bottom + 1 - top, right + 1 - left]])
+}
+
+/// A rectangle of a mask, which lies in it.
+pub fn cut(mask: &Mask, [top, left]: [usize; 2], [height, width]: [usize; 2]) -> Mask {
+    let row = |row: usize| &mask.classes[row * mask.width + left..][..width];
+    Mask { height, width, classes: (top..top + height).flat_map(row).copied().collect() }
+}
+
+/// Grey or colour bytes as red, green, blue, alpha for the canvas, each value as the table of [`crate::tone`] has it.
+pub fn rgba(bytes: &[u8], channels: usize, tone: &[u8; 256]) -> Vec<u8> {
     let mut rgba = Vec::with_capacity(bytes.len() / channels * 4);
     for pixel in bytes.chunks_exact(channels) {
         let (red, green, blue) =
             if channels == 3 { (pixel[0], pixel[1], pixel[2]) } else { (pixel[0], pixel[0], pixel[0]) };
+        let [red, green, blue] = [red, green, blue].map(|value: u8| tone[usize::from(value)]);
         rgba.extend_from_slice(&[red, green, blue, 255]);
     }
     rgba
@@ -195,9 +230,11 @@ mod tests {
         let one = mask(3, 4, &[0, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0]);
         assert_eq!(pack(&one, 1), [0b0100_0110, 0b10]);
         assert_eq!(unpack(3, 4, &pack(&one, 1)), one);
-        let rgba = coloured(&one, [1, 2, 3]);
+        let rgba = coloured(&one, &[[1, 2, 3]]);
         assert_eq!(rgba[4..8], [1, 2, 3, 255]);
         assert_eq!(rgba[0..4], [0; 4]);
+        let classes = coloured(&mask(1, 3, &[1, 2, 3]), &[[1; 3], [2; 3]]);
+        assert_eq!((classes[4], classes[8]), (2, 1), "colours come in turn");
         let three = mask(2, 5, &[0, 1, 2, 3, 0, 3, 3, 0, 1, 2]);
         assert_eq!(unpack(2, 5, &pack(&three, 3)), three);
         assert_eq!(unpack(3, 4, &[]), Mask::empty(3, 4));
@@ -220,10 +257,24 @@ mod tests {
     }
 
     #[test]
+    fn a_mask_grows_back_and_what_changed_is_a_rectangle() {
+        let small = mask(1, 2, &[1, 0]);
+        assert_eq!(grown_mask(&small, 2, [2, 3]), mask(2, 3, &[1, 1, 0, 1, 1, 0]));
+        let before = Mask::empty(4, 5);
+        let mut after = before.clone();
+        assert_eq!(changed(&before, &after), None);
+        (after.classes[5 + 3], after.classes[2 * 5 + 1]) = (1, 2);
+        assert_eq!(changed(&before, &after), Some([[1, 1], [2, 3]]));
+        assert_eq!(cut(&after, [1, 1], [2, 3]), mask(2, 3, &[0, 0, 1, 2, 0, 0]));
+    }
+
+    #[test]
     fn grey_becomes_colour_for_the_canvas_and_comes_back_as_grey() {
         assert_eq!(colours(&[7, 7, 7, 255, 9, 9, 9, 255]), (1, vec![7, 9]));
         assert_eq!(colours(&[7, 7, 7, 255, 9, 8, 9, 255]), (3, vec![7, 7, 7, 9, 8, 9]));
-        assert_eq!(rgba(&[7], 1), [7, 7, 7, 255]);
-        assert_eq!(rgba(&[1, 2, 3], 3), [1, 2, 3, 255]);
+        let plain: [u8; 256] = std::array::from_fn(|value| value as u8);
+        assert_eq!(rgba(&[7], 1, &plain), [7, 7, 7, 255]);
+        assert_eq!(rgba(&[1, 2, 3], 3, &plain), [1, 2, 3, 255]);
+        assert_eq!(rgba(&[7], 1, &[9; 256]), [9, 9, 9, 255]);
     }
 }

@@ -5,13 +5,16 @@ use std::f64::consts::TAU;
 use std::sync::Arc;
 
 use js_sys::Array;
-use sonoseg_imaging::geometry::Detection;
+use sonoseg_imaging::annotation::Handle;
+use sonoseg_imaging::geometry::{Mask, Needle, Point};
 use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
 use crate::messages::ClipInfo;
-use crate::overlay::{Overlay, coloured, outline, rgba};
+use crate::overlay::{Overlay, changed, coloured, cut, outline, rgba};
+use crate::tone::Tone;
 use crate::transform::Transform;
+use crate::viewer::Line;
 use crate::viewer::findings::Found;
 use crate::viewer::media::Pixels;
 
@@ -19,6 +22,9 @@ use crate::viewer::media::Pixels;
 const MASK: [u8; 3] = [38, 208, 206];
 const MASK_LINE: &str = "#26d0ce";
 const SHAFT: &str = "#ffb84d";
+/// What a person drew: the classes of masks in turn, and lines.
+const HAND: [[u8; 3]; 5] = [[255, 122, 217], [122, 199, 255], [255, 209, 102], [157, 240, 130], [200, 160, 255]];
+const HAND_LINE: &str = "#ff7ad9";
 const EDGE: &str = "rgba(0, 0, 0, 0.75)";
 
 /// All that decides what the canvas shows. Equal scenes look the same.
@@ -27,7 +33,18 @@ pub(crate) struct Scene {
     pub(crate) clip: Arc<ClipInfo>,
     pub(crate) frame: usize,
     pub(crate) pixels: Option<Arc<Pixels>>,
+    /// What the model found, where no person answered.
     pub(crate) found: Option<Arc<Found>>,
+    /// The mask that a person drew or is drawing.
+    pub(crate) drawn: Option<Arc<Mask>>,
+    pub(crate) line: Option<Line>,
+    /// The line is drawn whatever the overlay, as the tool for lines is in hand.
+    pub(crate) line_tool: bool,
+    /// The part of the line that arrows move.
+    pub(crate) taken: Option<Handle>,
+    /// The ring of the brush: its middle and its radius in pixels of the frame.
+    pub(crate) ring: Option<(Point, f64)>,
+    pub(crate) tone: Tone,
     pub(crate) overlay: Overlay,
     pub(crate) opacity: f64,
     pub(crate) transform: Transform,
@@ -42,6 +59,9 @@ impl PartialEq for Scene {
             && self.frame == other.frame
             && same(self.pixels.as_ref(), other.pixels.as_ref())
             && same(self.found.as_ref(), other.found.as_ref())
+            && same(self.drawn.as_ref(), other.drawn.as_ref())
+            && (self.line, self.line_tool, self.taken) == (other.line, other.line_tool, other.taken)
+            && (self.ring, self.tone) == (other.ring, other.tone)
             && self.overlay == other.overlay
             && self.opacity == other.opacity
             && self.transform == other.transform
@@ -57,11 +77,18 @@ fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
     }
 }
 
-/// The canvas and two hidden ones that hold picture and mask at their own size.
+/// Canvas pixels per pixel of the layout.
+pub(crate) fn density() -> f64 {
+    leptos::prelude::window().device_pixel_ratio().clamp(1.0, 3.0)
+}
+
+/// The canvas and hidden ones that hold the picture and the masks of model and person at their own size.
 pub(crate) struct Painter {
     context: CanvasRenderingContext2d,
     picture: Layer,
+    tone: Tone,
     mask: Layer,
+    drawn: Layer,
 }
 
 struct Layer {
@@ -74,7 +101,8 @@ struct Layer {
 impl Painter {
     /// For the canvas on the page.
     pub(crate) fn new(canvas: &HtmlCanvasElement) -> Result<Self, JsValue> {
-        Ok(Self { context: context(canvas)?, picture: Layer::new()?, mask: Layer::new()? })
+        let (picture, mask, drawn) = (Layer::new()?, Layer::new()?, Layer::new()?);
+        Ok(Self { context: context(canvas)?, picture, tone: Tone::default(), mask, drawn })
     }
 
     /// Draw nothing, on a canvas of this size.
@@ -84,90 +112,138 @@ impl Painter {
 
     /// Draw a scene.
     pub(crate) fn paint(&mut self, scene: &Scene) -> Result<(), JsValue> {
-        let context = &self.context;
         self.clear(scene.canvas);
         // The picture is made of squares of `shrink` pixels, so it may reach a little beyond the image.
-        let shrink = scene.clip.shrink as f64;
-        let (shown_height, shown_width) = (scene.clip.shown_height(), scene.clip.shown_width());
-        let view = &scene.transform;
-        let place = |layer: &HtmlCanvasElement| {
-            let scale = view.scale * shrink;
-            let (w, h) = (shown_width as f64 * scale, shown_height as f64 * scale);
-            context.draw_image_with_html_canvas_element_and_dw_and_dh(layer, view.left, view.top, w, h)
-        };
+        let (height, width) = (scene.clip.shown_height(), scene.clip.shown_width());
         if let Some(pixels) = &scene.pixels {
-            self.picture.hold(pixels, shown_height, shown_width, || rgba(&pixels.bytes, pixels.channels))?;
-            // Enlarged pixels are shown as they are, so that a line can be judged.
-            context.set_image_smoothing_enabled(view.scale < 4.0);
-            place(&self.picture.canvas)?;
-        }
-        let Some(found) = scene.found.as_ref().filter(|_| scene.overlay != Overlay::Hidden) else { return Ok(()) };
-        match scene.overlay {
-            Overlay::Mask => {
-                self.mask.hold(found, shown_height, shown_width, || coloured(&found.mask(), MASK))?;
-                context.set_global_alpha(scene.opacity);
-                context.set_image_smoothing_enabled(false);
-                place(&self.mask.canvas)?;
-                context.set_global_alpha(1.0);
+            if self.tone != scene.tone {
+                self.tone = scene.tone;
+                self.picture.holds = None;
             }
-            Overlay::Outline => self.outline(scene, found),
-            Overlay::Line | Overlay::Hidden => {}
+            self.picture.hold(pixels, height, width, || rgba(&pixels.bytes, pixels.channels, &scene.tone.table()))?;
+            // Enlarged pixels are shown as they are, so that a line can be judged.
+            self.context.set_image_smoothing_enabled(scene.transform.scale < 4.0);
+            self.place(scene, &self.picture.canvas, scene.clip.shrink)?;
         }
-        if let Some((detection, _)) = &found.needle() {
-            self.needle(scene, detection, found.unlike_training);
+        if scene.overlay != Overlay::Hidden {
+            self.marks(scene)?;
+        }
+        if let Some((middle, radius)) = scene.ring {
+            let radius = (radius * scene.transform.scale).max(2.0 * scene.density);
+            self.ring(scene.transform.canvas((middle.x, middle.y)), radius, "#ffffff", scene.density, &[]);
         }
         Ok(())
     }
 
-    fn outline(&self, scene: &Scene, found: &Found) {
-        let (context, shrink) = (&self.context, scene.clip.shrink as f64);
+    /// What was marked: by a person, or else by the model.
+    fn marks(&mut self, scene: &Scene) -> Result<(), JsValue> {
+        match (&scene.drawn, &scene.found) {
+            (Some(mask), _) if scene.overlay == Overlay::Mask => {
+                self.drawn.hold_mask(mask, &HAND)?;
+                self.translucent(scene, &self.drawn.canvas, 1)?;
+            }
+            (None, Some(found)) if scene.overlay == Overlay::Mask => {
+                let (height, width) = (scene.clip.shown_height(), scene.clip.shown_width());
+                self.mask.hold(found, height, width, || coloured(&found.mask(), &[MASK]))?;
+                self.translucent(scene, &self.mask.canvas, scene.clip.shrink)?;
+            }
+            (Some(mask), _) if scene.overlay == Overlay::Outline => self.outline(scene, mask, HAND_LINE, 1),
+            (None, Some(found)) if scene.overlay == Overlay::Outline => {
+                self.outline(scene, &found.mask(), MASK_LINE, scene.clip.shrink);
+            }
+            _ => {}
+        }
+        if let Some(line) = &scene.line {
+            let guess = scene.found.as_ref().is_some_and(|found| found.unlike_training);
+            self.needle(scene, line, guess);
+        }
+        Ok(())
+    }
+
+    /// Put a hidden canvas, of whose pixels each is `size` pixels of the frame, where the picture is.
+    fn place(&self, scene: &Scene, layer: &HtmlCanvasElement, size: usize) -> Result<(), JsValue> {
+        let (view, scale) = (&scene.transform, scene.transform.scale * size as f64);
+        let (width, height) = (f64::from(layer.width()) * scale, f64::from(layer.height()) * scale);
+        self.context.draw_image_with_html_canvas_element_and_dw_and_dh(layer, view.left, view.top, width, height)
+    }
+
+    fn translucent(&self, scene: &Scene, layer: &HtmlCanvasElement, size: usize) -> Result<(), JsValue> {
+        self.context.set_global_alpha(scene.opacity);
+        self.context.set_image_smoothing_enabled(false);
+        self.place(scene, layer, size)?;
+        self.context.set_global_alpha(1.0);
+        Ok(())
+    }
+
+    fn outline(&self, scene: &Scene, mask: &Mask, colour: &str, size: usize) {
+        let (context, size) = (&self.context, size as f64);
         context.begin_path();
-        for [x0, y0, x1, y1] in outline(&found.mask()) {
-            let corner = |x: f64, y: f64| scene.transform.canvas(((x + 0.5) * shrink - 0.5, (y + 0.5) * shrink - 0.5));
+        for [x0, y0, x1, y1] in outline(mask) {
+            let corner = |x: f64, y: f64| scene.transform.canvas(((x + 0.5) * size - 0.5, (y + 0.5) * size - 0.5));
             let (from, to) = (corner(x0, y0), corner(x1, y1));
             context.move_to(from.0, from.1);
             context.line_to(to.0, to.1);
         }
         context.set_global_alpha(scene.opacity.max(0.3));
-        self.stroke(MASK_LINE, 1.5 * scene.density, &[]);
+        self.stroke(colour, 1.5 * scene.density, &[]);
         context.set_global_alpha(1.0);
     }
 
-    /// The line of a picture unlike the training data is dashed, as what is no more than a guess.
-    fn needle(&self, scene: &Scene, found: &Detection, guess: bool) {
-        let (context, density) = (&self.context, scene.density);
-        let [entry, tip] = [found.needle.entry, found.needle.tip].map(|end| scene.transform.canvas((end.x, end.y)));
-        let (dx, dy) = (tip.0 - entry.0, tip.1 - entry.1);
-        let length = dx.hypot(dy);
-        if length > 0.0 && scene.overlay != Overlay::Mask {
+    /// The entry hollow and the tip filled. The line of a picture unlike the training data is dashed, as what is no more
+    /// than a guess.
+    fn needle(&self, scene: &Scene, line: &Line, guess: bool) {
+        let (context, density, needle) = (&self.context, scene.density, &line.needle);
+        let [entry, tip] = [needle.entry, needle.tip].map(|end| scene.transform.canvas((end.x, end.y)));
+        let length = (tip.0 - entry.0).hypot(tip.1 - entry.1);
+        let guess = guess && line.detection.is_some();
+        let colour = if line.detection.is_some() { SHAFT } else { HAND_LINE };
+        if length > 0.0 && (scene.overlay != Overlay::Mask || scene.line_tool) {
             let dashes: &[f64] = if guess { &[3.0 * density, 5.0 * density] } else { &[] };
-            self.line(entry, tip, SHAFT, 2.0 * density, dashes);
+            self.line(entry, tip, colour, 2.0 * density, dashes);
         }
-        if length > 0.0 {
-            // Where the needle would go on: the same direction, dashed, as far again as half the shaft.
-            let reach = (0.5 * length).max(40.0 * density) / length;
-            let start = (9.0 * density / length).min(reach);
-            let from = (tip.0 + start * dx, tip.1 + start * dy);
-            let to = (tip.0 + reach * dx, tip.1 + reach * dy);
-            self.line(from, to, SHAFT, 1.5 * density, &[6.0 * density, 6.0 * density]);
+        self.ring(entry, 4.5 * density, colour, 2.0 * density, &[]);
+        if let Some(found) = &line.detection {
+            self.beyond(scene, needle, length);
+            // A ring as wide as the tip is uncertain.
+            let ring = (found.tip_spread_px * scene.transform.scale).max(7.0 * density);
+            let dashes: &[f64] = if guess || found.confidence < 0.5 { &[4.0 * density, 3.0 * density] } else { &[] };
+            self.ring(tip, ring, "#ffffff", 1.5 * density, dashes);
         }
-        // Hub side hollow, tip filled, and a ring as wide as the tip is uncertain.
-        self.circle(entry, 4.5 * density);
-        self.stroke(EDGE, 4.0 * density, &[]);
-        self.circle(entry, 4.5 * density);
-        self.stroke(SHAFT, 2.0 * density, &[]);
-        let ring = (found.tip_spread_px * scene.transform.scale).max(7.0 * density);
-        self.circle(tip, ring);
-        self.stroke(EDGE, 3.5 * density, &[]);
-        self.circle(tip, ring);
-        let dashes: &[f64] = if guess || found.confidence < 0.5 { &[4.0 * density, 3.0 * density] } else { &[] };
-        self.stroke("#ffffff", 1.5 * density, dashes);
         self.circle(tip, 4.0 * density);
         context.set_fill_style_str(EDGE);
         context.fill();
         self.circle(tip, 3.0 * density);
-        context.set_fill_style_str(SHAFT);
+        context.set_fill_style_str(colour);
         context.fill();
+        let taken: &[(f64, f64)] = match scene.taken {
+            Some(Handle::Entry) => &[entry],
+            Some(Handle::Tip) => &[tip],
+            Some(Handle::Whole) => &[entry, tip],
+            None => &[],
+        };
+        taken.iter().for_each(|&end| self.ring(end, 10.0 * density, "#ffffff", 2.0 * density, &[]));
+    }
+
+    /// Where the needle would go on: the same direction, dashed, as far again as half the shaft.
+    fn beyond(&self, scene: &Scene, needle: &Needle, length: f64) {
+        if length == 0.0 {
+            return;
+        }
+        let density = scene.density;
+        let [entry, tip] = [needle.entry, needle.tip].map(|end| scene.transform.canvas((end.x, end.y)));
+        let (dx, dy) = (tip.0 - entry.0, tip.1 - entry.1);
+        let reach = (0.5 * length).max(40.0 * density) / length;
+        let start = (9.0 * density / length).min(reach);
+        let from = (tip.0 + start * dx, tip.1 + start * dy);
+        let to = (tip.0 + reach * dx, tip.1 + reach * dy);
+        self.line(from, to, SHAFT, 1.5 * density, &[6.0 * density, 6.0 * density]);
+    }
+
+    fn ring(&self, at: (f64, f64), radius: f64, colour: &str, width: f64, dashes: &[f64]) {
+        self.circle(at, radius);
+        self.stroke(EDGE, 2.0 * width + 0.5, &[]);
+        self.circle(at, radius);
+        self.stroke(colour, width, dashes);
     }
 
     fn circle(&self, at: (f64, f64), radius: f64) {
@@ -215,10 +291,29 @@ impl Layer {
             self.canvas.set_height(height as u32);
             self.canvas.set_width(width as u32);
         }
-        let image = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&rgba()), width as u32, height as u32)?;
-        self.context.put_image_data(&image, 0, 0)?;
+        self.put([0, 0], [height, width], &rgba())?;
         self.holds = Some(what.clone());
         Ok(())
+    }
+
+    /// Make it hold this mask. Only what differs from the mask before is put, so that strokes are fast on large pictures.
+    fn hold_mask(&mut self, mask: &Arc<Mask>, colours: &[[u8; 3]]) -> Result<(), JsValue> {
+        let before = self.holds.take().and_then(|held| held.downcast::<Mask>().ok());
+        match before.filter(|before| [before.height, before.width] == [mask.height, mask.width]) {
+            Some(before) => {
+                if let Some([corner, size]) = changed(&before, mask) {
+                    self.put(corner, size, &coloured(&cut(mask, corner, size), colours))?;
+                }
+                self.holds = Some(mask.clone());
+                Ok(())
+            }
+            None => self.hold(mask, mask.height, mask.width, || coloured(mask, colours)),
+        }
+    }
+
+    fn put(&self, [top, left]: [usize; 2], [height, width]: [usize; 2], rgba: &[u8]) -> Result<(), JsValue> {
+        let image = ImageData::new_with_u8_clamped_array_and_sh(Clamped(rgba), width as u32, height as u32)?;
+        self.context.put_image_data(&image, left as i32, top as i32)
     }
 }
 

@@ -1,5 +1,10 @@
 //! What is known about each frame of a clip, and which frame to fetch next.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use sonoseg_imaging::annotation::{Answer, Verdict};
+
 /// What the model said about a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum FrameState {
@@ -28,15 +33,38 @@ pub fn columns(states: &[FrameState], columns: usize) -> Vec<FrameState> {
     };
     (0..columns)
         .map(|column| {
-            let first = column * states.len() / columns;
-            let last = ((column + 1) * states.len()).div_ceil(columns).max(first + 1);
-            states[first.min(states.len())..last.min(states.len())]
+            states[behind(column, columns, states.len())]
                 .iter()
                 .max_by(|a, b| weight(a).total_cmp(&weight(b)))
                 .copied()
                 .unwrap_or_default()
         })
         .collect()
+}
+
+/// What people said of the frames behind each of `columns` columns of the strip, of which there are `frames`: what is
+/// rarest where several share a column.
+pub fn answer_columns(answers: &BTreeMap<usize, Answer>, frames: usize, columns: usize) -> Vec<Option<Verdict>> {
+    let weight = |verdict: &Verdict| match verdict {
+        Verdict::Accepted => 0,
+        Verdict::Nothing => 1,
+        Verdict::Corrected => 2,
+        Verdict::Excluded => 3,
+    };
+    let of = |column| answers.range(behind(column, columns, frames)).map(|(_, answer)| answer.verdict);
+    (0..columns).map(|column| of(column).max_by_key(weight)).collect()
+}
+
+/// The frames behind a column of the strip.
+fn behind(column: usize, columns: usize, frames: usize) -> Range<usize> {
+    let first = column * frames / columns;
+    let last = ((column + 1) * frames).div_ceil(columns).max(first + 1);
+    first.min(frames)..last.min(frames)
+}
+
+/// The next frame after the shown one that nobody answered for, round in a circle.
+pub fn next_open(count: usize, shown: usize, answered: impl Fn(usize) -> bool) -> Option<usize> {
+    (1..=count).map(|ahead| (shown + ahead) % count).find(|&frame| !answered(frame))
 }
 
 /// The next frames to fetch for display: the first run of missing ones at or after the shown frame, at most `ahead`
@@ -83,6 +111,19 @@ mod tests {
         );
         assert_eq!(columns(&[Seen(0.9), Unlike], 1), [Unlike]);
         assert_eq!(columns(&[], 1), [Waiting]);
+    }
+
+    #[test]
+    fn answers_share_the_columns_and_the_next_open_frame_is_found_round_in_a_circle() {
+        let answer = |verdict| Answer::bare(verdict, sonoseg_imaging::annotation::By::default());
+        let said = [(0, Verdict::Accepted), (1, Verdict::Corrected), (5, Verdict::Nothing)];
+        let answers: BTreeMap<usize, Answer> = said.map(|(frame, verdict)| (frame, answer(verdict))).into();
+        assert_eq!(answer_columns(&answers, 6, 3), [Some(Verdict::Corrected), None, Some(Verdict::Nothing)]);
+        let open = |shown| next_open(6, shown, |frame| answers.contains_key(&frame));
+        assert_eq!((open(0), open(2), open(4)), (Some(2), Some(3), Some(2)));
+        assert_eq!(next_open(2, 0, |_| true), None);
+        assert_eq!(next_open(2, 0, |frame| frame == 1), Some(0), "the shown one is the last to be looked at");
+        assert_eq!(next_open(0, 0, |_| false), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One page of the app in headless Chromium: what it says about itself, what a person can do to it, what it asks for.
 
 use crate::server::Server;
+use headless_chrome::browser::tab::ModifierKey;
 use headless_chrome::protocol::cdp::Page::CaptureScreenshotFormatOption::Png;
 use headless_chrome::protocol::cdp::{Browser as Control, types::Event};
 use headless_chrome::{Browser, LaunchOptions, Tab};
@@ -171,6 +172,34 @@ impl Page {
     /// Press a key, by the name or character of its event (`ArrowRight`, ` `).
     pub(crate) fn press(&self, key: &str) {
         self.tab.press_key(key).unwrap();
+    }
+
+    /// The same with other keys held.
+    pub(crate) fn press_with(&self, key: &str, held: &[ModifierKey]) {
+        self.tab.press_key_with_modifiers(key, Some(held)).unwrap();
+    }
+
+    /// Press a key by the character that it types and its place, as another layout of the keyboard has it.
+    pub(crate) fn press_at(&self, key: &str, code: &str) {
+        let event = |kind| format!("new KeyboardEvent('{kind}', {{ key: '{key}', code: '{code}', bubbles: true }})");
+        let send = |kind| format!("document.body.dispatchEvent({});", event(kind));
+        self.script(&format!("{{ {} {} }}", send("keydown"), send("keyup")));
+    }
+
+    /// Press a pointer (`mouse`, `pen`) on the picture, move it along these points in pixels of the frame, and let it go.
+    /// `control` is the key that is held meanwhile.
+    pub(crate) fn draw(&self, pointer: &str, control: bool, way: &[(f64, f64)]) {
+        let way: Vec<String> = way.iter().map(|(x, y)| format!("[{x}, {y}]")).collect();
+        self.script(&format!(
+            "{{ const canvas = document.querySelector('.stage > canvas'), box = canvas.getBoundingClientRect(); \
+             const [scale, left, top] = document.querySelector('[data-view]').dataset.view.split(' ').map(Number); \
+             const send = (kind, [x, y], buttons) => canvas.dispatchEvent(new PointerEvent(kind, {{ pointerId: 7, isPrimary: true, \
+             clientX: box.left + (left + scale * (x + 0.5)) / devicePixelRatio, clientY: box.top + (top + scale * (y + 0.5)) / \
+             devicePixelRatio, pointerType: '{pointer}', button: 0, buttons, ctrlKey: {control}, bubbles: true }})); \
+             const way = [{}]; send('pointerdown', way[0], 1); way.slice(1).forEach(at => send('pointermove', at, 1)); \
+             send('pointerup', way.at(-1), 0); }}",
+            way.join(", ")
+        ));
     }
 
     /// Keep a picture of the page in `artefacts/`.

@@ -9,6 +9,7 @@ use sonoseg_imaging::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// A folder of files that is removed in the end.
@@ -92,6 +93,13 @@ impl Files {
         self.write("cut-short.png", &png[..png.len() / 2])
     }
 
+    /// Simulated stills as PNG, each of another frame.
+    pub(crate) fn stills(&self, count: usize) -> Vec<PathBuf> {
+        let png = |image: &Image| encode_png_grey(image.height, image.width, &image.to_bytes()).unwrap();
+        let images = simulated(count);
+        images.iter().enumerate().map(|(at, image)| self.write(&format!("still-{at}.png"), &png(image))).collect()
+    }
+
     /// A text file that calls itself DICOM.
     pub(crate) fn text_as_dicom(&self) -> PathBuf {
         self.write("letter.dcm", "Dear radiologist, the needle is in the vein.\n".repeat(20).as_bytes())
@@ -115,9 +123,10 @@ impl Files {
 
     /// A U-Net that has learned a little; the same as a network that marks a class of masks, and as one that knows no picture.
     pub(crate) fn unets(&self) -> [PathBuf; 3] {
+        static MODELS: OnceLock<[Vec<u8>; 3]> = OnceLock::new();
         let names = ["native-unet", "native-unet-class", "native-unet-strange"];
-        let mut models = unets().into_iter();
-        names.map(|name| self.write(&format!("{name}.safetensors"), &models.next().unwrap()))
+        let mut models = MODELS.get_or_init(unets).iter();
+        names.map(|name| self.write(&format!("{name}.safetensors"), models.next().unwrap()))
     }
 
     /// The model that comes with the app, under a name of its own.

@@ -5,6 +5,7 @@
 mod chromium;
 mod faults;
 mod files;
+mod mark;
 mod page;
 mod scenarios;
 mod server;

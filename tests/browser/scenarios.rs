@@ -22,7 +22,7 @@ const STOPS_AT_FRAMES: &str = "let copied = false; addEventListener('message', (
      Predict.frame % 16 === 15 && Predict.frame > 20) throw new Error('made to stop'); });";
 
 /// Ready to work, on this device, with a model and a clip.
-fn ready(page: &Page, device: &str) {
+pub(crate) fn ready(page: &Page, device: &str) {
     page.wait(SOFTWARE_GPU_S, "ready page", |state| {
         assert_ne!(state.text("state"), "stopped", "{state:?}");
         (state.text("state") == "ready" && state.number("frames") > Some(0.0)).then_some(())
@@ -31,7 +31,7 @@ fn ready(page: &Page, device: &str) {
 }
 
 /// The answer of the model for the frame on the screen.
-fn predicted(state: &State) -> Option<()> {
+pub(crate) fn predicted(state: &State) -> Option<()> {
     matches!(state.text("predicted"), "seen" | "none").then_some(())
 }
 

@@ -1,28 +1,22 @@
-//! The picture: zoom at the cursor, pan by dragging, pinch, and the state of the frame in words.
-
-use std::collections::BTreeMap;
+//! The picture: zoom at the cursor, pointers, and the state of the frame in words.
 
 use leptos::html;
 use leptos::prelude::*;
-use sonoseg_imaging::geometry::Detection;
-use web_sys::PointerEvent;
 
+use super::pointers::{Pointers, position};
+use super::words::{describe, verdict};
+use crate::annotate::{Hand, Tool};
 use crate::clock::now;
-use crate::finding;
-use crate::paint::{Painter, Scene};
-use crate::timeline::FrameState;
+use crate::marking;
+use crate::paint::{Painter, Scene, density};
 use crate::viewer::Viewer;
-use crate::viewer::notices::Stage;
-
-/// Fingers or the mouse on the picture, in canvas pixels, by pointer number.
-type Pointers = StoredValue<BTreeMap<i32, (f64, f64)>>;
 
 /// The canvas and what is written over it.
 #[component]
 pub fn Canvas() -> impl IntoView {
     let viewer = expect_context::<Viewer>();
     let canvas = NodeRef::<html::Canvas>::new();
-    let pointers: Pointers = StoredValue::new(BTreeMap::new());
+    let pointers = Pointers::new();
     Effect::new(move || {
         if let Some(canvas) = canvas.get() {
             match Painter::new(&canvas) {
@@ -37,82 +31,56 @@ pub fn Canvas() -> impl IntoView {
             tabindex="0"
             role="img"
             aria-label=move || describe(viewer)
+            class:draws=move || viewer.pointer_tool().marks()
             on:wheel=move |event| {
                 event.prevent_default();
+                if event.alt_key() {
+                    let by = if event.delta_y() < 0.0 { 1 } else { -1 };
+                    return marking::resize(viewer, by);
+                }
                 let at = position(event.offset_x(), event.offset_y());
                 let factor = (-event.delta_y() * if event.delta_mode() == 0 { 0.0015 } else { 0.05 }).exp();
                 viewer.move_view(|view| view.zoomed(factor.clamp(0.5, 2.0), at));
             }
             on:pointerdown=move |event| {
-                // The other buttons have menus of their own.
-                if event.button() != 0 {
+                // The button on the right has a menu of its own.
+                if event.button() > 1 {
                     return;
                 }
                 if let Some(canvas) = canvas.get_untracked() {
                     // Without capture the drag ends at the edge of the picture, which is no harm.
                     let _ = canvas.set_pointer_capture(event.pointer_id());
                 }
-                pointers.update_value(|all| {
-                    all.insert(event.pointer_id(), at(&event));
-                });
+                pointers.pressed(viewer, &event);
             }
-            on:pointermove=move |event| drag(viewer, pointers, &event)
-            on:pointerup=move |event| release(pointers, &event)
-            on:pointercancel=move |event| release(pointers, &event)
-            on:lostpointercapture=move |event| release(pointers, &event)
-            on:dblclick=move |_| viewer.fit()
+            on:pointermove=move |event| pointers.moved(viewer, &event)
+            on:pointerup=move |event| pointers.released(viewer, &event)
+            on:pointercancel=move |event| pointers.released(viewer, &event)
+            on:lostpointercapture=move |event| pointers.released(viewer, &event)
+            on:pointerleave=move |_| viewer.tools.pointer.set(None)
+            on:contextmenu=move |event| {
+                // On a Mac the key for the inverse makes it a click for the menu.
+                if event.ctrl_key() && untrack(|| viewer.pointer_tool()).marks() {
+                    event.prevent_default();
+                }
+            }
+            on:dblclick=move |_| {
+                if !untrack(|| viewer.pointer_tool()).marks() {
+                    viewer.fit();
+                }
+            }
         ></canvas>
         <p class="verdict" data-verdict=move || verdict(viewer).0>{move || verdict(viewer).1}</p>
         <p class="sr-only" role="status" aria-live="polite">
-            {move || if viewer.view.playing.get() { String::new() } else { describe(viewer) }}
+            {move || {
+                // What changes with every picture is not spoken; where it ends is.
+                let moving = viewer.view.playing.get() || viewer.tools.hand.with(Hand::is_drawing);
+                if moving { String::new() } else { describe(viewer) }
+            }}
         </p>
         <Show when=move || viewer.view.dropping.get()>
             <p class="drop">"Drop images, DICOM, video, folders, zips or a model file"</p>
         </Show>
-    }
-}
-
-fn density() -> f64 {
-    window().device_pixel_ratio().clamp(1.0, 3.0)
-}
-
-fn position(x: f64, y: f64) -> (f64, f64) {
-    (x * density(), y * density())
-}
-
-fn at(event: &PointerEvent) -> (f64, f64) {
-    position(event.offset_x(), event.offset_y())
-}
-
-fn release(pointers: Pointers, event: &PointerEvent) {
-    pointers.update_value(|all| {
-        all.remove(&event.pointer_id());
-    });
-}
-
-/// One pointer moves the picture, two also zoom it.
-fn drag(viewer: Viewer, pointers: Pointers, event: &PointerEvent) {
-    if event.buttons() & 1 == 0 {
-        return release(pointers, event);
-    }
-    let (id, now_at) = (event.pointer_id(), at(event));
-    let Some((was_at, other)) = pointers.with_value(|all| {
-        let other = all.iter().find(|(other, _)| **other != id).map(|(_, at)| *at);
-        all.get(&id).map(|was| (*was, other))
-    }) else {
-        return;
-    };
-    pointers.update_value(|all| {
-        all.insert(id, now_at);
-    });
-    match other {
-        None => viewer.move_view(|view| view.panned((now_at.0 - was_at.0, now_at.1 - was_at.1))),
-        Some(other) => {
-            let distance = |point: (f64, f64)| (point.0 - other.0).hypot(point.1 - other.1).max(1.0);
-            let middle = ((now_at.0 + other.0) / 2.0, (now_at.1 + other.1) / 2.0);
-            let by = ((now_at.0 - was_at.0) / 2.0, (now_at.1 - was_at.1) / 2.0);
-            viewer.move_view(|view| view.panned(by).zoomed(distance(now_at) / distance(was_at), middle));
-        }
     }
 }
 
@@ -155,49 +123,25 @@ fn repaint(viewer: Viewer, canvas: web_sys::HtmlCanvasElement, mut painter: Pain
 
 fn scene(viewer: Viewer, canvas: (f64, f64), density: f64) -> Option<Scene> {
     let frame = viewer.view.frame.get();
+    let tools = viewer.tools;
+    let tool = viewer.pointer_tool();
+    let answer = viewer.drawn();
+    let painted = tools.hand.with(|hand| hand.mask().cloned()).filter(|_| viewer.hand_is_here());
     Some(Scene {
         clip: viewer.media.clip.get()?,
         frame,
         pixels: viewer.media.pixels.with_value(|all| all.get(&frame).cloned()),
-        found: viewer.shown(),
+        found: if answer.is_none() { viewer.shown() } else { None },
+        drawn: painted.or_else(|| answer?.mask.clone()),
+        line: viewer.line(),
+        line_tool: tool == Tool::Line,
+        taken: tools.hand.with(Hand::taken).filter(|_| viewer.hand_is_here()),
+        ring: tools.pointer.get().filter(|_| tool.is_round()).map(|middle| (middle, tools.size.get() / 2.0)),
+        tone: viewer.view.tone.get(),
         overlay: viewer.shown_overlay(),
         opacity: viewer.view.opacity.get(),
         transform: viewer.view.transform.get(),
         canvas,
         density,
     })
-}
-
-/// The state of the frame in a word for the tests and in words for people.
-fn verdict(viewer: Viewer) -> (&'static str, String) {
-    let state = viewer.shown_state();
-    let words = match (viewer.notices.stage.get(), viewer.media.clip.with(Option::is_some), state) {
-        (Stage::Stopped(reason), _, _) => return ("stopped", reason),
-        (Stage::Starting(what), false, _) => return ("starting", format!("{what}\u{2026}")),
-        (_, false, _) => ("empty", "Open or drop ultrasound images, DICOM or video"),
-        (_, true, Some(FrameState::Seen(_))) => return ("seen", viewer.findings.finding.with(finding::seen)),
-        (_, true, Some(FrameState::Unlike)) => ("unlike", finding::UNLIKE),
-        (_, true, Some(FrameState::NotSeen)) => ("none", viewer.findings.finding.with(finding::not_seen)),
-        (_, true, Some(FrameState::Failed)) => ("failed", "This frame failed"),
-        (Stage::Starting(what), _, _) => return ("starting", format!("{what}\u{2026}")),
-        (Stage::Ready, _, _) if viewer.findings.model.with(Option::is_none) => ("no-model", "No model: pictures only"),
-        _ => ("waiting", "Looking\u{2026}"),
-    };
-    (words.0, words.1.to_owned())
-}
-
-/// The frame in words, for those who do not see it.
-fn describe(viewer: Viewer) -> String {
-    let Some(clip) = viewer.media.clip.get() else { return "No picture".to_owned() };
-    let frame = viewer.view.frame.get() + 1;
-    let found = viewer.shown().filter(|found| !found.unlike_training);
-    let found = match found.and_then(|found| found.needle()) {
-        Some((Detection { needle, confidence, .. }, spacing)) => {
-            let (tip, percent, angle) = (needle.tip, confidence * 100.0, needle.angle_deg(spacing));
-            let (x, y) = (tip.x, tip.y);
-            format!("needle, tip at {x:.0}, {y:.0}, angle {angle:.0} degrees, model confidence {percent:.0} percent")
-        }
-        None => verdict(viewer).1,
-    };
-    format!("{}, frame {frame} of {}: {found}", clip.name, clip.frames)
 }

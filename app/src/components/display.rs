@@ -1,12 +1,13 @@
-//! How what was found is shown: mask, outline, line or not at all, and how opaque.
+//! How picture and marks are shown: overlay and its opacity, window, level and gamma. The model gets the picture as it is.
 
 use leptos::prelude::*;
 use sonoseg_imaging::dataset::finding::Finding;
 
 use crate::overlay::Overlay;
+use crate::tone::Tone;
 use crate::viewer::Viewer;
 
-/// The overlay controls.
+/// The display panel.
 #[component]
 pub fn Display() -> impl IntoView {
     let viewer = expect_context::<Viewer>();
@@ -20,9 +21,29 @@ pub fn Display() -> impl IntoView {
             </button>
         }
     };
+    let tone = move |name: &'static str, hint: &'static str, range: [f64; 3], part: fn(&mut Tone) -> &mut f64| {
+        let [least, most, step] = range.map(|number| number.to_string());
+        view! {
+            <label class="slider" title=hint>
+                {name}
+                <input
+                    type="range"
+                    min=least
+                    max=most
+                    step=step
+                    prop:value=move || part(&mut viewer.view.tone.get()).to_string()
+                    on:input=move |event| {
+                        if let Ok(value) = event_target_value(&event).parse() {
+                            viewer.view.tone.update(|tone| *part(tone) = value);
+                        }
+                    }
+                />
+            </label>
+        }
+    };
     view! {
         <section class="panel" aria-labelledby="display-title">
-            <h2 id="display-title">"Overlay"<kbd title="Key">"O"</kbd></h2>
+            <h2 id="display-title">"Display"<kbd title="Key for the next overlay">"O"</kbd></h2>
             <div class="choice" role="group" aria-label="Overlay">
                 {move || viewer.overlays().into_iter().map(button).collect_view()}
             </div>
@@ -41,9 +62,22 @@ pub fn Display() -> impl IntoView {
                     }
                 />
             </label>
+            {tone("Window", "Grey values between black and white: fewer give more contrast", [1.0, 255.0, 1.0], |t| &mut t.window)}
+            {tone("Level", "The grey value in their middle: lower is brighter", [0.0, 255.0, 0.5], |t| &mut t.level)}
+            {tone("Gamma", "Above 1 the dark tissue is lighter", [0.3, 3.0, 0.05], |t| &mut t.gamma)}
+            <p class="quiet reset">
+                "The model gets the picture as it is."
+                <button
+                    aria-disabled=move || (viewer.view.tone.get() == Tone::default()).to_string()
+                    on:click=move |_| viewer.view.tone.set(Tone::default())
+                >
+                    "Reset"
+                </button>
+            </p>
             <Show when=move || viewer.findings.finding.with(Finding::is_needles)>
                 <dl class="drawn quiet">
                     {drawn("M1 6h30", "shaft", "shaft (Outline and Line)")}
+                    {drawn("M1 6h30", "hand", "drawn by a person")}
                     {drawn("M1 6h30", "shaft ahead", "where it would go on beyond the tip")}
                     {drawn("M16 2a4 4 0 1 0 0.01 0z", "shaft", "end near the skin")}
                     {drawn("M16 1a5 5 0 1 0 0.01 0z", "ring", "the tip lies within; dashed: less sure")}

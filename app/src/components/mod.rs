@@ -1,5 +1,6 @@
 //! The visible parts of the page, one a file.
 
+pub mod answer;
 pub mod canvas;
 pub mod display;
 pub mod files;
@@ -8,7 +9,10 @@ pub mod keys;
 pub mod model;
 pub mod notices;
 pub mod place;
+mod pointers;
 pub mod readout;
 pub mod speed;
 pub mod strip;
+pub mod tools;
 pub mod transport;
+mod words;

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use sonoseg_imaging::dataset::finding::Finding;
-use sonoseg_imaging::geometry::{Detection, Spacing};
+use sonoseg_imaging::geometry::Detection;
 
 use crate::finding;
 use crate::timeline::FrameState;
@@ -23,10 +23,6 @@ pub fn Readout() -> impl IntoView {
     }
 }
 
-fn needle(viewer: Viewer) -> Option<(Detection, Option<Spacing>)> {
-    viewer.shown().and_then(|found| found.needle())
-}
-
 fn row(name: &'static str, hint: &'static str, value: Option<String>) -> impl IntoView {
     view! {
         <dt title=hint>{name}</dt>
@@ -37,23 +33,26 @@ fn row(name: &'static str, hint: &'static str, value: Option<String>) -> impl In
 fn lines(viewer: Viewer) -> AnyView {
     let finding = viewer.findings.finding.get();
     if !finding.is_needles() {
-        let share = viewer.shown().map(|found| format!("{:.1} %", 100.0 * found.marked_share()));
+        let share = share(viewer).map(|share| format!("{:.1} %", 100.0 * share));
         return view! {
             {finding::class(&finding).map(|class| row("Class", "What the model marks", Some(class)))}
             {row("Share of the picture", "Marked pixels among all pixels of the frame", share)}
         }
         .into_any();
     }
-    let needle = needle(viewer);
-    let tip = needle.map(|(found, _)| format!("{}, {} px", whole(found.needle.tip.x), whole(found.needle.tip.y)));
-    let spread = needle.map(|(Detection { tip_spread_px, .. }, spacing)| match spacing {
-        Some(mm) => format!("\u{b1} {tip_spread_px:.1} px \u{b7} {:.1} mm", tip_spread_px * mm.x_mm.max(mm.y_mm)),
-        None => format!("\u{b1} {tip_spread_px:.1} px"),
+    let line = viewer.line();
+    let tip = line.map(|line| format!("{}, {} px", whole(line.needle.tip.x), whole(line.needle.tip.y)));
+    let spread = line.and_then(|line| {
+        let spread = line.detection?.tip_spread_px;
+        Some(match line.spacing {
+            Some(mm) => format!("\u{b1} {spread:.1} px \u{b7} {:.1} mm", spread * mm.x_mm.max(mm.y_mm)),
+            None => format!("\u{b1} {spread:.1} px"),
+        })
     });
-    let angle = needle.map(|(found, spacing)| format!("{:.0}\u{b0}", found.needle.angle_deg(spacing)));
-    let length = needle.map(|(found, spacing)| match spacing {
-        Some(mm) => format!("{:.0} px \u{b7} {:.1} mm", found.needle.length_px(), found.needle.length_mm(mm)),
-        None => format!("{:.0} px", found.needle.length_px()),
+    let angle = line.map(|line| format!("{:.0}\u{b0}", line.needle.angle_deg(line.spacing)));
+    let length = line.map(|line| match line.spacing {
+        Some(mm) => format!("{:.0} px \u{b7} {:.1} mm", line.needle.length_px(), line.needle.length_mm(mm)),
+        None => format!("{:.0} px", line.needle.length_px()),
     });
     view! {
         {row("Tip (x, y)", "Visible end of the needle deepest in the tissue", tip)}
@@ -64,6 +63,17 @@ fn lines(viewer: Viewer) -> AnyView {
     .into_any()
 }
 
+/// Marked pixels among all pixels of the frame, by a person or else by the model.
+fn share(viewer: Viewer) -> Option<f64> {
+    match viewer.drawn() {
+        Some(drawn) => {
+            let [height, width] = viewer.frame()?.size;
+            Some(drawn.mask_pixels as f64 / (height * width).max(1) as f64)
+        }
+        None => Some(viewer.shown()?.marked_share()),
+    }
+}
+
 /// A whole number without the sign of a negative zero.
 fn whole(value: f64) -> i64 {
     value.round() as i64
@@ -71,8 +81,8 @@ fn whole(value: f64) -> i64 {
 
 fn confidence(viewer: Viewer) -> AnyView {
     let state = viewer.shown_state();
-    let needle = needle(viewer).filter(|_| state != Some(FrameState::Unlike));
-    let Some((Detection { confidence, .. }, _)) = needle else {
+    let found = viewer.shown().filter(|_| state != Some(FrameState::Unlike)).and_then(|found| found.needle());
+    let Some((Detection { confidence, .. }, _)) = found else {
         let words = match state {
             Some(FrameState::Seen(_)) => viewer.findings.finding.with(finding::seen),
             Some(FrameState::NotSeen) => format!("{} in this frame.", viewer.findings.finding.with(finding::not_seen)),
@@ -102,9 +112,9 @@ fn scale(viewer: Viewer) -> &'static str {
     let Some(clip) = viewer.media.clip.get().filter(|_| viewer.findings.finding.with(Finding::is_needles)) else {
         return "";
     };
-    match (clip.scale_known, needle(viewer)) {
+    match (clip.scale_known, viewer.line().map(|line| line.spacing)) {
         (false, _) => "Lengths in px, scale unknown.",
-        (true, Some((_, None))) => "The needle leaves the region with a scale: px only.",
+        (true, Some(None)) => "The needle leaves the region with a scale: px only.",
         (true, _) => "Millimetres by the scale in the file.",
     }
 }

@@ -1,13 +1,20 @@
-//! The strip of frames: what the model said about each, and where we are. Drag to move in time.
+//! The strip of frames: what people said of each in the lane above, what the model said below, and where we are. Drag to
+//! move in time.
 
 use leptos::html;
 use leptos::prelude::*;
+use sonoseg_imaging::annotation::Verdict;
 use wasm_bindgen::JsCast;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, PointerEvent};
 
+use crate::annotate::Standing;
 use crate::finding;
-use crate::timeline::{FrameState, columns};
+use crate::paint::density;
+use crate::timeline::{FrameState, answer_columns, columns};
 use crate::viewer::Viewer;
+
+/// The lane of answers, as a share of the height.
+const LANE: f64 = 0.3;
 
 /// The strip.
 #[component]
@@ -18,7 +25,17 @@ pub fn Strip() -> impl IntoView {
         // The canvas of the picture and the strip change their size together.
         viewer.view.canvas.track();
         let (Some(canvas), frame) = (canvas.get(), viewer.view.frame.get()) else { return };
-        viewer.findings.states.with(|states| draw(&canvas, states, frame));
+        let clip = viewer.media.clip.with(|clip| clip.as_ref().map(|clip| clip.id.to_string())).unwrap_or_default();
+        viewer.findings.states.with(|states| {
+            viewer.annotations.project.with(|project| {
+                let record = project.document().clips.get(&clip);
+                let answers = |count| match record {
+                    Some(record) => answer_columns(&record.answers, states.len(), count),
+                    None => vec![None; count],
+                };
+                draw(&canvas, states, answers, frame);
+            });
+        });
     });
     let count = move || viewer.media.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames));
     let scrub = move |event: &PointerEvent| {
@@ -54,6 +71,7 @@ pub fn Strip() -> impl IntoView {
             }
         ></canvas>
         <p class="legend quiet">
+            {move || Verdict::ALL.map(|verdict| answer(viewer, Standing::Answered(verdict))).collect_view()}
             <i class="seen"></i>
             {move || viewer.findings.finding.with(finding::bars)}
             <i class="none"></i>
@@ -68,20 +86,33 @@ pub fn Strip() -> impl IntoView {
     }
 }
 
-fn words(viewer: Viewer) -> String {
-    let frame = viewer.view.frame.get();
-    let state = match viewer.shown_state().unwrap_or_default() {
-        FrameState::Waiting => "Not looked at".to_owned(),
-        FrameState::Seen(_) => viewer.findings.finding.with(finding::seen),
-        FrameState::NotSeen => viewer.findings.finding.with(finding::not_seen).to_owned(),
-        FrameState::Unlike => finding::UNLIKE.to_owned(),
-        FrameState::Failed => "Failed".to_owned(),
-    };
-    format!("Frame {}. {state}", frame + 1)
+/// A line of the legend.
+fn answer(viewer: Viewer, standing: Standing) -> impl IntoView {
+    let words = viewer.findings.finding.with(|finding| standing.words(finding)).to_lowercase();
+    view! {
+        <b class=standing.name()>{standing.glyph()}</b>
+        {words}
+    }
 }
 
-fn draw(canvas: &HtmlCanvasElement, states: &[FrameState], frame: usize) {
-    let density = window().device_pixel_ratio().clamp(1.0, 3.0);
+fn words(viewer: Viewer) -> String {
+    let frame = viewer.view.frame.get();
+    let finding = viewer.findings.finding.get();
+    let words = match (viewer.standing().unwrap_or(Standing::Open), viewer.shown_state().unwrap_or_default()) {
+        (Standing::Predicted, FrameState::Seen(_)) => finding::seen(&finding),
+        (Standing::Predicted, FrameState::NotSeen) => finding::not_seen(&finding).to_owned(),
+        (standing, _) => standing.words(&finding).to_owned(),
+    };
+    format!("Frame {}. {words}", frame + 1)
+}
+
+fn draw(
+    canvas: &HtmlCanvasElement,
+    states: &[FrameState],
+    answers: impl Fn(usize) -> Vec<Option<Verdict>>,
+    frame: usize,
+) {
+    let density = density();
     let width = (f64::from(canvas.client_width()) * density).round();
     let height = (f64::from(canvas.client_height()) * density).round();
     let context = canvas.get_context("2d").ok().flatten().and_then(|c| c.dyn_into::<CanvasRenderingContext2d>().ok());
@@ -104,8 +135,30 @@ fn draw(canvas: &HtmlCanvasElement, states: &[FrameState], frame: usize) {
             FrameState::Failed => ("#ff6b6b", 1.0),
         };
         context.set_fill_style_str(colour);
-        let tall = height * share;
+        let tall = height * (1.0 - LANE) * share;
         context.fill_rect(column as f64 * step, height - tall, (step - gap).max(1.0), tall);
+    }
+    let lane = (height * LANE).round();
+    context.set_font(&format!("bold {}px system-ui, sans-serif", lane.min(step)));
+    context.set_text_align("center");
+    context.set_text_baseline("middle");
+    for (column, verdict) in answers(count).into_iter().enumerate() {
+        let Some(verdict) = verdict else { continue };
+        let (left, wide) = (column as f64 * step, (step - gap).max(1.0));
+        // Columns too narrow for a sign differ in height and place, too.
+        let (colour, [top, tall]) = match verdict {
+            Verdict::Accepted => ("#7bd67b", [0.0, 1.0]),
+            Verdict::Corrected => ("#ff7ad9", [0.3, 0.7]),
+            Verdict::Nothing => ("#c3ccd6", [0.7, 0.3]),
+            Verdict::Excluded => ("#a08cff", [0.0, 0.3]),
+        };
+        context.set_fill_style_str(colour);
+        if step >= 8.0 * density {
+            // A sign that cannot be drawn leaves the frame's place empty, and it is said in words below.
+            let _ = context.fill_text(Standing::Answered(verdict).glyph(), left + wide / 2.0, lane / 2.0);
+        } else {
+            context.fill_rect(left, lane * top, wide, lane * tall);
+        }
     }
     let at = (frame as f64 + 0.5) * width / states.len() as f64;
     context.set_fill_style_str("#ffffff");

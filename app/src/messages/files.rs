@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sonoseg_imaging::geometry::Scale;
 
 use super::Fault;
 
@@ -114,11 +115,13 @@ pub struct FrameRead {
     pub pixels: Result<PixelInfo, Fault>,
 }
 
-/// How to read the bytes of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// How to read the bytes of a frame, and what is known of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PixelInfo {
     /// 1 grey or 3 colour.
     pub channels: usize,
     /// Milliseconds to decode it.
     pub decode_ms: f64,
+    /// Millimetres in pixels of the frame.
+    pub scale: Scale,
 }

@@ -86,6 +86,13 @@ impl Session {
         self.inner.with_value(|inner| inner.queue.wanted()).or_else(shown)
     }
 
+    /// Whether another file than the one on the screen is wanted.
+    pub(crate) fn is_changing(&self) -> bool {
+        let media = self.viewer.media;
+        let shown = media.with_clip(|clip| clip.id).and_then(|id| media.line_of(id)).map(|line| line.file);
+        shown != self.wanted()
+    }
+
     pub(super) fn add_source(&self, source: Source) -> FileNumber {
         let add = |inner: &mut Inner| {
             inner.next_file += 1;

@@ -1,6 +1,7 @@
 //! Frames of the clip on the screen: their pixels, and what the model finds in them.
 
 use leptos::prelude::*;
+use sonoseg_imaging::geometry::Scale;
 use wasm_bindgen_futures::spawn_local;
 
 use super::start::{Inner, Session};
@@ -83,7 +84,7 @@ impl Session {
             Ok(info) => {
                 findings.speeds.update_value(|speeds| speeds.decode.add(info.decode_ms));
                 let bytes = buffers.into_iter().next().unwrap_or_default();
-                let pixels = Pixels { channels: info.channels, bytes };
+                let pixels = Pixels { channels: info.channels, bytes, scale: info.scale };
                 media.keep_pixels(read.frame, view.frame.get_untracked(), pixels);
             }
             Err(fault) => self.failed_frame(read.frame, true, &fault),
@@ -127,6 +128,7 @@ impl Session {
                 speeds.predicted.tick(now());
             });
             findings.keep(frame, Found::new(&clip, predicted, buffers));
+            self.viewer.learn(frame);
             self.warm_up();
         }
         let lose_after = self.inner.with_value(|inner| inner.options.lose_after.clone());
@@ -161,7 +163,11 @@ impl Session {
         findings.set_state(frame, FrameState::Failed);
         if let (true, Some(black)) = (pixels, media.with_clip(|clip| vec![0; clip.shown_height() * clip.shown_width()]))
         {
-            media.keep_pixels(frame, view.frame.get_untracked(), Pixels { channels: 1, bytes: black });
+            media.keep_pixels(
+                frame,
+                view.frame.get_untracked(),
+                Pixels { channels: 1, bytes: black, scale: Scale::Unknown },
+            );
         }
     }
 }

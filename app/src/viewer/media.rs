@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use leptos::prelude::*;
+use sonoseg_imaging::geometry::Scale;
 
 use crate::listing::{FileLine, Readable};
 use crate::messages::{ClipId, ClipInfo, FileNumber};
@@ -17,6 +18,8 @@ const PIXEL_BUDGET: usize = 256 << 20;
 pub(crate) struct Pixels {
     pub(crate) channels: usize,
     pub(crate) bytes: Vec<u8>,
+    /// What is known about millimetres in the frame.
+    pub(crate) scale: Scale,
 }
 
 /// Frames that are fetched ahead of the shown one at most.

@@ -1,22 +1,29 @@
-//! What the page shows: four stores, and the rules that keep them consistent. No browser calls, no worker.
+//! What the page shows: six stores, and the rules that keep them consistent. No browser calls, no worker.
 
+pub(crate) mod annotations;
 pub(crate) mod findings;
+mod marks;
 pub(crate) mod media;
 pub(crate) mod notices;
+pub(crate) mod tools;
 pub(crate) mod view;
 
 use std::sync::Arc;
 
 use leptos::prelude::*;
 
+use crate::annotate::Tool;
 use crate::listing::{self, Readable};
 use crate::messages::{ClipInfo, FileNumber};
 use crate::overlay::Overlay;
 use crate::timeline::FrameState;
 use crate::transform::Transform;
+use annotations::Annotations;
 use findings::{Findings, Found};
+pub(crate) use marks::Line;
 use media::Media;
 use notices::{Notices, Stage};
+use tools::Tools;
 use view::View;
 
 /// The state of the page. Cheap to copy: every part is a handle.
@@ -28,13 +35,24 @@ pub(crate) struct Viewer {
     pub(crate) view: View,
     /// The model, and what it found.
     pub(crate) findings: Findings,
+    /// What people said.
+    pub(crate) annotations: Annotations,
+    /// The tool in hand.
+    pub(crate) tools: Tools,
     /// What the user is told.
     pub(crate) notices: Notices,
 }
 
 impl Viewer {
     pub(crate) fn new() -> Self {
-        Self { media: Media::new(), view: View::new(), findings: Findings::new(), notices: Notices::new() }
+        Self {
+            media: Media::new(),
+            view: View::new(),
+            findings: Findings::new(),
+            annotations: Annotations::new(),
+            tools: Tools::new(),
+            notices: Notices::new(),
+        }
     }
 
     /// Show another clip from its first frame, playing it when it moves and `autoplay` is wanted. Zoom is kept for clips
@@ -66,6 +84,7 @@ impl Viewer {
         self.media.clip.set(clip.map(Arc::new));
         self.findings.change_clip(from, to, self.media.frame_count());
         self.go_to(0);
+        self.put_in();
     }
 
     /// The file on the screen: its number, its place in the list from 1, and how many files can be gone to. Reacts.
@@ -106,9 +125,14 @@ impl Viewer {
         self.view.overlay.get().among(&self.overlays())
     }
 
-    /// The overlay that is on the screen at the moment.
+    /// The overlay that is on the screen at the moment: what a tool draws is to be seen.
     pub(crate) fn shown_overlay(&self) -> Overlay {
-        if self.view.peek.get() { Overlay::Hidden } else { self.chosen_overlay() }
+        match (self.tool(), self.chosen_overlay()) {
+            _ if self.view.peek.get() => Overlay::Hidden,
+            (Tool::Brush | Tool::Eraser | Tool::Fill, Overlay::Line | Overlay::Hidden) => Overlay::Mask,
+            (Tool::Line, Overlay::Hidden) => Overlay::Line,
+            (_, overlay) => overlay,
+        }
     }
 
     /// Show a frame.
@@ -133,7 +157,7 @@ impl Viewer {
 
     /// The next frame, when it is due.
     pub(crate) fn advance(&self, now_ms: f64) {
-        let Self { media, view, findings, notices } = self;
+        let Self { media, view, findings, notices, .. } = self;
         // A clip starts when the model is there, so that its first frames are not passed without an overlay.
         let starting = notices.stage.with_untracked(|stage| matches!(stage, Stage::Starting(_)));
         let Some(clip) = media.clip.get_untracked().filter(|_| view.playing.get_untracked() && !starting) else {

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use crate::overlay::Overlay;
 use crate::playback::Clock;
+use crate::tone::Tone;
 use crate::transform::Transform;
 
 /// The store. Cheap to copy.
@@ -17,6 +18,8 @@ pub(crate) struct View {
     pub(crate) clock: StoredValue<Clock>,
     pub(crate) overlay: RwSignal<Overlay>,
     pub(crate) opacity: RwSignal<f64>,
+    /// Window, level and gamma of the picture.
+    pub(crate) tone: RwSignal<Tone>,
     /// The overlay is hidden while a key is held.
     pub(crate) peek: RwSignal<bool>,
     pub(crate) transform: RwSignal<Transform>,
@@ -42,6 +45,7 @@ impl View {
             clock: StoredValue::new(Clock::default()),
             overlay: RwSignal::new(Overlay::Mask),
             opacity: RwSignal::new(0.6),
+            tone: RwSignal::new(Tone::default()),
             peek: RwSignal::new(false),
             transform: RwSignal::new(Transform::default()),
             canvas: RwSignal::new((0.0, 0.0)),

@@ -102,19 +102,20 @@ impl OpenClip {
         Ok(image)
     }
 
-    /// A frame for the screen: its channels, and its bytes `[height, width, channels]`.
+    /// A frame for the screen, as its bytes `[height, width, channels]`, and what is known of its millimetres.
     pub(super) async fn pixels(
         &self,
         index: usize,
         go_on: &impl Fn() -> Result<(), Fault>,
-    ) -> Result<(usize, Vec<u8>), Fault> {
+    ) -> Result<(Pixels, Scale), Fault> {
         match &self.decoder {
             Decoder::File(_) | Decoder::Pictures(_) => {
-                self.frame(index, go_on).await.map(|image| (image.channels, image.to_bytes()))
+                let image = self.frame(index, go_on).await?;
+                Ok((Pixels { channels: image.channels, bytes: image.to_bytes() }, image.scale.clone()))
             }
-            Decoder::Video(video, _) => {
+            Decoder::Video(video, scale) => {
                 let pixels = self.of_video(video, index, go_on).await?;
-                Ok((pixels.channels, pixels.bytes.clone()))
+                Ok((Pixels { channels: pixels.channels, bytes: pixels.bytes.clone() }, scale.clone()))
             }
         }
     }

@@ -54,6 +54,15 @@ pub enum Edit {
         /// The answer, or None to take it back.
         answer: Option<Answer>,
     },
+    /// Say something else of a frame that has an answer. Its mask stays, whatever `answer` holds.
+    Amend {
+        /// In which clip.
+        clip: ClipKey,
+        /// Its number.
+        frame: usize,
+        /// What is said now, without a mask.
+        answer: Answer,
+    },
     /// Change pixels of the mask of a frame that has one.
     Paint {
         /// In which clip.
@@ -96,6 +105,18 @@ pub enum Refused {
     },
 }
 
+impl Edit {
+    /// The clip that it changes, and the frame where it changes only one.
+    pub fn place(&self) -> (&ClipKey, Option<usize>) {
+        match self {
+            Self::Clip { clip, .. } => (clip, None),
+            Self::Answer { clip, frame, .. } | Self::Amend { clip, frame, .. } | Self::Paint { clip, frame, .. } => {
+                (clip, Some(*frame))
+            }
+        }
+    }
+}
+
 impl Document {
     /// Make an edit; gives the one that takes it back.
     ///
@@ -114,6 +135,21 @@ impl Document {
                     None => record.answers.remove(&frame),
                 };
                 Ok(Edit::Answer { clip, frame, answer: before })
+            }
+            Edit::Amend { clip, frame, answer } => {
+                let record = self.frame(&clip, frame)?;
+                let refused = |name: &str, reason| Refused::Unfit { name: name.to_owned(), frame, reason };
+                let Some(mut before) = record.answers.remove(&frame) else {
+                    return Err(refused(&record.name, "it has no answer to change"));
+                };
+                let amended = Answer { mask: before.mask.take(), ..answer };
+                let reason = record.unfit(&amended);
+                if let Some(reason) = reason {
+                    record.answers.insert(frame, Answer { mask: amended.mask, ..before });
+                    return Err(refused(&record.name, reason));
+                }
+                record.answers.insert(frame, amended);
+                Ok(Edit::Amend { clip, frame, answer: before })
             }
             Edit::Paint { clip, frame, patch } => {
                 let record = self.frame(&clip, frame)?;

@@ -8,6 +8,7 @@
 //! | brush, eraser, filling: from strokes to changed pixels | `brush` |
 //! | a changed rectangle of a mask, as run lengths | `patch` |
 //! | ends of a line taken and moved | `handle` |
+//! | the mask of a line, the line of a painted mask | `line` |
 //! | the append-only file, which may be cut at any byte | `journal` |
 //!
 //! A project is what its journal says, entry by entry: the page applies an [`Entry`] and appends it, and reads all of them
@@ -18,6 +19,7 @@ mod brush;
 mod document;
 mod handle;
 mod journal;
+mod line;
 mod patch;
 mod project;
 
@@ -26,6 +28,7 @@ pub use brush::{Brush, fill};
 pub use document::{ClipKey, ClipRecord, Document, Edit, Refused};
 pub use handle::Handle;
 pub use journal::{Journal, encode};
+pub use line::{line_mask, line_of};
 pub use patch::Patch;
 pub use project::{Entry, Project, STEPS, Step};
 

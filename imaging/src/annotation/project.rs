@@ -28,6 +28,13 @@ pub enum Entry {
     Undo,
     /// The last step that was taken back is made again.
     Redo,
+    /// A clip is opened, and in the project from now on. It is no step: what people said before can still be undone.
+    Opened {
+        /// Which.
+        clip: ClipKey,
+        /// The clip, without answers. One that is in the project already stays as it is.
+        record: ClipRecord,
+    },
     /// A model answers for a frame, which no person's answer is touched by. None: its answer is of no use any more.
     Predicted {
         /// In which clip.
@@ -82,6 +89,16 @@ impl Project {
         self.undone.last().map(|step| step.name.as_str())
     }
 
+    /// Where something changes when the last step is undone: the clip, and the first frame.
+    pub fn place_of_undo(&self) -> Option<(&ClipKey, Option<usize>)> {
+        self.done.back()?.edits.last().map(Edit::place)
+    }
+
+    /// Where something changes when the last step that was undone is made again.
+    pub fn place_of_redo(&self) -> Option<(&ClipKey, Option<usize>)> {
+        self.undone.last()?.edits.first().map(Edit::place)
+    }
+
     /// Let something happen. With nothing to undo or redo, nothing does.
     ///
     /// # Errors
@@ -108,6 +125,18 @@ impl Project {
                 if let Some(step) = self.undone.last().cloned() {
                     self.done.push_back(make(&mut self.document, step)?);
                     self.undone.pop();
+                }
+            }
+            Entry::Opened { clip, record } => {
+                if !self.document.clips.contains_key(&clip) {
+                    record.check()?;
+                    // A step that took it out cannot be undone any more: there is a new one in its place.
+                    let about = |step: &Step| step.edits.iter().any(|edit| edit.place() == (&clip, None));
+                    if self.done.iter().chain(&self.undone).any(about) {
+                        self.done.clear();
+                        self.undone.clear();
+                    }
+                    self.document.clips.insert(clip, record);
                 }
             }
             Entry::Predicted { clip, frame, predicted } => {

@@ -37,6 +37,9 @@ fn edit(rng: &mut Rng, project: &Project) -> Edit {
     let (clip, frames) = CLIPS[rng.below(2)];
     let (key, frame) = (clip.to_owned(), rng.below(frames));
     let painted = project.document().answer(clip, frame).and_then(|answer| answer.mask.clone());
+    if let (true, Some(answer)) = (rng.chance(0.2), answer(rng)) {
+        return Edit::Amend { clip: key, frame, answer: Answer { mask: None, ..answer } };
+    }
     match (rng.below(8), painted) {
         (0, _) => Edit::Clip { clip: key, record: rng.chance(0.7).then(|| record(frames)) },
         (1..=5, Some(mut mask)) => {
@@ -121,6 +124,34 @@ fn an_undo_that_does_not_fit_changes_nothing() {
     let before = broken.clone();
     assert_eq!(broken.apply(Entry::Undo), Err(Refused::NoClip("aa".into())));
     assert_eq!(broken, before);
+}
+
+#[test]
+fn an_amended_answer_keeps_its_mask_and_an_opened_clip_is_no_step() {
+    let mut project = Project::default();
+    let make = |edits: Vec<Edit>| Entry::Do(Step { name: "step".into(), edits });
+    let opened = || Entry::Opened { clip: "aa".into(), record: record(3) };
+    project.apply(opened()).unwrap();
+    assert_eq!((project.to_undo(), project.document().clips.len()), (None, 1));
+    let (by, mask) = (By::default(), Mask { height: 12, width: 16, classes: vec![1; 12 * 16] });
+    let painted = Answer { mask: Some(mask.clone()), ..Answer::bare(Verdict::Accepted, by.clone()) };
+    let amend = |frame, verdict| Edit::Amend { clip: "aa".into(), frame, answer: Answer::bare(verdict, by.clone()) };
+    assert!(project.apply(make(vec![amend(1, Verdict::Corrected)])).is_err(), "there is no answer");
+    project.apply(make(vec![Edit::Answer { clip: "aa".into(), frame: 1, answer: Some(painted.clone()) }])).unwrap();
+    let before = project.clone();
+    assert!(project.apply(make(vec![amend(1, Verdict::Nothing)])).is_err(), "its mask is not empty");
+    assert_eq!(project, before);
+    project.apply(make(vec![amend(1, Verdict::Corrected)])).unwrap();
+    assert_eq!(project.place_of_undo(), Some((&"aa".to_owned(), Some(1))));
+    let answer = project.document().answer("aa", 1).unwrap();
+    assert_eq!((answer.verdict, answer.mask.as_ref()), (Verdict::Corrected, Some(&mask)));
+    project.apply(opened()).unwrap();
+    project.apply(Entry::Undo).unwrap();
+    assert_eq!(project.document().answer("aa", 1), Some(&painted));
+    // Taken out and opened again it is a new clip, and undo has nothing that would not fit it.
+    project.apply(make(vec![Edit::Clip { clip: "aa".into(), record: None }])).unwrap();
+    project.apply(opened()).unwrap();
+    assert_eq!((project.to_undo(), project.to_redo()), (None, None));
 }
 
 #[test]

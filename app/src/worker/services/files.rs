@@ -17,6 +17,7 @@ use crate::messages::{
 use crate::overlay::shrunk;
 use crate::unzip::Unzip;
 use crate::worker::clip::{self, OpenClip};
+use crate::worker::reader::Pixels;
 use crate::worker::{Step, channel};
 
 /// Largest file that is read: a worker cannot hold more than a part of its 4 GiB.
@@ -109,10 +110,10 @@ impl Services {
         for frame in request.first..request.first + request.count {
             let start = now();
             let (pixels, buffers) = match clip.pixels(frame, &|| steps.check()).await {
-                Ok((channels, bytes)) => {
+                Ok((Pixels { channels, bytes }, scale)) => {
                     let decode_ms = now() - start;
                     let bytes = if shrink > 1 { shrunk(&bytes, height, width, channels, shrink) } else { bytes };
-                    (Ok(PixelInfo { channels, decode_ms }), vec![bytes])
+                    (Ok(PixelInfo { channels, decode_ms, scale }), vec![bytes])
                 }
                 Err(Fault::Cancelled) => return Err(Fault::Cancelled),
                 Err(fault) => (Err(fault), vec![]),

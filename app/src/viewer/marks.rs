@@ -1,0 +1,167 @@
+//! What is marked on the frame on the screen, by a person or by the model.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use sonoseg_imaging::annotation::{ClipRecord, Entry, Predicted, Project};
+use sonoseg_imaging::dataset::finding::Finding;
+use sonoseg_imaging::geometry::{Detection, Mask, Needle, Spacing};
+
+use super::Viewer;
+use super::annotations::Drawn;
+use crate::annotate::{Frame, Shown, Standing, Tool};
+use crate::messages::ClipInfo;
+use crate::overlay::grown_mask;
+
+/// The line that is shown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) needle: Needle,
+    /// Millimetres, where the file has a scale at both ends.
+    pub(crate) spacing: Option<Spacing>,
+    /// The model's own, where no person drew it.
+    pub(crate) detection: Option<Detection>,
+}
+
+impl Viewer {
+    /// The frame on the screen, to be answered for. Reacts.
+    pub(crate) fn frame(&self) -> Option<Frame> {
+        let (number, needles) = (self.view.frame.get(), self.findings.finding.with(Finding::is_needles));
+        self.media.clip.with(|clip| {
+            let clip = clip.as_ref()?;
+            Some(Frame { clip: clip.id.to_string(), number, size: [clip.height, clip.width], needles })
+        })
+    }
+
+    /// The tool in hand: one that the finding has no use for is put down. Reacts.
+    pub(crate) fn tool(&self) -> Tool {
+        let tool = self.tools.tool.get();
+        let fits = self.findings.finding.with(|finding| Tool::choices(finding).contains(&tool));
+        if fits { tool } else { Tool::Look }
+    }
+
+    /// What a pointer does at the moment: while a key for it is held, it moves the picture. Reacts.
+    pub(crate) fn pointer_tool(&self) -> Tool {
+        if self.tools.moving.get() { Tool::Look } else { self.tool() }
+    }
+
+    /// How many classes can be painted. Reacts.
+    pub(crate) fn classes(&self) -> u8 {
+        self.findings.finding.with(|finding| match finding {
+            Finding::Needles => 1,
+            Finding::Classes(names) => names.len().max(1) as u8,
+        })
+    }
+
+    /// Where the frame on the screen stands; `None` without a clip. Reacts.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        let (frame, state) = (self.frame()?, self.shown_state()?);
+        let status = self.annotations.project.with(|project| project.status(&frame.clip, frame.number));
+        Some(Standing::of(status, state))
+    }
+
+    /// A person's answer for the frame on the screen. Reacts.
+    pub(crate) fn drawn(&self) -> Option<Arc<Drawn>> {
+        let clip = self.media.clip.with(|clip| clip.as_ref().map(|clip| clip.id))?;
+        self.annotations.drawn(clip, self.view.frame.get())
+    }
+
+    /// Whether the hand draws on the frame on the screen. Reacts.
+    pub(crate) fn hand_is_here(&self) -> bool {
+        let place = self.tools.place.get();
+        place.is_some() && place == self.frame()
+    }
+
+    /// The line on the screen: the one that is being drawn, a person's, or the model's where no person answered. Reacts.
+    pub(crate) fn line(&self) -> Option<Line> {
+        let drawing = self.tools.hand.with(|hand| hand.needle()).filter(|_| self.hand_is_here());
+        let drawn = self.drawn();
+        let by_hand = match (drawing, drawn) {
+            (Some(needle), _) => Some(needle),
+            (None, Some(drawn)) => Some(drawn.needle?),
+            (None, None) => None,
+        };
+        if let Some(needle) = by_hand {
+            let ends = [needle.entry, needle.tip].map(|end| (end.x, end.y));
+            let frame = self.view.frame.get();
+            let spacing = self.media.pixels.with_value(|all| all.get(&frame)?.scale.at(&ends));
+            return Some(Line { needle, spacing, detection: None });
+        }
+        let (detection, spacing) = self.shown()?.needle()?;
+        Some(Line { needle: detection.needle, spacing, detection: Some(detection) })
+    }
+
+    /// What the model found in a frame, as a person may accept it: a needle is its line, whose mask is drawn.
+    pub(crate) fn found_in(&self, frame: usize) -> Option<Shown> {
+        let found = self.findings.found.with_value(|all| all.get(frame).cloned().flatten())?;
+        if self.findings.finding.with_untracked(Finding::is_needles) {
+            let needle = found.needle().map(|(detection, _)| detection.needle);
+            return Some(Shown { needle, mask: None });
+        }
+        let mask = self.media.with_clip(|clip| whole(clip, &found.mask()));
+        Some(Shown { needle: None, mask: mask.map(Arc::new) })
+    }
+
+    /// The mask to paint on: a person's, or else the model's, or else an empty one.
+    pub(crate) fn ground(&self) -> Option<Arc<Mask>> {
+        let clip = self.media.clip.get_untracked()?;
+        let empty = || Arc::new(Mask::empty(clip.height, clip.width));
+        Some(match (untrack(|| self.drawn()), untrack(|| self.shown())) {
+            (Some(drawn), _) => drawn.mask.clone().unwrap_or_else(empty),
+            (None, Some(found)) => Arc::new(whole(&clip, &found.mask())),
+            (None, None) => empty(),
+        })
+    }
+
+    /// How many frames of the clip on the screen a person answered for. Reacts.
+    pub(crate) fn answered(&self) -> usize {
+        let Some(frame) = self.frame() else { return 0 };
+        let of = |record: &ClipRecord| record.answers.len();
+        self.annotations.project.with(|project| project.document().clips.get(&frame.clip).map_or(0, of))
+    }
+
+    /// Let something happen in the project; false, and said, when it does not fit.
+    pub(crate) fn change(&self, entry: Entry) -> bool {
+        self.put_in();
+        let refused = self.annotations.apply(entry).err();
+        if let Some(refused) = &refused {
+            self.notices.problem(refused.to_string());
+        }
+        refused.is_none()
+    }
+
+    /// The project learns what the model found in a frame of the clip on the screen. It changes no person's answer.
+    pub(crate) fn learn(&self, frame: usize) {
+        let model = self.findings.model.with_untracked(|model| model.as_ref().map(|model| model.name.clone()));
+        let found = self.findings.found.with_value(|all| all.get(frame).cloned().flatten());
+        let (Some(model), Some(found), Some(clip)) = (model, found, self.media.with_clip(|clip| clip.id.to_string()))
+        else {
+            return;
+        };
+        let (needle, confidence) = found.needle().map(|(found, _)| (found.needle, found.confidence)).unzip();
+        let predicted = Predicted { model, needle, confidence };
+        let known = |project: &Project| project.predicted(&clip, frame) == Some(&predicted);
+        if !self.annotations.project.with_untracked(known) {
+            self.change(Entry::Predicted { clip, frame, predicted: Some(predicted) });
+        }
+    }
+
+    /// The clip on the screen is in the project.
+    pub(crate) fn put_in(&self) {
+        let Some(clip) = self.media.clip.get_untracked() else { return };
+        let key = clip.id.to_string();
+        if self.annotations.project.with_untracked(|project| project.document().clips.contains_key(&key)) {
+            return;
+        }
+        let (name, answers) = (clip.name.clone(), Default::default());
+        let record = ClipRecord { name, frames: clip.frames, height: clip.height, width: clip.width, answers };
+        if let Err(refused) = self.annotations.apply(Entry::Opened { clip: key, record }) {
+            self.notices.problem(refused.to_string());
+        }
+    }
+}
+
+/// A mask of the shown picture at the size of the frame.
+fn whole(clip: &ClipInfo, mask: &Mask) -> Mask {
+    grown_mask(mask, clip.shrink, [clip.height, clip.width])
+}

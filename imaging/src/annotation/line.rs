@@ -1,0 +1,93 @@
+//! The mask of a line that was drawn, and the line of a mask that was painted.
+
+use crate::geometry::{FitConfig, Mask, Needle, Point, draw_capsule, fit};
+
+/// Lines are drawn with this radius in a picture whose longer side has this many pixels, as labels are for the networks.
+const RADIUS: [f64; 2] = [3.0, 224.0];
+
+/// Larger masks are fitted smaller, so that it takes a few milliseconds after every stroke.
+const LONGEST: usize = 160;
+
+/// The mask of a line in a picture of `[height, width]` pixels.
+pub fn line_mask(needle: &Needle, [height, width]: [usize; 2]) -> Mask {
+    draw_capsule(needle, RADIUS[0] * height.max(width) as f64 / RADIUS[1], height, width)
+}
+
+/// The line of the pixels of class 1, however wide they were painted; None where they make no line.
+pub fn line_of(mask: &Mask) -> Option<Needle> {
+    let square = mask.height.max(mask.width).div_ceil(LONGEST).max(1);
+    let (height, width) = (mask.height.div_ceil(square), mask.width.div_ceil(square));
+    // A way of one pixel through a square is as good as a square that is full, or thin strokes would be lost.
+    let weight = 1.0 / square as f32;
+    let mut painted = vec![0.0_f32; height * width];
+    for (at, _) in mask.classes.iter().enumerate().filter(|(_, class)| **class == 1) {
+        painted[at / mask.width / square * width + at % mask.width / square] += weight;
+    }
+    painted.iter_mut().for_each(|share| *share = share.min(1.0));
+    let radius_px = half_width(&painted, width)?;
+    let config = FitConfig { threshold: 0.2, radius_px, min_length_px: 2.0 * radius_px, ..FitConfig::default() };
+    let small = fit(&painted, height, width, &config)?.needle;
+    let needle = small.scaled([height, width], [height * square, width * square]);
+    // The last squares may reach beyond the picture.
+    let (right, bottom) = (mask.width as f64 - 0.5, mask.height as f64 - 0.5);
+    let inside = |end: Point| Point { x: end.x.min(right), y: end.y.min(bottom) };
+    Some(Needle { entry: inside(needle.entry), tip: inside(needle.tip) })
+}
+
+/// Half the mean width of what is painted, were it a line from corner to corner of the rectangle round it.
+fn half_width(painted: &[f32], width: usize) -> Option<f64> {
+    let set = || painted.iter().enumerate().filter(|(_, share)| **share > 0.0).map(|(at, _)| (at / width, at % width));
+    let (top, bottom) = (set().map(|(row, _)| row).min()?, set().map(|(row, _)| row).max()?);
+    let (left, right) = (set().map(|(_, column)| column).min()?, set().map(|(_, column)| column).max()?);
+    let diagonal = ((bottom + 1 - top) as f64).hypot((right + 1 - left) as f64);
+    let area: f64 = painted.iter().map(|&share| f64::from(share)).sum();
+    Some((area / diagonal / 2.0).max(0.75))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Brush;
+    use super::*;
+    use crate::rng::Rng;
+
+    fn worst_end(found: &Needle, truth: &Needle) -> f64 {
+        let ends = |a: &Needle| a.entry.distance_px(truth.entry).max(a.tip.distance_px(truth.tip));
+        ends(found).min(ends(&Needle { entry: found.tip, tip: found.entry }))
+    }
+
+    #[test]
+    fn a_line_is_found_again_in_its_mask_and_in_strokes_of_any_width() {
+        let mut rng = Rng::stream(5, "painted lines", [0, 0]);
+        for [height, width] in [[200, 260], [480, 640], [1023, 1025]] {
+            let scale = (height.max(width) as f64 / 256.0).max(1.0);
+            for _ in 0..6 {
+                let mut coordinate = |size: usize| rng.uniform(0.1, 0.9) * size as f64;
+                let mut end = || Point { x: coordinate(width), y: coordinate(height) };
+                let truth = Needle { entry: end(), tip: end() };
+                if truth.length_px() < 60.0 * scale {
+                    continue;
+                }
+                let drawn = line_of(&line_mask(&truth, [height, width])).unwrap();
+                assert!(worst_end(&drawn, &truth) < 1.5 * scale, "{truth:?} in {height}x{width}: {drawn:?}");
+                for radius_px in [0.5, 1.0, 2.5, 10.0] {
+                    let mut mask = Mask::empty(height, width);
+                    let brush = Brush { radius_px, class: 1, only_over: None };
+                    brush.paint(&mut mask, &[truth.entry, truth.middle(), truth.tip]);
+                    let found = line_of(&mask).unwrap();
+                    assert!(worst_end(&found, &truth) < 2.5 * scale, "{radius_px}: {truth:?}: {found:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_line_has_none_and_ends_stay_in_the_picture() {
+        assert_eq!(line_of(&Mask::empty(50, 60)), None);
+        assert_eq!(line_of(&Mask::empty(0, 0)), None);
+        let mut disc = Mask::empty(300, 300);
+        Brush { radius_px: 60.0, class: 1, only_over: None }.paint(&mut disc, &[Point { x: 150.0, y: 150.0 }]);
+        assert_eq!(line_of(&disc), None);
+        let through = Needle { entry: Point { x: -0.5, y: -0.5 }, tip: Point { x: 700.5, y: 600.5 } };
+        assert!(line_of(&line_mask(&through, [601, 701])).unwrap().is_inside(601, 701));
+    }
+}
