@@ -298,19 +298,6 @@ mod tests {
     }
 
     #[test]
-    fn letters_of_other_alphabets_and_characters_typed_with_altgr_count() {
-        let on = |key: &'static str, code: &'static str| Press { code, ..plain(key) };
-        assert_eq!(action(on("\u{432}", "KeyD"), true), Some(Action::Step(-1)), "Russian");
-        assert_eq!(action(Press { control: true, ..on("\u{449}", "KeyO") }, true), Some(Action::OpenFiles));
-        assert_eq!(action(on("\u{e9}", "Digit2"), true), None, "French");
-        assert_eq!(action(on("q", "KeyA"), true), None, "what is typed counts, not the place");
-        let graph = |press| Press { control: true, alt: true, alt_graph: true, ..press };
-        assert_eq!(action(graph(on("[", "Digit8")), true), Some(Action::Opacity(-1)), "German");
-        assert_eq!(action(graph(on("\u{f3}", "KeyO")), true), None, "Polish");
-        assert_eq!(typed(on("\u{44c}", "KeyM")), "M");
-    }
-
-    #[test]
     fn a_held_key_opens_one_file_and_moves_many_frames() {
         let held = |key| action(plain(key), LETTERS).unwrap();
         assert!(held("f").repeats() && held("+").repeats() && !held("PageDown").repeats() && !held(" ").repeats());
