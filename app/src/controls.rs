@@ -4,6 +4,7 @@ use leptos::html;
 use leptos::prelude::*;
 
 use crate::keys::Action;
+use crate::messages::Output;
 use crate::playback::next_speed;
 use crate::session::Session;
 use crate::viewer::Viewer;
@@ -46,6 +47,7 @@ pub(crate) fn perform(action: Action, viewer: Viewer, session: Session, pickers:
         Action::File(by) => show_neighbour(by, viewer, session),
         Action::OpenFiles => click(pickers.files),
         Action::OpenModel => click(pickers.model),
+        Action::TakeOut => session.take_out(Output::Project),
         Action::Help => viewer.view.help.update(|help| *help = !*help),
         Action::Escape => {
             if viewer.view.help.get_untracked() {

@@ -33,6 +33,8 @@ pub enum Action {
     OpenFiles,
     /// Choose a model file.
     OpenModel,
+    /// Take the project out as a file.
+    TakeOut,
     /// Show or hide the sheet of keys.
     Help,
     /// Close the sheet, or the newest notice.
@@ -56,7 +58,7 @@ impl Action {
 }
 
 /// A line of the sheet: keys, what they do.
-pub const SHEET: [(&str, &str); 18] = [
+pub const SHEET: [(&str, &str); 19] = [
     ("Space", "Play or pause"),
     ("D / F or \u{2190} / \u{2192}", "One frame back / forward"),
     ("C / V or Shift + \u{2190} / \u{2192}", "Ten frames back / forward"),
@@ -74,6 +76,7 @@ pub const SHEET: [(&str, &str); 18] = [
     ("\u{2026} on the strip of frames", "Ten frames forward / back"),
     ("Ctrl + O", "Open images, DICOM or video"),
     ("Ctrl + Shift + O", "Open a model file"),
+    ("Ctrl + S", "Take the project out as a file"),
     ("? or F1 \u{b7} Esc", "This sheet \u{b7} close"),
 ];
 
@@ -100,6 +103,7 @@ pub fn action(press: Press<'_>, letters: bool) -> Option<Action> {
         return match (key, shift) {
             ("o" | "O", false) => Some(Action::OpenFiles),
             ("o" | "O", true) => Some(Action::OpenModel),
+            ("s" | "S", false) => Some(Action::TakeOut),
             _ => None,
         };
     }
@@ -161,6 +165,7 @@ mod tests {
         assert_eq!(action(plain(" "), true), Some(Action::PlayPause));
         assert_eq!(action(Press { shift: true, ..plain("?") }, true), Some(Action::Help));
         assert_eq!(action(Press { control: true, ..plain("o") }, true), Some(Action::OpenFiles));
+        assert_eq!(action(Press { control: true, ..plain("s") }, true), Some(Action::TakeOut));
         assert_eq!(action(Press { code: "BracketRight", ..plain("*") }, true), Some(Action::Opacity(1)));
         assert_eq!(action(Press { alt: true, ..plain("ArrowUp") }, true), Some(Action::Pan(0, 1)));
     }

@@ -6,14 +6,17 @@
 //! | [`link`] | the page's line to the worker: pending requests, a new worker when one dies |
 //! | [`session`] | what the page asks for: files to show and check, frames, predictions |
 //! | [`tasks`] | how requests take turns in the worker |
+//! | [`keeping`] | how projects are kept in the browser |
 //! | [`finding`], [`keys`], [`options`], [`overlay`], [`playback`], [`rotation`], [`timeline`], [`timings`], [`transform`] | rules without a browser, tested natively |
 //! | `app`, `components`, `viewer`, `paint`, `files` | the page (wasm only, no Burn) |
+//! | `opfs` | the browser's own file system (wasm only) |
 //! | `demux` | videos taken apart, for the worker |
 //! | `worker` | the worker (wasm only) |
 
 #[cfg(feature = "worker")]
 pub mod demux;
 pub mod finding;
+pub mod keeping;
 pub mod keys;
 pub mod link;
 pub mod messages;
@@ -37,6 +40,8 @@ pub mod components;
 mod controls;
 #[cfg(target_arch = "wasm32")]
 mod files;
+#[cfg(target_arch = "wasm32")]
+mod opfs;
 #[cfg(target_arch = "wasm32")]
 mod paint;
 #[cfg(target_arch = "wasm32")]

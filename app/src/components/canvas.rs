@@ -176,7 +176,7 @@ fn verdict(viewer: Viewer) -> (&'static str, String) {
         (Stage::Starting(what), false, _) => return ("starting", format!("{what}\u{2026}")),
         (_, false, _) => ("empty", "Open or drop ultrasound images, DICOM or video"),
         (_, true, Some(FrameState::Seen(_))) => return ("seen", viewer.findings.finding.with(finding::seen)),
-        (_, true, Some(FrameState::Unlike)) => ("unlike", finding::UNLIKE.to_owned()),
+        (_, true, Some(FrameState::Unlike)) => ("unlike", finding::UNLIKE),
         (_, true, Some(FrameState::NotSeen)) => ("none", viewer.findings.finding.with(finding::not_seen)),
         (_, true, Some(FrameState::Failed)) => ("failed", "This frame failed"),
         (Stage::Starting(what), _, _) => return ("starting", format!("{what}\u{2026}")),

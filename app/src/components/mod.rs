@@ -7,6 +7,7 @@ pub mod header;
 pub mod keys;
 pub mod model;
 pub mod notices;
+pub mod project;
 pub mod readout;
 pub mod speed;
 pub mod strip;

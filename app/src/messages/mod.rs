@@ -5,10 +5,15 @@ mod files;
 #[cfg(target_arch = "wasm32")]
 pub mod post;
 mod predict;
+mod project;
 
 pub use files::{CheckFile, ClipId, ClipInfo, FileNumber, FrameRead, OpenFile, Opening, PixelInfo, ReadFrames};
 pub use predict::{
     DeviceChoice, DeviceInfo, Layer, LoadModel, ModelInfo, Predict, Predicted, StartDevice, TestingDevice, Timings,
+};
+pub use project::{
+    AppendEntries, BringBack, DeleteProject, KeepMedia, KeepPlace, ListProjects, MakeProject, OpenProject,
+    OpenedProject, Output, Packing, Place, ProjectId, ProjectLine, ProjectList, RenameProject, TakeOut, TakenOut,
 };
 
 use serde::de::DeserializeOwned;
@@ -44,6 +49,26 @@ pub enum Call {
     ReadFrames(ReadFrames),
     /// Find what the model looks for in a frame.
     Predict(Predict),
+    /// All projects that are kept in this browser.
+    ListProjects(ListProjects),
+    /// Keep a new project.
+    MakeProject(MakeProject),
+    /// Open a project.
+    OpenProject(OpenProject),
+    /// Write entries to the journal of the open project.
+    AppendEntries(AppendEntries),
+    /// Remember where the user of the open project is.
+    KeepPlace(KeepPlace),
+    /// Call a project otherwise.
+    RenameProject(RenameProject),
+    /// Delete a project.
+    DeleteProject(DeleteProject),
+    /// Keep the file of a clip.
+    KeepMedia(KeepMedia),
+    /// Take something out of a project.
+    TakeOut(TakeOut),
+    /// Make a project of an archive.
+    BringBack(BringBack),
 }
 
 impl Call {
@@ -54,6 +79,16 @@ impl Call {
             Self::LoadModel(_) | Self::OpenFile(_) | Self::CheckFile(_) => Subject::File,
             Self::ReadFrames(request) => Subject::Pixels(request.clip),
             Self::Predict(request) => Subject::Prediction(request.clip),
+            Self::ListProjects(_)
+            | Self::MakeProject(_)
+            | Self::OpenProject(_)
+            | Self::AppendEntries(_)
+            | Self::KeepPlace(_)
+            | Self::RenameProject(_)
+            | Self::DeleteProject(_)
+            | Self::KeepMedia(_)
+            | Self::TakeOut(_)
+            | Self::BringBack(_) => Subject::Project,
         }
     }
 }
@@ -69,9 +104,11 @@ pub enum Subject {
     Pixels(ClipId),
     /// What the model finds in a frame of this clip.
     Prediction(ClipId),
+    /// Projects, or one of them.
+    Project,
 }
 
-/// From the page to the worker. The file that a request is about travels beside it.
+/// From the page to the worker. The file that a request is about travels beside it, or a list of files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
     /// Answer this.
@@ -195,6 +232,16 @@ requests! {
     CheckFile -> ClipId,
     ReadFrames -> (),
     Predict -> Predicted,
+    ListProjects -> ProjectList,
+    MakeProject -> ProjectLine,
+    OpenProject -> OpenedProject,
+    AppendEntries -> usize,
+    KeepPlace -> (),
+    RenameProject -> (),
+    DeleteProject -> (),
+    KeepMedia -> (),
+    TakeOut -> Vec<String>,
+    BringBack -> OpenedProject,
 }
 
 impl Job for StartDevice {
@@ -207,4 +254,12 @@ impl Job for OpenFile {
 
 impl Job for ReadFrames {
     type Item = FrameRead;
+}
+
+impl Job for TakeOut {
+    type Item = Packing;
+}
+
+impl Job for BringBack {
+    type Item = Packing;
 }

@@ -6,7 +6,8 @@ use web_sys::Blob;
 
 use super::queue::{Task, Why};
 use super::start::{Inner, Session};
-use crate::files::Source;
+use crate::files::{Origin, Source};
+use crate::keeping::ARCHIVE_ENDING;
 use crate::link::PendingAnswer;
 use crate::link::restart::Recovery;
 use crate::messages::{Blame, CheckFile, ClipId, ClipInfo, Fault, FileNumber, LoadModel, ModelInfo, OpenFile, Opening};
@@ -15,10 +16,13 @@ use crate::viewer::media::{FileLine, Readable};
 use crate::viewer::notices::Stage;
 
 impl Session {
-    /// Open files: the first readable one is shown, the others are checked. A model file is loaded.
+    /// Open files: the first readable one is shown, the others are checked. A model file is loaded, a project brought back.
     pub(crate) fn open(&self, files: Vec<web_sys::File>) {
         let (models, files): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|file| file.name().to_lowercase().ends_with(".safetensors"));
+        let (archives, files): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|file| file.name().to_lowercase().ends_with(ARCHIVE_ENDING));
+        archives.into_iter().for_each(|archive| self.bring_back(archive));
         let files: Vec<_> = files.into_iter().map(|file| self.add_clip(Source::picked(file))).collect();
         let show = files.first().map(|&file| Task::Show { file, why: Why::Opened });
         let load = models.into_iter().map(|model| self.model_task(model));
@@ -152,6 +156,10 @@ impl Session {
     }
 
     fn opened(&self, file: FileNumber, clip: ClipInfo) {
+        if self.is_damaged(file, clip.id) {
+            let reason = "its file in this browser is damaged: open it once more from where it comes from";
+            return self.leave_out(file, format!("{}: {reason}.", clip.name));
+        }
         self.inner.update_value(|inner| inner.opened = Some(clip.id));
         let name = self.found_out(file, clip.id);
         if let Some(note) = &clip.note {
@@ -160,7 +168,9 @@ impl Session {
         // The clip on the screen keeps its results, whichever file it was read from.
         if !self.viewer.media.shows(clip.id) {
             self.link.recovery(Recovery::trust);
+            let id = clip.id;
             self.viewer.show_clip(ClipInfo { name, ..clip }, motion_is_welcome());
+            self.put_back(id);
         }
     }
 
@@ -172,6 +182,19 @@ impl Session {
     fn found_out(&self, file: FileNumber, clip: ClipId) -> String {
         let media = self.viewer.media;
         let name = self.name(file);
+        let kept = self.kept_line(clip).filter(|&kept| kept != file);
+        if let Some(kept) = kept {
+            // The file that was asked for, or that the project has, is this one.
+            self.inner.update_value(|inner| {
+                if let Some(source) = inner.sources.remove(&file) {
+                    let name = inner.sources.get(&kept).map_or_else(|| source.name.clone(), |old| old.name.clone());
+                    inner.sources.insert(kept, Source { name, ..source });
+                }
+            });
+            media.files.update(|files| files.retain(|line| line.file != file));
+            media.mark(kept, Readable::Yes(clip));
+            return self.name(kept);
+        }
         match media.line_of(clip).filter(|line| line.file != file) {
             None => {
                 media.mark(file, Readable::Yes(clip));
@@ -179,9 +202,13 @@ impl Session {
             }
             Some(line) => {
                 media.files.update(|files| files.retain(|other| other.file != file));
-                self.inner.update_value(|inner| drop(inner.sources.remove(&file)));
-                let text = format!("{name} is in the list already, as {}: the same content is one clip.", line.name);
-                self.viewer.notices.info(text);
+                let kept = self.inner.try_update_value(|inner| inner.sources.remove(&file));
+                // Nobody opened a second one of a file that the project has.
+                if !kept.flatten().is_some_and(|source| matches!(source.origin, Origin::Kept(_))) {
+                    let text =
+                        format!("{name} is in the list already, as {}: the same content is one clip.", line.name);
+                    self.viewer.notices.info(text);
+                }
                 line.name
             }
         }

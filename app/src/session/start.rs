@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use leptos::prelude::*;
 
+use super::project::Keeper;
 use super::queue::{Queue, Task, Why};
 use crate::files::Source;
 use crate::link::restart::Recovery;
@@ -32,6 +33,8 @@ pub(super) struct Inner {
     /// Frames whose pixels are on their way, and the request for them while it is not cancelled.
     pub(super) fetching: Option<(Range<usize>, Option<RequestId>)>,
     pub(super) predicting: bool,
+    /// The project, and what of it is not written yet.
+    pub(super) keeper: Keeper,
     /// Why the worker was started again; told once the new one runs.
     recovering: Option<String>,
 }
@@ -60,6 +63,7 @@ impl Session {
             opened: None,
             fetching: None,
             predicting: false,
+            keeper: Keeper::default(),
             recovering: None,
         });
         let handle = StoredValue::new_local(None::<Self>);
@@ -76,6 +80,7 @@ impl Session {
             inner.model = Some(model);
             inner.queue.add(&[Task::Show { file: clip, why: Why::Chosen }]);
         });
+        session.start_keeping();
         link.start();
         session
     }
@@ -96,6 +101,7 @@ impl Session {
                 self.inner.update_value(|inner| inner.queue.restart(shown, inner.model));
                 self.viewer.notices.starting("Checking the graphics device");
                 self.proceed();
+                self.open_kept();
             }
             Event::Lost(lost) => self.lost(lost),
             Event::Stopped(lost) => {

@@ -1,8 +1,10 @@
-//! What the page shows: four stores, and the rules that keep them consistent. No browser calls, no worker.
+//! What the page shows: six stores, and the rules that keep them consistent. No browser calls, no worker.
 
+pub(crate) mod annotations;
 pub(crate) mod findings;
 pub(crate) mod media;
 pub(crate) mod notices;
+pub(crate) mod projects;
 pub(crate) mod view;
 
 use std::sync::Arc;
@@ -13,9 +15,11 @@ use crate::messages::ClipInfo;
 use crate::overlay::Overlay;
 use crate::timeline::FrameState;
 use crate::transform::Transform;
+use annotations::Annotations;
 use findings::{Findings, Found};
 use media::Media;
 use notices::{Notices, Stage};
+use projects::Projects;
 use view::View;
 
 /// The state of the page. Cheap to copy: every part is a handle.
@@ -27,13 +31,24 @@ pub(crate) struct Viewer {
     pub(crate) view: View,
     /// The model, and what it found.
     pub(crate) findings: Findings,
+    /// What people say of frames.
+    pub(crate) annotations: Annotations,
+    /// Which project is open, and whether it is kept.
+    pub(crate) projects: Projects,
     /// What the user is told.
     pub(crate) notices: Notices,
 }
 
 impl Viewer {
     pub(crate) fn new() -> Self {
-        Self { media: Media::new(), view: View::new(), findings: Findings::new(), notices: Notices::new() }
+        Self {
+            media: Media::new(),
+            view: View::new(),
+            findings: Findings::new(),
+            annotations: Annotations::new(),
+            projects: Projects::new(),
+            notices: Notices::new(),
+        }
     }
 
     /// Show another clip from its first frame, playing it when it moves and `autoplay` is wanted. Zoom is kept for clips
@@ -117,7 +132,7 @@ impl Viewer {
 
     /// The next frame, when it is due.
     pub(crate) fn advance(&self, now_ms: f64) {
-        let Self { media, view, findings, notices } = self;
+        let Self { media, view, findings, notices, .. } = self;
         // A clip starts when the model is there, so that its first frames are not passed without an overlay.
         let starting = notices.stage.with_untracked(|stage| matches!(stage, Stage::Starting(_)));
         let Some(clip) = media.clip.get_untracked().filter(|_| view.playing.get_untracked() && !starting) else {

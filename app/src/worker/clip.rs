@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use sha2::{Digest, Sha256};
+use sonoseg_imaging::archive::{Archive, ArchivedClip, ClipFacts};
 use sonoseg_imaging::formats::{self, DicomVideo, VideoCodec};
 use sonoseg_imaging::geometry::{Image, Scale};
 
@@ -29,6 +31,8 @@ pub(super) struct OpenClip {
 enum Decoder {
     File(formats::Clip),
     Video(Video, Scale),
+    /// Frames that came back in an archive of one clip.
+    Archive(Box<Archive>, ArchivedClip),
 }
 
 impl OpenClip {
@@ -46,13 +50,25 @@ impl OpenClip {
                 Decoder::Video(video, scale)
             }
             Source::File(clip) => Decoder::File(clip),
+            Source::Archive(archive, clip) => Decoder::Archive(archive, clip),
         };
         let mut clip = Self { info: info(id, name, &decoder), decoder, kept: VecDeque::new() };
         // A file whose first frame cannot be decoded is refused at the door; a video has one that can.
-        if let Decoder::File(_) = clip.decoder {
+        if !matches!(clip.decoder, Decoder::Video(..)) {
             clip.frame(0)?;
         }
         Ok(clip)
+    }
+
+    /// What is known about it beside its frames.
+    pub(super) fn facts(&self) -> ClipFacts {
+        let times_us = self.info.times_known.then(|| self.info.times_us.clone());
+        let (scale, group) = match &self.decoder {
+            Decoder::File(clip) => (clip.scale().clone(), clip.person().map(|person| patient(&person))),
+            Decoder::Video(_, scale) => (scale.clone(), None),
+            Decoder::Archive(_, clip) => (clip.scale.clone(), clip.group.clone()),
+        };
+        ClipFacts { times_us, scale, group }
     }
 
     /// True for a frame of a damaged video that is not there.
@@ -65,7 +81,8 @@ impl OpenClip {
         if let Some((_, image)) = self.kept.iter().find(|(kept, _)| *kept == index) {
             return Ok(image.clone());
         }
-        let image = match &self.decoder {
+        let image = match &mut self.decoder {
+            Decoder::Archive(archive, clip) => archive.frame(clip, index).map_err(|error| error.to_string())?,
             Decoder::File(clip) => clip.frame(index).map_err(|error| error.to_string())?,
             Decoder::Video(video, scale) => {
                 let name = &self.info.name;
@@ -85,12 +102,30 @@ impl OpenClip {
     }
 }
 
-/// Say whether a file can be read, without decoding all of it. The error names the file and the reason.
-pub(super) async fn check(name: &str, bytes: Vec<u8>) -> Result<(), String> {
+/// Say whether a file can be read, without decoding all of it, and which clip it is; `id` is the hash of its content. The
+/// error names the file and the reason.
+pub(super) async fn check(id: ClipId, name: &str, bytes: Vec<u8>) -> Result<ClipId, String> {
     match source(name, bytes)? {
-        Source::Video(track, _) => decode::check(&track).await.map(drop).map_err(|reason| format!("{name}: {reason}")),
-        Source::File(clip) => clip.frame(0).map(drop).map_err(|error| error.to_string()),
+        Source::Video(track, _) => {
+            decode::check(&track).await.map_err(|reason| format!("{name}: {reason}")).map(|_| id)
+        }
+        Source::File(clip) => clip.frame(0).map(|_| id).map_err(|error| error.to_string()),
+        Source::Archive(mut archive, clip) => {
+            archive.frame(&clip, 0).map_err(|error| error.to_string())?;
+            Ok(original(&clip).unwrap_or(id))
+        }
     }
+}
+
+/// The clip that the frames of an archive were decoded from.
+fn original(clip: &ArchivedClip) -> Option<ClipId> {
+    ClipId::parse(&clip.clip)
+}
+
+/// A word for a patient, as `sonoseg ingest` makes it: it does not show their number.
+fn patient(person: &str) -> String {
+    let hash = Sha256::digest(person.as_bytes());
+    format!("patient-{}", hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 /// What a file is to the decoders.
@@ -98,11 +133,24 @@ enum Source {
     File(formats::Clip),
     /// A video, and what the DICOM object says that wraps it.
     Video(Track, Option<DicomVideo>),
+    /// An archive of one clip.
+    Archive(Box<Archive>, ArchivedClip),
 }
 
 /// Take a file apart. The error names the file and the reason.
 fn source(name: &str, bytes: Vec<u8>) -> Result<Source, String> {
     let named = |reason| format!("{name}: {reason}");
+    if Archive::is_zip(&bytes) {
+        let archive = Archive::open(name, bytes).map_err(|error| error.to_string())?;
+        let [clip] = archive.clips() else {
+            return Err(named(format!(
+                "it is the project {}: bring it back as a project (Bring back) rather than as a clip.",
+                archive.name()
+            )));
+        };
+        let clip = clip.clone();
+        return Ok(Source::Archive(Box::new(archive), clip));
+    }
     if let Some(demux) = video_track(name, &bytes) {
         return Ok(Source::Video(demux(bytes).map_err(named)?, None));
     }
@@ -172,7 +220,13 @@ fn info(id: ClipId, name: &str, decoder: &Decoder) -> ClipInfo {
             let (times, known) = (Some(video.times_us.clone()), *scale != Scale::Unknown);
             (video.frames.len(), (video.height, video.width), times, known, &video.notes[..])
         }
+        Decoder::Archive(archive, clip) => {
+            let (frames, size) =
+                archive.record(clip).map_or((0, (0, 0)), |record| (record.frames, (record.height, record.width)));
+            (frames, size, clip.times_us.clone(), clip.scale != Scale::Unknown, &[][..])
+        }
     };
+    let id = if let Decoder::Archive(_, clip) = decoder { original(clip).unwrap_or(id) } else { id };
     let note = (!notes.is_empty()).then(|| format!("{name}: {}", notes.join(" ")));
     let times_known = times.is_some();
     let times_us = times.unwrap_or_else(|| (0..frames as u64).map(|frame| frame * ASSUMED_FRAME_US).collect());

@@ -1,4 +1,4 @@
-//! The worker: owns device, model and clip. The only part of the app that uses Burn. Requests are worked on side by side
+//! The worker: owns device, model, clip and the files of projects. The only part of the app that uses Burn. Requests are worked on side by side
 //! and answered in any order.
 
 mod channel;
@@ -6,6 +6,7 @@ mod clip;
 mod decode;
 mod gpu;
 mod services;
+mod storage;
 
 use std::rc::Rc;
 

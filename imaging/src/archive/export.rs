@@ -63,7 +63,7 @@ impl Export {
             fps: times_us.as_deref().and_then(fps),
             spacing: if let Scale::Everywhere(spacing) = scale { Some(spacing) } else { None },
             origin: Some(format!("{}, marked in sonoseg", record.name)),
-            group,
+            group: group.clone(),
             classes: if masks.is_empty() { Vec::new() } else { class_names(&self.manifest.finding, &masks) },
             ignore: masks.iter().any(|(_, mask)| mask.classes.contains(&Mask::IGNORE)).then_some(Mask::IGNORE),
             ..Meta::default()
@@ -78,7 +78,7 @@ impl Export {
         for (frame, mask) in masks {
             piece.extend(self.packer.add(&format!("{folder}/masks/{frame:06}.png"), &encode_png_mask(&mask)?)?);
         }
-        self.manifest.clips.push(ArchivedClip { clip: key.to_owned(), procedure, times_us, scale });
+        self.manifest.clips.push(ArchivedClip { clip: key.to_owned(), procedure, times_us, scale, group });
         self.open = Some((folder, record));
         Ok(piece)
     }

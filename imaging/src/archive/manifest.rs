@@ -43,6 +43,9 @@ pub struct ArchivedClip {
     /// Millimetres, where known.
     #[serde(default)]
     pub scale: Scale,
+    /// A word for the person, where the file told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 /// What is read before the rest, which another version may write otherwise.

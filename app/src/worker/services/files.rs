@@ -65,8 +65,7 @@ pub(super) async fn read(
 /// Say whether a file can be read.
 pub(super) async fn check(name: &str, file: &JsValue, steps: &Step) -> Result<ClipId, Fault> {
     let (id, bytes) = read(name, file, steps, |_| {}).await?;
-    clip::check(name, bytes).await.map_err(Fault::Refused)?;
-    Ok(id)
+    clip::check(id, name, bytes).await.map_err(Fault::Refused)
 }
 
 impl Services {

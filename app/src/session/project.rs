@@ -1,0 +1,432 @@
+//! The project: opened again at start, every entry written as it happens, the files of its clips kept and found again.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use js_sys::Date;
+use leptos::prelude::*;
+use sonoseg_imaging::annotation::{Entry, Project, encode};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+
+use super::start::Session;
+use crate::files::{Origin, Source};
+use crate::keeping::Outbox;
+use crate::messages::{
+    AppendEntries, ClipId, DeleteProject, Fault, FileNumber, KeepMedia, KeepPlace, ListProjects, MakeProject,
+    OpenProject, OpenedProject, Place, ProjectId, ProjectLine, RenameProject,
+};
+use crate::opfs;
+use crate::transform::Transform;
+use crate::viewer::Viewer;
+use crate::viewer::media::Readable;
+use crate::viewer::projects::Saved;
+
+/// How often the place of the user is looked at.
+const PLACE_EVERY: Duration = Duration::from_secs(1);
+/// When writing is tried again that the browser refused.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// What the session knows of the project.
+#[derive(Default)]
+pub(super) struct Keeper {
+    /// Entries that are not written yet.
+    outbox: Outbox,
+    /// A person said something, so that there is a project to be kept.
+    said: bool,
+    /// The last project was looked for.
+    looked: bool,
+    /// A project is being opened or made: nothing is written meanwhile.
+    busy: bool,
+    /// A file is being kept.
+    keeping: bool,
+    /// Clips whose files were kept, or could not be.
+    tried: BTreeSet<ClipId>,
+    /// Where the user was, until that clip is on the screen again.
+    place: Option<Place>,
+    /// The place that was written last.
+    written_place: Option<Place>,
+}
+
+impl Session {
+    /// Keep what happens from now on.
+    pub(super) fn start_keeping(&self) {
+        let session = *self;
+        self.viewer.annotations.keep_with(move |entry| session.keep(entry));
+        if let Ok(timer) = set_interval_with_handle(move || session.keep_place(), PLACE_EVERY) {
+            on_cleanup(move || timer.clear());
+        }
+    }
+
+    /// A new worker: it is given the open project, or at first the last one.
+    pub(super) fn open_kept(&self) {
+        let session = *self;
+        self.keeper(|keeper| {
+            keeper.outbox.failed();
+            keeper.busy = true;
+            keeper.keeping = false;
+        });
+        spawn_local(async move {
+            match session.viewer.projects.open.get_untracked() {
+                Some(project) => session.open_again(project.id).await,
+                None if session.keeper(|keeper| keeper.looked) == Some(false) => session.open_last().await,
+                None => {}
+            }
+            session.keeper(|keeper| keeper.busy = false);
+            session.write_entries();
+        });
+    }
+
+    /// Show another project, and keep what happens to it from now on.
+    pub(crate) fn open_project(&self, id: ProjectId) {
+        self.change_project(move |session| async move {
+            match session.link.ask(OpenProject { id }, None).await {
+                Ok((opened, buffers)) => session.restore(opened, &buffers).await,
+                Err(fault) => session.viewer.notices.problem(fault.to_string()),
+            }
+        });
+    }
+
+    /// Begin a new project: it is made with the first word that is said.
+    pub(crate) fn new_project(&self) {
+        self.change_project(move |session| async move { session.forget_project() });
+    }
+
+    /// Call a project otherwise.
+    pub(crate) fn rename_project(&self, id: ProjectId, name: String) {
+        let session = *self;
+        spawn_local(async move {
+            let renamed = RenameProject { id: id.clone(), name: name.clone() };
+            match session.link.ask(renamed, None).await {
+                Ok(_) => session.viewer.projects.open.update(|open| {
+                    if let Some(project) = open.as_mut().filter(|project| project.id == id) {
+                        project.name = name;
+                    }
+                }),
+                Err(fault) => session.viewer.notices.problem(fault.to_string()),
+            }
+            session.list_projects().await;
+        });
+    }
+
+    /// Delete a project for good.
+    pub(crate) fn delete_project(&self, id: ProjectId) {
+        let session = *self;
+        spawn_local(async move {
+            match session.link.ask(DeleteProject { id: id.clone() }, None).await {
+                Ok(_) => {
+                    let open = session.viewer.projects.open.get_untracked();
+                    if open.is_some_and(|project| project.id == id) {
+                        session.forget_project();
+                    }
+                }
+                Err(fault) => session.viewer.notices.problem(fault.to_string()),
+            }
+            session.list_projects().await;
+        });
+    }
+
+    /// Write now what could not be written before.
+    pub(crate) fn write_entries(&self) {
+        let ready = self.link.is_awake() && self.keeper(|keeper| keeper.said && !keeper.busy) == Some(true);
+        let sent = if ready { self.keeper(|keeper| keeper.outbox.send()).flatten() } else { None };
+        let Some((first, lines)) = sent else { return };
+        let session = *self;
+        self.viewer.projects.saved.set(Saved::Writing);
+        spawn_local(async move {
+            let written = match session.viewer.projects.open.get_untracked() {
+                Some(project) => {
+                    let asked = session.link.ask(AppendEntries { id: project.id, first, lines }, None);
+                    asked.await.map(|(entries, _)| entries)
+                }
+                None => session.make_project(lines).await,
+            };
+            match written {
+                Ok(entries) => session.written(entries),
+                // The next worker is given them.
+                Err(Fault::Died { .. }) => drop(session.keeper(|keeper| keeper.outbox.failed())),
+                Err(fault) => session.unwritten(fault.to_string()),
+            }
+        });
+    }
+
+    /// Do something that leaves the open project, once all of it is written.
+    pub(super) fn change_project<F: Future<Output = ()>>(&self, change: impl FnOnce(Self) -> F + 'static) {
+        let session = *self;
+        let free = self.keeper(|keeper| {
+            let free = !keeper.busy && (keeper.outbox.is_empty() || !keeper.said);
+            keeper.busy |= free;
+            free
+        });
+        if free != Some(true) {
+            let text = "What you marked is not written yet: wait a moment, or take the project out as a file first.";
+            return self.viewer.notices.problem(text);
+        }
+        spawn_local(async move {
+            change(session).await;
+            session.keeper(|keeper| keeper.busy = false);
+            session.list_projects().await;
+            session.write_entries();
+        });
+    }
+
+    /// Show a project as it was kept: its answers, its clips, the place of its user.
+    pub(super) async fn restore(&self, opened: OpenedProject, buffers: &[Vec<u8>]) {
+        let Viewer { annotations, projects, notices, .. } = self.viewer;
+        let OpenedProject { id, name, entries, place, taken_out, notes } = opened;
+        let read = buffers.first().map(|bytes| serde_json::from_slice::<Project>(bytes));
+        let Some(Ok(project)) = read else {
+            return notices.problem(format!("The project {name} cannot be shown: reload the page to try again."));
+        };
+        notes.into_iter().for_each(|note| notices.problem(note));
+        self.keeper(|keeper| {
+            keeper.outbox = Outbox::new(entries);
+            keeper.said = true;
+            keeper.tried.clear();
+            keeper.written_place = place;
+        });
+        let listed =
+            projects.list.with_untracked(|list| list.iter().find(|line| line.id == id).map(|line| line.changed_ms));
+        let changed_ms = listed.unwrap_or_else(|| Date::now() as u64);
+        projects.set_open(Some(ProjectLine { id, name, changed_ms }), entries, taken_out);
+        self.list_clips(&project).await;
+        annotations.restore(project);
+        self.ask_to_last();
+        // A clip whose file is asked for is shown where it is opened, from its first frame.
+        let shown = place.and_then(|place| Some((place, self.viewer.media.line_of(place.clip)?.file)));
+        let Some((place, file)) = shown else { return };
+        self.keeper(|keeper| keeper.place = Some(place));
+        if self.viewer.media.shows(place.clip) {
+            self.put_back(place.clip);
+        } else {
+            self.show(file);
+        }
+    }
+
+    /// The clip is on the screen: go to the frame and the zoom where the user was, when this is that clip.
+    pub(super) fn put_back(&self, clip: ClipId) {
+        let place = self.keeper(|keeper| keeper.place.take_if(|place| place.clip == clip)).flatten();
+        let Some(place) = place else { return };
+        self.viewer.view.playing.set(false);
+        self.viewer.go_to(place.frame);
+        if let Some([scale, left, top]) = place.zoom {
+            self.viewer.move_view(|_| Transform { scale, left, top, fitted: false });
+        }
+    }
+
+    /// Whether this file was kept as that of another clip than it turned out to be: it is damaged.
+    pub(super) fn is_damaged(&self, file: FileNumber, clip: ClipId) -> bool {
+        let kept = |source: &Source| matches!(source.origin, Origin::Kept(kept) if kept != clip);
+        self.inner.with_value(|inner| inner.sources.get(&file).is_some_and(kept))
+    }
+
+    /// The line of a clip whose file was kept, or is asked for.
+    pub(super) fn kept_line(&self, clip: ClipId) -> Option<FileNumber> {
+        let is_its = |source: &Source| matches!(source.origin, Origin::Kept(kept) if kept == clip);
+        self.inner.with_value(|inner| inner.sources.iter().find(|(_, source)| is_its(source)).map(|(&file, _)| file))
+    }
+
+    /// Read or change what is known of the project.
+    fn keeper<T>(&self, change: impl FnOnce(&mut Keeper) -> T) -> Option<T> {
+        self.inner.try_update_value(|inner| change(&mut inner.keeper))
+    }
+
+    /// Something happened: it is written at once.
+    fn keep(&self, entry: &Entry) {
+        match encode(entry) {
+            Ok(line) => {
+                let entries = self.keeper(|keeper| {
+                    keeper.said |= matches!(entry, Entry::Do(_));
+                    keeper.outbox.push(line);
+                    keeper.outbox.entries()
+                });
+                self.viewer.projects.entries.set(entries.unwrap_or_default());
+                self.write_entries();
+            }
+            Err(error) => self.viewer.notices.problem(error.to_string()),
+        }
+    }
+
+    async fn open_last(&self) {
+        match self.link.ask(ListProjects {}, None).await {
+            // The next worker is asked anew.
+            Err(Fault::Died { .. }) => return,
+            Err(fault) => self.viewer.projects.saved.set(Saved::Failed(fault.to_string())),
+            Ok((list, _)) => {
+                let last = list.projects.first().map(|project| project.id.clone());
+                self.viewer.projects.list.set(list.projects);
+                self.viewer.projects.room.set((list.used, list.quota));
+                // Who marks before it is found begins a new one.
+                if let (Some(id), Some(false)) = (last, self.keeper(|keeper| keeper.said)) {
+                    match self.link.ask(OpenProject { id }, None).await {
+                        Ok((opened, buffers)) if self.keeper(|keeper| keeper.said) == Some(false) => {
+                            self.restore(opened, &buffers).await;
+                        }
+                        Ok(_) => {}
+                        Err(fault) => self.viewer.notices.info(format!(
+                            "{} What you mark here is kept in a new project.",
+                            fault.to_string().trim_end()
+                        )),
+                    }
+                }
+            }
+        }
+        self.keeper(|keeper| keeper.looked = true);
+    }
+
+    async fn open_again(&self, id: ProjectId) {
+        match self.link.ask(OpenProject { id }, None).await {
+            Ok((opened, _)) => drop(self.keeper(|keeper| keeper.outbox.kept(opened.entries))),
+            // The next worker is asked anew.
+            Err(Fault::Died { .. }) => {}
+            Err(fault) => self.unwritten(fault.to_string()),
+        }
+    }
+
+    /// Make the project of what was said so far. Gives the number of its entries.
+    async fn make_project(&self, lines: Vec<String>) -> Result<usize, Fault> {
+        let entries = lines.len();
+        let today: String = Date::new_0().to_iso_string().into();
+        let name = format!("Project of {}", today.split('T').next().unwrap_or_default());
+        let (project, _) = self.link.ask(MakeProject { name, lines }, None).await?;
+        self.viewer.projects.set_open(Some(project), entries, None);
+        self.list_projects().await;
+        self.ask_to_last();
+        Ok(entries)
+    }
+
+    fn written(&self, entries: usize) {
+        let rest = self.keeper(|keeper| {
+            keeper.outbox.kept(entries);
+            keeper.outbox.entries()
+        });
+        let projects = self.viewer.projects;
+        projects.entries.set(rest.unwrap_or_default());
+        projects.saved.set(Saved::At(Date::now()));
+        self.write_entries();
+        self.keep_files();
+    }
+
+    fn unwritten(&self, reason: String) {
+        self.keeper(|keeper| keeper.outbox.failed());
+        self.viewer.projects.saved.set(Saved::Failed(reason.clone()));
+        self.viewer.notices.problem(reason);
+        let session = *self;
+        set_timeout(move || session.write_entries(), AGAIN_AFTER);
+    }
+
+    /// No project is kept any more.
+    fn forget_project(&self) {
+        self.keeper(|keeper| {
+            keeper.outbox = Outbox::default();
+            keeper.said = false;
+            keeper.tried.clear();
+        });
+        self.viewer.projects.set_open(None, 0, None);
+        self.viewer.annotations.restore(Project::default());
+    }
+
+    async fn list_projects(&self) {
+        if let Ok((list, _)) = self.link.ask(ListProjects {}, None).await {
+            self.viewer.projects.list.set(list.projects);
+            self.viewer.projects.room.set((list.used, list.quota));
+        }
+    }
+
+    /// Put the clips of a project into the list, and say which files are asked for.
+    async fn list_clips(&self, project: &Project) {
+        let media = self.viewer.media;
+        let mut missing = Vec::new();
+        for (key, record) in &project.document().clips {
+            let Some(clip) = ClipId::parse(key).filter(|&clip| media.line_of(clip).is_none()) else { continue };
+            let source = Source::kept(&record.name, clip);
+            let found = source.blob().await;
+            // The file may have been opened while it was looked for.
+            if media.line_of(clip).is_some() {
+                continue;
+            }
+            let file = self.add_clip(source);
+            match found {
+                Ok(_) => media.mark(file, Readable::Yes(clip)),
+                Err(reason) => {
+                    media.mark(file, Readable::No(reason));
+                    missing.push(record.name.clone());
+                }
+            }
+        }
+        if !missing.is_empty() {
+            self.viewer.notices.info(format!(
+                "Files of this project are not in this browser: {}. Open them once, under any name; their answers are here.",
+                missing.join(", ")
+            ));
+        }
+    }
+
+    /// Keep the files of the project's clips that are not kept yet, one after the other.
+    fn keep_files(&self) {
+        let Some((clip, source)) = self.next_to_keep() else { return };
+        let session = *self;
+        spawn_local(async move {
+            // A file that cannot be read any more says so where it is opened.
+            if let Ok(blob) = source.blob().await {
+                match session.link.ask(KeepMedia { name: source.name, clip }, Some(&blob)).await {
+                    Ok(_) | Err(Fault::Died { .. }) => {}
+                    Err(fault) => session.viewer.notices.info(fault.to_string()),
+                }
+            }
+            session.keeper(|keeper| keeper.keeping = false);
+            session.keep_files();
+        });
+    }
+
+    /// A clip of the project whose file is here and was not kept yet.
+    fn next_to_keep(&self) -> Option<(ClipId, Source)> {
+        let Viewer { annotations, media, .. } = self.viewer;
+        let clips = annotations.project.with_untracked(|project| {
+            project.document().clips.keys().filter_map(|key| ClipId::parse(key)).collect::<Vec<_>>()
+        });
+        let found = clips.into_iter().find_map(|clip| {
+            let file = media.line_of(clip)?.file;
+            let source = self.inner.with_value(|inner| inner.sources.get(&file).cloned())?;
+            let here = !matches!(source.origin, Origin::Kept(_));
+            let new = self.keeper(|keeper| !keeper.keeping && !keeper.tried.contains(&clip))?;
+            (here && new).then_some((clip, source))
+        })?;
+        self.keeper(|keeper| {
+            keeper.keeping = true;
+            keeper.tried.insert(found.0);
+        });
+        Some(found)
+    }
+
+    /// Remember where the user is, when that has changed.
+    fn keep_place(&self) {
+        let Viewer { media, view, projects, .. } = self.viewer;
+        let (Some(project), Some(clip)) = (projects.open.get_untracked(), media.with_clip(|clip| clip.id)) else {
+            return;
+        };
+        if view.playing.get_untracked() || !self.link.is_awake() {
+            return;
+        }
+        let Transform { scale, left, top, fitted } = view.transform.get_untracked();
+        let place = Place { clip, frame: view.frame.get_untracked(), zoom: (!fitted).then_some([scale, left, top]) };
+        let changed =
+            self.keeper(|keeper| keeper.place.is_none() && keeper.written_place.replace(place) != Some(place));
+        if changed == Some(true) {
+            let asked = self.link.ask(KeepPlace { id: project.id, place }, None);
+            // What cannot be written here costs a key press after a reload; entries say more of it.
+            spawn_local(async move { drop(asked.await) });
+        }
+    }
+
+    /// Ask the browser once not to clear its storage of its own accord.
+    fn ask_to_last(&self) {
+        let lasting = self.viewer.projects.lasting;
+        if lasting.get_untracked().is_none() {
+            spawn_local(async move {
+                let asked = async { JsFuture::from(opfs::storage()?.persist()?).await };
+                // A browser that does not know the question promises nothing.
+                lasting.set(Some(asked.await.is_ok_and(|answer| answer.is_truthy())));
+            });
+        }
+    }
+}
