@@ -5,6 +5,7 @@
 mod chromium;
 mod faults;
 mod files;
+mod projects;
 mod scenarios;
 mod server;
 mod trained;

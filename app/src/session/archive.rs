@@ -84,12 +84,11 @@ impl Session {
         }
         let finding = findings.finding.get_untracked();
         let request = TakeOut { output, name: name.clone(), finding, clips };
-        let pieces: Rc<RefCell<Vec<Blob>>> = Rc::default();
+        let pieces: Rc<RefCell<Vec<Result<Blob, JsValue>>>> = Rc::default();
         let taken = pieces.clone();
         let asked = self.link.stream_files(request, &beside, move |packing, buffers| match packing {
             Packing::Doing(text) => projects.doing.set(Some(text)),
-            // A piece that the browser has no room for is missed when the file is counted.
-            Packing::Piece => taken.borrow_mut().extend(buffers.iter().filter_map(|bytes| blob(bytes).ok())),
+            Packing::Piece => taken.borrow_mut().extend(buffers.iter().map(|bytes| blob(bytes))),
         });
         let (left_out, _) = asked.await?;
         let ending = match output {
@@ -98,13 +97,16 @@ impl Session {
             Output::Masks => "-masks.zip",
         };
         let file = file_name(&name, ending);
-        save(&pieces.take(), &file).map_err(|error| refused(reason(&error)))?;
+        let pieces = pieces.take().into_iter().collect::<Result<Vec<Blob>, JsValue>>();
+        pieces.and_then(|pieces| save(&pieces, &file)).map_err(|error| refused(reason(&error)))?;
         if output == Output::Project {
             let taken_out = TakenOut { at_ms: Date::now() as u64, entries: projects.entries.get_untracked() };
             projects.taken_out.set(Some(taken_out));
         }
-        let left_out = if left_out.is_empty() { "Nothing is left out.".to_owned() } else { left_out.join(" ") };
-        Ok(format!("{file} was made. Left out: {left_out}").replace("Left out: Nothing", "Nothing"))
+        Ok(match left_out.is_empty() {
+            true => format!("{file} was made; nothing is left out."),
+            false => format!("{file} was made. Left out: {}", left_out.join(" ")),
+        })
     }
 
     /// Where the file of a clip is: in the list, or kept.

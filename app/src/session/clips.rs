@@ -156,11 +156,11 @@ impl Session {
     }
 
     fn opened(&self, file: FileNumber, clip: ClipInfo) {
+        self.inner.update_value(|inner| inner.opened = Some(clip.id));
         if self.is_damaged(file, clip.id) {
             let reason = "its file in this browser is damaged: open it once more from where it comes from";
             return self.leave_out(file, format!("{}: {reason}.", clip.name));
         }
-        self.inner.update_value(|inner| inner.opened = Some(clip.id));
         let name = self.found_out(file, clip.id);
         if let Some(note) = &clip.note {
             self.viewer.notices.info(note.clone());

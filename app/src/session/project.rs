@@ -37,6 +37,10 @@ pub(super) struct Keeper {
     looked: bool,
     /// A project is being opened or made: nothing is written meanwhile.
     busy: bool,
+    /// Writing is tried again in a moment.
+    again: bool,
+    /// Why writing did not work, as the user was told.
+    told: Option<String>,
     /// A file is being kept.
     keeping: bool,
     /// Clips whose files were kept, or could not be.
@@ -247,30 +251,33 @@ impl Session {
     }
 
     async fn open_last(&self) {
-        match self.link.ask(ListProjects {}, None).await {
+        let list = match self.link.ask(ListProjects {}, None).await {
+            Ok((list, _)) => list,
             // The next worker is asked anew.
             Err(Fault::Died { .. }) => return,
-            Err(fault) => self.viewer.projects.saved.set(Saved::Failed(fault.to_string())),
-            Ok((list, _)) => {
-                let last = list.projects.first().map(|project| project.id.clone());
-                self.viewer.projects.list.set(list.projects);
-                self.viewer.projects.room.set((list.used, list.quota));
-                // Who marks before it is found begins a new one.
-                if let (Some(id), Some(false)) = (last, self.keeper(|keeper| keeper.said)) {
-                    match self.link.ask(OpenProject { id }, None).await {
-                        Ok((opened, buffers)) if self.keeper(|keeper| keeper.said) == Some(false) => {
-                            self.restore(opened, &buffers).await;
-                        }
-                        Ok(_) => {}
-                        Err(fault) => self.viewer.notices.info(format!(
-                            "{} What you mark here is kept in a new project.",
-                            fault.to_string().trim_end()
-                        )),
-                    }
-                }
+            Err(fault) => {
+                self.keeper(|keeper| keeper.looked = true);
+                return self.viewer.projects.saved.set(Saved::Failed(fault.to_string()));
+            }
+        };
+        // A project that stops the worker is not opened again and again.
+        self.keeper(|keeper| keeper.looked = true);
+        let last = list.projects.first().map(|project| project.id.clone());
+        self.viewer.projects.list.set(list.projects);
+        self.viewer.projects.room.set((list.used, list.quota));
+        let Some(id) = last else { return };
+        let opened = self.link.ask(OpenProject { id }, None).await;
+        // Who marked something meanwhile has begun a new one.
+        let said = self.keeper(|keeper| keeper.said) != Some(false);
+        match opened {
+            Ok((opened, buffers)) if !said => self.restore(opened, &buffers).await,
+            Ok(_) => {}
+            Err(fault) => {
+                let reason = fault.to_string();
+                let reason = reason.trim_end_matches('.');
+                self.viewer.notices.info(format!("{reason}. What you mark here is kept in a new project."));
             }
         }
-        self.keeper(|keeper| keeper.looked = true);
     }
 
     async fn open_again(&self, id: ProjectId) {
@@ -297,6 +304,7 @@ impl Session {
     fn written(&self, entries: usize) {
         let rest = self.keeper(|keeper| {
             keeper.outbox.kept(entries);
+            keeper.told = None;
             keeper.outbox.entries()
         });
         let projects = self.viewer.projects;
@@ -306,12 +314,26 @@ impl Session {
         self.keep_files();
     }
 
+    /// Writing was refused. It is tried again; the user is told once.
     fn unwritten(&self, reason: String) {
-        self.keeper(|keeper| keeper.outbox.failed());
+        let state = self.keeper(|keeper| {
+            keeper.outbox.failed();
+            let news = keeper.told.replace(reason.clone()).as_ref() != Some(&reason);
+            (news, std::mem::replace(&mut keeper.again, true))
+        });
+        let Some((news, waiting)) = state else { return };
         self.viewer.projects.saved.set(Saved::Failed(reason.clone()));
-        self.viewer.notices.problem(reason);
-        let session = *self;
-        set_timeout(move || session.write_entries(), AGAIN_AFTER);
+        if news {
+            self.viewer.notices.problem(reason);
+        }
+        if !waiting {
+            let session = *self;
+            let again = move || {
+                session.keeper(|keeper| keeper.again = false);
+                session.write_entries();
+            };
+            set_timeout(again, AGAIN_AFTER);
+        }
     }
 
     /// No project is kept any more.
