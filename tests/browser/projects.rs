@@ -80,7 +80,8 @@ fn what_was_marked_is_there_after_a_reload_with_its_file_and_its_place() {
     page.pause();
     mark(&page, 3);
     saved(&page);
-    let (name, entries) = (says(&page, "project"), says(&page, "entries"));
+    let entries = |page: &Page| page.part(".project").number("entries");
+    let (name, before) = (says(&page, "project"), entries(&page));
     // The place is written once a second.
     std::thread::sleep(Duration::from_secs(3));
     page.screenshot("marked");
@@ -88,7 +89,7 @@ fn what_was_marked_is_there_after_a_reload_with_its_file_and_its_place() {
     page.wait(300, "the clip and its frame", |state| {
         (state.text("clip") == "insertion.dcm" && state.number("frame") == Some(3.0)).then_some(())
     });
-    assert_eq!((says(&page, "project"), says(&page, "entries")), (name, entries));
+    assert!(says(&page, "project") == name && entries(&page) >= before, "another project came back");
     page.screenshot("restored");
     page.second_tab_says(120, "is open in another tab");
     page.close();

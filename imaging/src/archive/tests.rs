@@ -23,7 +23,7 @@ fn needle(shift: f64) -> Needle {
 }
 
 fn painted(void: bool) -> Mask {
-    let class = |at: usize| if void && at % 7 == 0 { Mask::IGNORE } else { (at % 3 == 0) as u8 };
+    let class = |at: usize| if void && at.is_multiple_of(7) { Mask::IGNORE } else { u8::from(at.is_multiple_of(3)) };
     Mask { height: SIZE[0], width: SIZE[1], classes: (0..SIZE[0] * SIZE[1]).map(class).collect() }
 }
 
@@ -144,7 +144,7 @@ fn a_project_comes_back_equal_with_its_frames() {
     assert!(left_out.iter().any(|left| left.contains("(insertion-1): frames 6 to 7: nobody")), "{left_out:?}");
 
     let mut alone = Archive::open("aa", archive.alone(&clip).unwrap()).unwrap();
-    assert_eq!(alone.clips(), [clip.clone()]);
+    assert_eq!(alone.clips(), std::slice::from_ref(&clip));
     assert_eq!(alone.record(&clip).unwrap().frames, 8);
     assert_eq!(alone.frame(&clip, 7).unwrap(), archive.frame(&clip, 7).unwrap());
     // Packed again by hand, with its folder and what a file manager adds.
