@@ -54,7 +54,7 @@ impl Session {
             match asked {
                 Ok((opened, buffers)) => {
                     let text = format!("{} came back as the project {}.", file.name(), opened.name);
-                    session.restore(opened, &buffers).await;
+                    session.take_over(opened, buffers).await;
                     session.viewer.notices.info(text);
                 }
                 Err(fault) => session.viewer.notices.problem(fault.to_string()),

@@ -8,6 +8,8 @@ mod clips;
 #[cfg(target_arch = "wasm32")]
 mod frames;
 #[cfg(target_arch = "wasm32")]
+mod keeper;
+#[cfg(target_arch = "wasm32")]
 mod project;
 pub mod queue;
 #[cfg(target_arch = "wasm32")]

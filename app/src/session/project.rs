@@ -1,13 +1,14 @@
 //! The project: opened again at start, every entry written as it happens, the files of its clips kept and found again.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use js_sys::Date;
+use leptos::ev;
 use leptos::prelude::*;
 use sonoseg_imaging::annotation::{Entry, Project, encode};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
+use super::keeper::Keeper;
 use super::start::Session;
 use crate::files::{Origin, Source};
 use crate::keeping::Outbox;
@@ -26,31 +27,6 @@ const PLACE_EVERY: Duration = Duration::from_secs(1);
 /// When writing is tried again that the browser refused.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// What the session knows of the project.
-#[derive(Default)]
-pub(super) struct Keeper {
-    /// Entries that are not written yet.
-    outbox: Outbox,
-    /// A person said something, so that there is a project to be kept.
-    said: bool,
-    /// The last project was looked for.
-    looked: bool,
-    /// A project is being opened or made: nothing is written meanwhile.
-    busy: bool,
-    /// Writing is tried again in a moment.
-    again: bool,
-    /// Why writing did not work, as the user was told.
-    told: Option<String>,
-    /// A file is being kept.
-    keeping: bool,
-    /// Clips whose files were kept, or could not be.
-    tried: BTreeSet<ClipId>,
-    /// Where the user was, until that clip is on the screen again.
-    place: Option<Place>,
-    /// The place that was written last.
-    written_place: Option<Place>,
-}
-
 impl Session {
     /// Keep what happens from now on.
     pub(super) fn start_keeping(&self) {
@@ -59,6 +35,13 @@ impl Session {
         if let Ok(timer) = set_interval_with_handle(move || session.keep_place(), PLACE_EVERY) {
             on_cleanup(move || timer.clear());
         }
+        // The browser asks before it closes a page with something that is not written.
+        let leaving = window_event_listener(ev::beforeunload, move |event| {
+            if session.keeper(|keeper| keeper.said && !keeper.outbox.is_empty()) == Some(true) {
+                event.prevent_default();
+            }
+        });
+        on_cleanup(move || leaving.remove());
     }
 
     /// A new worker: it is given the open project, or at first the last one.
@@ -84,7 +67,7 @@ impl Session {
     pub(crate) fn open_project(&self, id: ProjectId) {
         self.change_project(move |session| async move {
             match session.link.ask(OpenProject { id }, None).await {
-                Ok((opened, buffers)) => session.restore(opened, &buffers).await,
+                Ok((opened, buffers)) => session.take_over(opened, buffers).await,
                 Err(fault) => session.viewer.notices.problem(fault.to_string()),
             }
         });
@@ -173,8 +156,36 @@ impl Session {
         });
     }
 
+    /// The worker has another project open: show it. What was marked while it was being opened belongs to the one before,
+    /// and is written there first.
+    pub(super) async fn take_over(&self, opened: OpenedProject, buffers: Vec<Vec<u8>>) {
+        let (mut opened, mut buffers) = (opened, buffers);
+        while let Some((first, lines)) =
+            self.keeper(|keeper| keeper.said.then(|| keeper.outbox.send()).flatten()).flatten()
+        {
+            let again = async {
+                let entries = match self.viewer.projects.open.get_untracked() {
+                    Some(before) => {
+                        self.link.ask(OpenProject { id: before.id.clone() }, None).await?;
+                        self.link.ask(AppendEntries { id: before.id, first, lines }, None).await?.0
+                    }
+                    None => self.make_project(lines).await?,
+                };
+                self.keeper(|keeper| keeper.outbox.kept(entries));
+                self.link.ask(OpenProject { id: opened.id.clone() }, None).await
+            };
+            match again.await {
+                Ok((again, project)) => {
+                    (opened, buffers) = (OpenedProject { notes: opened.notes, ..again }, project);
+                }
+                Err(fault) => return self.unwritten(fault.to_string()),
+            }
+        }
+        self.restore(opened, &buffers).await;
+    }
+
     /// Show a project as it was kept: its answers, its clips, the place of its user.
-    pub(super) async fn restore(&self, opened: OpenedProject, buffers: &[Vec<u8>]) {
+    async fn restore(&self, opened: OpenedProject, buffers: &[Vec<u8>]) {
         let Viewer { annotations, projects, notices, .. } = self.viewer;
         let OpenedProject { id, name, entries, place, taken_out, notes } = opened;
         let read = buffers.first().map(|bytes| serde_json::from_slice::<Project>(bytes));
@@ -192,8 +203,8 @@ impl Session {
             projects.list.with_untracked(|list| list.iter().find(|line| line.id == id).map(|line| line.changed_ms));
         let changed_ms = listed.unwrap_or_else(|| Date::now() as u64);
         projects.set_open(Some(ProjectLine { id, name, changed_ms }), entries, taken_out);
+        annotations.restore(project.clone());
         self.list_clips(&project).await;
-        annotations.restore(project);
         self.ask_to_last();
         // A clip whose file is asked for is shown where it is opened, from its first frame.
         let shown = place.and_then(|place| Some((place, self.viewer.media.line_of(place.clip)?.file)));

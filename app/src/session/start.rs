@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use leptos::prelude::*;
 
-use super::project::Keeper;
+use super::keeper::Keeper;
 use super::queue::{Queue, Task, Why};
 use crate::files::Source;
 use crate::link::restart::Recovery;

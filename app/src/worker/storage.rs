@@ -1,7 +1,7 @@
 //! The browser's own file system as the worker writes to it: folders, and files that are on their disk at once, by
 //! synchronous access handles, which only workers have and which keep every other tab out.
 
-use js_sys::{ArrayBuffer, JsString, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -43,7 +43,7 @@ impl Folder {
             if Reflect::get(&next, &"done".into())?.is_truthy() {
                 return Ok(names);
             }
-            names.extend(Reflect::get(&next, &"value".into())?.dyn_into::<JsString>().map(String::from));
+            names.extend(Reflect::get(&next, &"value".into())?.as_string());
         }
     }
 

@@ -30,8 +30,14 @@ pub struct Export {
     packer: Packer,
     manifest: Manifest,
     left_out: LeftOut,
-    /// The folder of the clip whose frames come now, and its record.
-    open: Option<(String, ClipRecord)>,
+    open: Option<Open>,
+}
+
+/// The clip whose frames come now.
+struct Open {
+    folder: String,
+    name: String,
+    size: [usize; 2],
 }
 
 impl Export {
@@ -46,40 +52,42 @@ impl Export {
     /// # Errors
     /// When the project has no such clip, or a file cannot be written.
     pub fn clip(&mut self, key: &str, facts: ClipFacts) -> Result<Vec<u8>, DataError> {
-        let Some(record) = self.manifest.project.document().clips.get(key).cloned() else {
+        let Self { packer, manifest, left_out, open } = self;
+        let Some(record) = manifest.project.document().clips.get(key) else {
             return Err(DataError::Inconsistent(format!("The clip {key} is not in this project.")));
         };
         let ClipFacts { times_us, scale, group } = facts;
-        let taken = self.manifest.clips.iter().map(|clip| clip.procedure.as_str()).collect();
+        let taken = manifest.clips.iter().map(|clip| clip.procedure.as_str()).collect();
         let procedure = folder_name(&record.name, &taken);
         let folder = format!("procedures/{procedure}");
-        let mut piece = Vec::new();
-        let (mut rows, mut masks) = (Vec::new(), Vec::new());
-        for (frame, label) in labels(&record, &procedure, &self.manifest.finding, &mut self.left_out) {
+        let (mut piece, mut rows, mut highest, mut ignored) = (Vec::new(), Vec::new(), None, false);
+        labels(record, &procedure, &manifest.finding, left_out, |frame, label| {
             rows.extend(label.row.map(|needle| LabelRow::new(frame, needle.as_ref())));
-            masks.extend(label.mask.map(|mask| (frame, mask)));
-        }
+            let Some(mask) = label.mask else { return Ok(()) };
+            let classes = mask.classes.iter().copied().filter(|&class| Mask::shows(class));
+            highest = highest.max(Some(classes.max().unwrap_or(0)));
+            ignored |= mask.classes.contains(&Mask::IGNORE);
+            piece.extend(packer.add(&format!("{folder}/masks/{frame:06}.png"), &encode_png_mask(&mask)?)?);
+            Ok(())
+        })?;
         let meta = Meta {
             fps: times_us.as_deref().and_then(fps),
             spacing: if let Scale::Everywhere(spacing) = scale { Some(spacing) } else { None },
             origin: Some(format!("{}, marked in sonoseg", record.name)),
             group: group.clone(),
-            classes: if masks.is_empty() { Vec::new() } else { class_names(&self.manifest.finding, &masks) },
-            ignore: masks.iter().any(|(_, mask)| mask.classes.contains(&Mask::IGNORE)).then_some(Mask::IGNORE),
+            classes: highest.map_or_else(Vec::new, |highest| class_names(&manifest.finding, highest)),
+            ignore: ignored.then_some(Mask::IGNORE),
             ..Meta::default()
         };
         let unwritten = |error: &dyn std::fmt::Display| DataError::Inconsistent(format!("{folder}: {error}."));
         let meta = serde_json::to_vec_pretty(&meta).map_err(|error| unwritten(&error))?;
-        piece.extend(self.packer.add(&format!("{folder}/meta.json"), &meta)?);
+        piece.extend(packer.add(&format!("{folder}/meta.json"), &meta)?);
         if !rows.is_empty() {
             let table = write_labels(rows).map_err(|error| unwritten(&error))?;
-            piece.extend(self.packer.add(&format!("{folder}/labels.csv"), &table)?);
+            piece.extend(packer.add(&format!("{folder}/labels.csv"), &table)?);
         }
-        for (frame, mask) in masks {
-            piece.extend(self.packer.add(&format!("{folder}/masks/{frame:06}.png"), &encode_png_mask(&mask)?)?);
-        }
-        self.manifest.clips.push(ArchivedClip { clip: key.to_owned(), procedure, times_us, scale, group });
-        self.open = Some((folder, record));
+        *open = Some(Open { folder, name: record.name.clone(), size: [record.height, record.width] });
+        manifest.clips.push(ArchivedClip { clip: key.to_owned(), procedure, times_us, scale, group });
         Ok(piece)
     }
 
@@ -88,15 +96,15 @@ impl Export {
     /// # Errors
     /// When it cannot be written.
     pub fn frame(&mut self, index: usize, image: Option<&Image>) -> Result<Vec<u8>, DataError> {
-        let Some((folder, record)) = &self.open else {
+        let Some(Open { folder, name, size: [height, width] }) = &self.open else {
             return Err(DataError::Inconsistent("A frame of no clip cannot be written.".into()));
         };
         let png = match image {
             Some(image) if image.channels == 3 => encode_png_rgb(image.height, image.width, &image.to_bytes())?,
             Some(image) => encode_png_grey(image.height, image.width, &image.to_bytes())?,
             None => {
-                self.left_out.frame(&record.name, index, "could not be decoded, and stands here as a black picture");
-                encode_png_grey(record.height, record.width, &vec![0; record.height * record.width])?
+                self.left_out.frame(name, index, "could not be decoded, and stands here as a black picture");
+                encode_png_grey(*height, *width, &vec![0; height * width])?
             }
         };
         self.packer.add(&format!("{folder}/frames/{index:06}.png"), &png)
@@ -120,26 +128,26 @@ impl Export {
     }
 }
 
-/// The labels of a clip by frame. Frames without one are left out by name, as those of this folder.
+/// Give the label of every frame of a clip that has one. The others are left out by name, as those of this folder.
 pub(super) fn labels(
     record: &ClipRecord,
     folder: &str,
     finding: &Finding,
     left_out: &mut LeftOut,
-) -> Vec<(usize, Label)> {
+    mut give: impl FnMut(usize, Label) -> Result<(), DataError>,
+) -> Result<(), DataError> {
     let place = format!("{} ({folder})", record.name);
-    let label = |frame: usize| match record.answers.get(&frame) {
-        None => Err("nobody answered for it"),
-        Some(answer) => Label::of(answer, [record.height, record.width], finding),
-    };
-    let mut labels = Vec::new();
     for frame in 0..record.frames {
-        match label(frame) {
-            Ok(label) => labels.push((frame, label)),
+        let label = match record.answers.get(&frame) {
+            None => Err("nobody answered for it"),
+            Some(answer) => Label::of(answer, [record.height, record.width], finding),
+        };
+        match label {
+            Ok(label) => give(frame, label)?,
             Err(reason) => left_out.frame(&place, frame, reason),
         }
     }
-    labels
+    Ok(())
 }
 
 /// A folder for the procedure of a file: its name in letters that every system takes, and a number where it is taken.
@@ -154,15 +162,14 @@ pub(super) fn folder_name(file: &str, taken: &BTreeSet<&str>) -> String {
     std::iter::once(name.clone()).chain(numbered).find(free).unwrap_or(name)
 }
 
-/// Names of all classes that the masks hold.
-fn class_names(finding: &Finding, masks: &[(usize, Mask)]) -> Vec<String> {
+/// Names of all classes up to the highest that the masks hold.
+fn class_names(finding: &Finding, highest: u8) -> Vec<String> {
     let mut names = vec!["background".to_owned()];
     match finding {
         Finding::Needles => names.push("needle".to_owned()),
         Finding::Classes(classes) => names.extend(classes.iter().cloned()),
     }
-    let held = masks.iter().flat_map(|(_, mask)| &mask.classes).filter(|&&class| Mask::shows(class)).max();
-    for class in names.len()..=held.map_or(0, |&class| usize::from(class)) {
+    for class in names.len()..=usize::from(highest) {
         names.push(format!("class {class}"));
     }
     names

@@ -116,14 +116,15 @@ pub fn masks_zip(project: &Project, finding: &Finding) -> Result<(Vec<u8>, Vec<S
     for record in project.document().clips.values() {
         let folder = folder_name(&record.name, &folders.iter().map(String::as_str).collect());
         let radius = LINE_RADIUS * record.height.max(record.width) as f64;
-        for (frame, Label { row, mask }) in labels(record, &folder, finding, &mut left_out) {
+        labels(record, &folder, finding, &mut left_out, |frame, Label { row, mask }| {
             let line = || match row.flatten() {
                 Some(needle) => draw_capsule(&needle, radius, record.height, record.width),
                 None => Mask::empty(record.height, record.width),
             };
             let png = encode_png_mask(&mask.unwrap_or_else(line))?;
             bytes.extend(packer.add(&format!("{folder}/{frame:06}.png"), &png)?);
-        }
+            Ok(())
+        })?;
         folders.insert(folder);
     }
     let sentences = left_out.sentences();

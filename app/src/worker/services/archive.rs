@@ -1,8 +1,10 @@
 //! Projects taken out as files, and brought back.
 
+use std::collections::BTreeMap;
+
 use js_sys::Array;
 use sonoseg_imaging::DataError;
-use sonoseg_imaging::annotation::{ClipRecord, Entry, Project, encode};
+use sonoseg_imaging::annotation::{ClipKey, ClipRecord, Entry, Project, encode};
 use sonoseg_imaging::archive::{Archive, Export, geometry_csv, masks_zip};
 use wasm_bindgen::JsValue;
 
@@ -91,7 +93,15 @@ fn finish(steps: &Step, made: Result<(Vec<u8>, Vec<String>), DataError>) -> Resu
 
 /// Send the archive of a project piece by piece.
 async fn archive(request: &TakeOut, project: Project, beside: &Array, steps: &Step) -> Result<Vec<String>, Fault> {
-    let records = project.document().clips.clone();
+    let bare = |record: &ClipRecord| ClipRecord {
+        name: record.name.clone(),
+        frames: record.frames,
+        height: record.height,
+        width: record.width,
+        answers: BTreeMap::new(),
+    };
+    let records: BTreeMap<ClipKey, ClipRecord> =
+        project.document().clips.iter().map(|(key, record)| (key.clone(), bare(record))).collect();
     let mut export = Export::new(&request.name, &request.finding, project);
     for (key, record) in &records {
         let here = ClipId::parse(key).and_then(|id| Some((id, request.clips.iter().position(|clip| *clip == id)?)));

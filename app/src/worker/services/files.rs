@@ -44,13 +44,7 @@ pub(super) async fn read(
     let (mut bytes, mut hash) = (Vec::with_capacity(size), Sha256::new());
     while bytes.len() < size {
         let start = bytes.len();
-        let piece = async {
-            let end = (start + PIECE).min(size);
-            let piece = file.slice_with_f64_and_f64(start as f64, end as f64)?;
-            JsFuture::from(piece.array_buffer()).await?.dyn_into::<ArrayBuffer>()
-        };
-        let piece: ArrayBuffer = piece.await.map_err(|error: JsValue| unreadable(&error))?;
-        let piece = Uint8Array::new(&piece);
+        let piece = piece(file, start).await.map_err(|error| unreadable(&error))?;
         bytes.resize(start + piece.length() as usize, 0);
         piece.copy_to(&mut bytes[start..]);
         hash.update(&bytes[start..]);
@@ -60,6 +54,14 @@ pub(super) async fn read(
         steps.between().await?;
     }
     Ok((ClipId(hash.finalize().into()), bytes))
+}
+
+/// The next bytes of a file from a place on.
+pub(super) async fn piece(file: &Blob, start: usize) -> Result<Uint8Array, JsValue> {
+    let end = ((start + PIECE) as f64).min(file.size());
+    let piece = file.slice_with_f64_and_f64(start as f64, end)?;
+    let buffer: ArrayBuffer = JsFuture::from(piece.array_buffer()).await?.dyn_into()?;
+    Ok(Uint8Array::new(&buffer))
 }
 
 /// Say whether a file can be read.

@@ -57,8 +57,7 @@ pub(super) async fn keep_media(request: &KeepMedia, file: &JsValue, steps: &Step
     }
     let (used, quota) = storage::estimate().await;
     keeping::fits(file.size(), used, quota).map_err(|reason| refused(&reason))?;
-    let (_, bytes) = files::read(name, file, steps, |_| {}).await?;
-    match write(&media, &clip, &bytes).await {
+    match copy(&media, &clip, file, steps).await {
         Ok(()) => Ok(()),
         // Another tab is writing the same.
         Err(error) if storage::is_in_use(&error) => Ok(()),
@@ -68,6 +67,18 @@ pub(super) async fn keep_media(request: &KeepMedia, file: &JsValue, steps: &Step
             Err(failed(error))
         }
     }
+}
+
+/// Copy a file into a folder, piece by piece, others having their turn in between.
+async fn copy(folder: &Folder, name: &str, file: &Blob, steps: &Step) -> Result<(), JsValue> {
+    let (held, mut written) = (Held::open(folder, name).await?, 0);
+    while (written as f64) < file.size() {
+        let piece = files::piece(file, written).await?.to_vec();
+        held.write(written as f64, &piece)?;
+        written += piece.len();
+        steps.between().await.map_err(|fault| JsValue::from_str(&fault.to_string()))?;
+    }
+    Ok(())
 }
 
 /// The folder of the files of clips.
