@@ -10,6 +10,8 @@ mod frames;
 #[cfg(target_arch = "wasm32")]
 mod keeper;
 #[cfg(target_arch = "wasm32")]
+mod kept_files;
+#[cfg(target_arch = "wasm32")]
 mod project;
 pub mod queue;
 #[cfg(target_arch = "wasm32")]

@@ -16,7 +16,7 @@ use crate::opfs::{Folder, storage};
 
 /// How often a file that is in use is asked for again, and how long is waited in between, in milliseconds. A tab that was
 /// reloaded holds its files for a moment longer.
-const TRIES: usize = 12;
+const TRIES: usize = 20;
 const WAIT_MS: i32 = 150;
 
 impl Folder {
