@@ -16,6 +16,8 @@ pub(super) struct Keeper {
     pub(super) looked: bool,
     /// A project is being opened or made: nothing is written meanwhile.
     pub(super) busy: bool,
+    /// What models found is written in a moment, all at once.
+    pub(super) soon: bool,
     /// Writing is tried again in a moment.
     pub(super) again: bool,
     /// Why writing did not work, as the user was told.

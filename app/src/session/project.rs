@@ -22,6 +22,8 @@ use crate::viewer::projects::Saved;
 
 /// How often the place of the user is looked at.
 const PLACE_EVERY: Duration = Duration::from_secs(1);
+/// How long what models find waits to be written together: every write waits for the disk, and so does the model.
+const TOGETHER: Duration = Duration::from_millis(500);
 /// When writing is tried again that the browser refused.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
@@ -29,7 +31,7 @@ impl Session {
     /// Keep what happens from now on.
     pub(super) fn start_keeping(&self) {
         let session = *self;
-        self.viewer.annotations.keep_with(move |entry| session.keep(entry));
+        self.viewer.annotations.keep_with(move |entry| session.keep(&entry));
         if let Ok(timer) = set_interval_with_handle(move || session.keep_place(), PLACE_EVERY) {
             on_cleanup(move || timer.clear());
         }
@@ -42,14 +44,14 @@ impl Session {
         on_cleanup(move || leaving.remove());
     }
 
-    /// A new worker: it is given the open project, or at first the last one.
+    /// Give the worker the open project, which a new one has not; at first the last one that was changed.
     pub(super) fn open_kept(&self) {
         let session = *self;
-        self.keeper(|keeper| {
-            keeper.outbox.failed();
-            keeper.busy = true;
-            keeper.keeping = false;
-        });
+        let busy = self.keeper(|keeper| std::mem::replace(&mut keeper.busy, true));
+        if busy != Some(false) {
+            return;
+        }
+        self.keeper(|keeper| keeper.outbox.failed());
         spawn_local(async move {
             match session.viewer.projects.open.get_untracked() {
                 Some(project) => session.open_again(project.id).await,
@@ -128,7 +130,11 @@ impl Session {
             match written {
                 Ok(entries) => session.written(entries),
                 // The next worker is given them.
-                Err(Fault::Died { .. }) => drop(session.keeper(|keeper| keeper.outbox.failed())),
+                Err(Fault::Died { .. }) => {
+                    session.keeper(|keeper| keeper.outbox.failed());
+                    let reason = "The worker stopped before it was written.".to_owned();
+                    session.viewer.projects.saved.set(Saved::Failed(reason));
+                }
                 Err(fault) => session.unwritten(fault.to_string()),
             }
         });
@@ -231,19 +237,29 @@ impl Session {
         self.inner.try_update_value(|inner| change(&mut inner.keeper))
     }
 
-    /// Something happened: it is written at once.
+    /// Something happened: it is written at once, what a model found a moment later.
     fn keep(&self, entry: &Entry) {
-        match encode(entry) {
-            Ok(line) => {
-                let entries = self.keeper(|keeper| {
-                    keeper.said |= matches!(entry, Entry::Do(_));
-                    keeper.outbox.push(line);
-                    keeper.outbox.entries()
-                });
-                self.viewer.projects.entries.set(entries.unwrap_or_default());
-                self.write_entries();
-            }
-            Err(error) => self.viewer.notices.problem(error.to_string()),
+        let line = match encode(entry) {
+            Ok(line) => line,
+            Err(error) => return self.viewer.notices.problem(error.to_string()),
+        };
+        let patient = matches!(entry, Entry::Predicted { .. });
+        let kept = self.keeper(|keeper| {
+            keeper.said |= matches!(entry, Entry::Do(_));
+            keeper.outbox.push(line);
+            (keeper.outbox.entries(), patient && std::mem::replace(&mut keeper.soon, true))
+        });
+        let Some((entries, waiting)) = kept else { return };
+        self.viewer.projects.entries.set(entries);
+        if !patient {
+            self.write_entries();
+        } else if !waiting {
+            let session = *self;
+            let write = move || {
+                session.keeper(|keeper| keeper.soon = false);
+                session.write_entries();
+            };
+            set_timeout(write, TOGETHER);
         }
     }
 
@@ -279,6 +295,13 @@ impl Session {
 
     async fn open_again(&self, id: ProjectId) {
         match self.link.ask(OpenProject { id }, None).await {
+            Ok((opened, buffers)) if self.keeper(|keeper| opened.entries > keeper.outbox.entries()) == Some(true) => {
+                let name = opened.name.clone();
+                self.restore(opened, &buffers).await;
+                let text =
+                    format!("The project {name} was changed in another tab meanwhile, and is shown as it is there.");
+                self.viewer.notices.problem(text);
+            }
             Ok((opened, _)) => drop(self.keeper(|keeper| keeper.outbox.kept(opened.entries))),
             // The next worker is asked anew.
             Err(Fault::Died { .. }) => {}
@@ -327,7 +350,8 @@ impl Session {
             let session = *self;
             let again = move || {
                 session.keeper(|keeper| keeper.again = false);
-                session.write_entries();
+                // It may be that the worker has another one open.
+                session.open_kept();
             };
             set_timeout(again, AGAIN_AFTER);
         }

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use sonoseg_imaging::annotation::{Entry, Project, Refused};
 
 /// Who keeps what happens.
-type Keeper = Rc<dyn Fn(&Entry)>;
+type Keeper = Rc<dyn Fn(Entry)>;
 
 /// The store. Cheap to copy.
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ impl Annotations {
         let kept = entry.clone();
         self.project.try_update(|project| project.apply(entry)).unwrap_or(Ok(()))?;
         if let Some(keeper) = self.keeper.get_value() {
-            keeper(&kept);
+            keeper(kept);
         }
         Ok(())
     }
@@ -40,7 +40,7 @@ impl Annotations {
     }
 
     /// From now on everything that happens is given to this keeper.
-    pub(crate) fn keep_with(&self, keeper: impl Fn(&Entry) + 'static) {
+    pub(crate) fn keep_with(&self, keeper: impl Fn(Entry) + 'static) {
         self.keeper.set_value(Some(Rc::new(keeper)));
     }
 }
