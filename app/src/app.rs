@@ -14,6 +14,7 @@ use crate::components::header::Header;
 use crate::components::keys::Keys;
 use crate::components::model::Model;
 use crate::components::notices::Notices;
+use crate::components::project::Project;
 use crate::components::readout::Readout;
 use crate::components::speed::Speed;
 use crate::components::strip::Strip;
@@ -104,6 +105,7 @@ pub fn App() -> impl IntoView {
                     <Speed />
                     <Model />
                     <Files />
+                    <Project />
                 </aside>
                 <section class="time" aria-label="Time">
                     <Transport />

@@ -8,6 +8,7 @@ use crate::annotate::Tool;
 use crate::keys::Action;
 use crate::listing::{self, FileLine, Readable};
 use crate::marking;
+use crate::messages::Output;
 use crate::messages::post::reason;
 use crate::playback::next_speed;
 use crate::session::Session;
@@ -52,6 +53,7 @@ pub(crate) fn perform(action: Action, viewer: Viewer, session: Session, pickers:
         Action::FullScreen => change_screen(viewer),
         Action::OpenFiles => click(pickers.files),
         Action::OpenModel => click(pickers.model),
+        Action::TakeOut => session.take_out(Output::Project),
         // While another file is on its way, it would be about the wrong one.
         Action::Answer(_) | Action::NextOpen if session.is_changing() => {}
         Action::Answer(reply) => {

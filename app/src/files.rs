@@ -6,7 +6,10 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
 
+use crate::keeping::MEDIA;
+use crate::messages::ClipId;
 use crate::messages::post::reason;
+use crate::opfs::Folder;
 
 /// Where a file comes from.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub(crate) enum Origin {
     Bundled(&'static str),
     /// From the user's disk.
     Picked(File),
+    /// Kept in this browser as the file of this clip.
+    Kept(ClipId),
 }
 
 /// A file that the page knows.
@@ -37,10 +42,16 @@ impl Source {
         Self { name: file.name(), origin: Origin::Picked(file) }
     }
 
+    /// A file of a clip that is kept in this browser.
+    pub(crate) fn kept(name: &str, clip: ClipId) -> Self {
+        Self { name: name.to_owned(), origin: Origin::Kept(clip) }
+    }
+
     /// The file for the worker. The error names the file and the reason.
     pub(crate) async fn blob(&self) -> Result<Blob, String> {
         let address = match &self.origin {
             Origin::Picked(file) => return Ok(file.clone().into()),
+            Origin::Kept(clip) => return kept(&self.name, *clip).await,
             Origin::Bundled(address) => address,
         };
         let load = async {
@@ -55,6 +66,14 @@ impl Source {
             format!("{}: the file that comes with the app could not be loaded ({}).", self.name, reason(&error))
         })
     }
+}
+
+/// The kept file of a clip. The error names the file and says what to do.
+async fn kept(name: &str, clip: ClipId) -> Result<Blob, String> {
+    let file = async { Folder::root().await?.existing(MEDIA).await?.read(&clip.to_string()).await };
+    let missing =
+        |_| format!("{name}: its file is not in this browser: open it once, and its answers are there again.");
+    file.await.map(Blob::from).map_err(missing)
 }
 
 /// The files of a list, as from an input or a drop.

@@ -39,6 +39,8 @@ pub enum Action {
     OpenFiles,
     /// Choose a model file.
     OpenModel,
+    /// Take the project out as a file.
+    TakeOut,
     /// Answer for the frame on the screen, and go on.
     Answer(Reply),
     /// Go to the next frame without a person's word.
@@ -85,7 +87,7 @@ impl Action {
 }
 
 /// A line of the sheet: keys, what they do.
-pub const SHEET: [(&str, &str); 32] = [
+pub const SHEET: [(&str, &str); 33] = [
     ("A", "Accept what the model found, and go on"),
     ("0", "No needle, or nothing there, and go on"),
     ("X", "Exclude the frame, and go on"),
@@ -117,6 +119,7 @@ pub const SHEET: [(&str, &str); 32] = [
     ("Page Up / Page Down", "Previous / next file"),
     ("Ctrl + O", "Open images, DICOM or video"),
     ("Ctrl + Shift + O", "Open a model file"),
+    ("Ctrl + S", "Take the project out as a file"),
     ("? or F1 \u{b7} Esc", "This sheet \u{b7} close, give up, back to looking"),
 ];
 
@@ -168,6 +171,7 @@ pub fn action(press: Press<'_>, mode: Mode) -> Option<Action> {
         return match (key, shift) {
             ("o" | "O", false) => Some(Action::OpenFiles),
             ("o" | "O", true) => Some(Action::OpenModel),
+            ("s" | "S", false) => Some(Action::TakeOut),
             ("z" | "Z", false) => Some(Action::Undo),
             ("z" | "Z", true) | ("y" | "Y", false) => Some(Action::Redo),
             _ => None,
@@ -276,6 +280,7 @@ mod tests {
         assert_eq!(with(plain(" ")), Some(Action::PlayPause));
         assert_eq!(with(Press { shift: true, ..plain("?") }), Some(Action::Help));
         assert_eq!(with(Press { control: true, ..plain("o") }), Some(Action::OpenFiles));
+        assert_eq!(with(Press { control: true, ..plain("s") }), Some(Action::TakeOut));
         assert_eq!(with(Press { code: "BracketRight", ..plain("*") }), Some(Action::Size(1)));
         assert_eq!(with(Press { code: "BracketRight", shift: true, ..plain("}") }), Some(Action::Opacity(1)));
         assert_eq!(with(Press { alt: true, ..plain("ArrowUp") }), Some(Action::Pan(0, 1)));

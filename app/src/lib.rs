@@ -7,8 +7,10 @@
 //! | [`session`] | what the page asks for: files to show and check, frames, predictions |
 //! | [`tasks`] | how requests take turns in the worker |
 //! | [`annotate`] | marking by hand: tools, and the answers that come of them |
+//! | [`keeping`] | how projects are kept in the browser |
 //! | [`faster`], [`finding`], [`keys`], [`listing`], [`options`], [`overlay`], [`playback`], [`rotation`], [`side_by_side`], [`timeline`], [`timings`], [`tone`], [`transform`] | rules without a browser, tested natively |
 //! | `app`, `components`, `viewer`, `controls`, `marking`, `paint`, `files` | the page (wasm only, no Burn) |
+//! | `opfs` | the browser's own file system (wasm only) |
 //! | `demux`, `unzip` | videos and zips taken apart, for the worker |
 //! | `worker` | the worker (wasm only) |
 
@@ -17,6 +19,7 @@ pub mod annotate;
 pub mod demux;
 pub mod faster;
 pub mod finding;
+pub mod keeping;
 pub mod keys;
 pub mod link;
 pub mod listing;
@@ -47,6 +50,8 @@ mod controls;
 mod files;
 #[cfg(target_arch = "wasm32")]
 mod marking;
+#[cfg(target_arch = "wasm32")]
+mod opfs;
 #[cfg(target_arch = "wasm32")]
 mod paint;
 #[cfg(target_arch = "wasm32")]

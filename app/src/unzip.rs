@@ -40,6 +40,11 @@ impl Unzip {
         Ok(Self { zip, files, left: MOST })
     }
 
+    /// Whether a file of this path is in it.
+    pub fn has(&self, path: &str) -> bool {
+        self.files.iter().any(|file| file.0 == path)
+    }
+
     fn read(&mut self, number: usize) -> Result<Vec<u8>, String> {
         let packed = "It is packed with a password, in a rare way, or is damaged";
         let file =
@@ -89,7 +94,9 @@ mod tests {
 
     #[test]
     fn files_come_in_the_order_of_their_names_without_what_is_hidden() {
-        let files: Vec<_> = Unzip::open(zip()).unwrap().collect();
+        let unzip = Unzip::open(zip()).unwrap();
+        assert!(unzip.has("frames/2.png") && !unzip.has("2.png"));
+        let files: Vec<_> = unzip.collect();
         let names: Vec<&str> = files.iter().map(|file| file.0.as_str()).collect();
         assert_eq!(names, ["clip.mp4", "frames/2.png", "frames/10.png"]);
         assert!(files.iter().all(|(name, bytes)| bytes.as_deref() == Ok(name.repeat(20).as_bytes())));

@@ -2,6 +2,7 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a failed test may panic"))]
 
 pub mod annotation;
+pub mod archive;
 pub mod augment;
 pub mod baseline;
 pub mod dataset;

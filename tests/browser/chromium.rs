@@ -3,6 +3,7 @@
 use crate::server::Server;
 use headless_chrome::browser::tab::ModifierKey;
 use headless_chrome::protocol::cdp::Page::CaptureScreenshotFormatOption::Png;
+use headless_chrome::protocol::cdp::Page::{SetDownloadBehavior, SetDownloadBehaviorBehaviorOption as Downloads};
 use headless_chrome::protocol::cdp::{Browser as Control, types::Event};
 use headless_chrome::{Browser, LaunchOptions, Tab};
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ impl Graphics {
 pub(crate) struct Page {
     name: String,
     tab: Arc<Tab>,
-    _browser: Browser,
+    browser: Browser,
     server: Server,
     exceptions: Arc<Mutex<Vec<String>>>,
     network_log: PathBuf,
@@ -94,7 +95,7 @@ impl Page {
         let opened = Instant::now();
         tab.navigate_to(&format!("{}/{query}", server.origin())).expect("the page answers");
         let name = name.to_owned();
-        Self { name, tab, _browser: browser, server, exceptions, network_log, opened, _scratch: scratch }
+        Self { name, tab, browser, server, exceptions, network_log, opened, _scratch: scratch }
     }
 
     /// Time since the page was asked for.
@@ -106,6 +107,40 @@ impl Page {
     pub(crate) fn state(&self) -> State {
         let text = self.script("JSON.stringify({...(document.querySelector('[data-state]') ?? {}).dataset})");
         State(text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
+    }
+
+    /// What a part of the page says about itself, as [`Self::state`].
+    pub(crate) fn part(&self, selector: &str) -> State {
+        let text =
+            self.script(&format!("JSON.stringify({{...(document.querySelector('{selector}') ?? {{}}).dataset}})"));
+        State(text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
+    }
+
+    /// Press a button.
+    pub(crate) fn click(&self, selector: &str) {
+        self.script(&format!("document.querySelector('{selector}').click()"));
+    }
+
+    /// Files that the page has the browser save go into this folder.
+    pub(crate) fn save_into(&self, folder: &Path) {
+        let download_path = Some(folder.to_str().unwrap().to_owned());
+        self.tab.call_method(SetDownloadBehavior { behavior: Downloads::Allow, download_path }).unwrap();
+    }
+
+    /// Open the app in a second tab until it says something; the tab is closed then.
+    pub(crate) fn second_tab_says(&self, seconds: u64, words: &str) {
+        let tab = self.browser.new_tab().expect("Chromium opens a second tab");
+        tab.navigate_to(&format!("{}/?device=cpu", self.server.origin())).expect("the page answers again");
+        let start = Instant::now();
+        let says = || {
+            let text = tab.evaluate("document.body?.innerText", true).ok().and_then(|result| result.value);
+            text.is_some_and(|text| text.as_str().unwrap_or_default().contains(words))
+        };
+        while !says() {
+            assert!(start.elapsed().as_secs() < seconds, "{}: the second tab does not say '{words}'", self.name);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        tab.close(true).expect("the second tab closes");
     }
 
     /// The value of an expression in the page.

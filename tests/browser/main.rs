@@ -7,6 +7,7 @@ mod faults;
 mod files;
 mod mark;
 mod page;
+mod projects;
 mod scenarios;
 mod server;
 mod trained;

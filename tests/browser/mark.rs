@@ -144,8 +144,10 @@ fn answers_take_one_key_each_and_the_next_frame_comes_by_itself() {
     page.press("a");
     page.press("Home");
     page.wait(10, "name", |_| page.text().contains("By Ada").then_some(()));
+    page.wait(10, "saved project", |_| (page.part(".project").text("saved") == "saved").then_some(()));
     page.reload();
     ready(&page, "cpu");
+    until(&page, "answers after a reload", |state| state.text("answered") == "4");
     assert_eq!(page.script("document.querySelector('.your-name input').value").as_str(), Some("Ada"));
     page.close();
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
+mod archive;
 mod by;
 mod circles;
 mod cli;

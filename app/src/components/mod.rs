@@ -10,6 +10,7 @@ pub mod model;
 pub mod notices;
 pub mod place;
 mod pointers;
+pub mod project;
 pub mod readout;
 pub mod speed;
 pub mod strip;

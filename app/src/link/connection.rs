@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use futures_channel::oneshot;
-use js_sys::{Object, Reflect};
+use js_sys::{Array, Object, Reflect};
 use leptos::prelude::*;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
@@ -83,7 +83,7 @@ impl Link {
 
     /// Ask for one answer. A file travels beside the request.
     pub(crate) fn ask<R: Request>(&self, request: R, file: Option<&Blob>) -> PendingAnswer<R::Answer> {
-        self.send(request.into(), file, Rc::new(|_, _| {}))
+        self.send(request.into(), &beside(file), Rc::new(|_, _| {}))
     }
 
     /// Ask for an answer, hearing all that the job tells before.
@@ -93,19 +93,38 @@ impl Link {
         file: Option<&Blob>,
         on_item: impl Fn(J::Item, Vec<Vec<u8>>) + 'static,
     ) -> PendingAnswer<J::Answer> {
+        self.stream_beside(job, &beside(file), on_item)
+    }
+
+    /// The same with several files beside the request.
+    pub(crate) fn stream_files<J: Job>(
+        &self,
+        job: J,
+        files: &[Blob],
+        on_item: impl Fn(J::Item, Vec<Vec<u8>>) + 'static,
+    ) -> PendingAnswer<J::Answer> {
+        self.stream_beside(job, &files.iter().collect::<Array>(), on_item)
+    }
+
+    fn stream_beside<J: Job>(
+        &self,
+        job: J,
+        beside: &JsValue,
+        on_item: impl Fn(J::Item, Vec<Vec<u8>>) + 'static,
+    ) -> PendingAnswer<J::Answer> {
         let on_item = move |item, buffers| {
             // What cannot be read is a bug, which the answer to come will show.
             if let Ok(item) = serde_wasm_bindgen::from_value(item) {
                 on_item(item, buffers);
             }
         };
-        self.send(job.into(), file, Rc::new(on_item))
+        self.send(job.into(), beside, Rc::new(on_item))
     }
 
     /// The answer is not wanted any more: the worker stops at its next step. It still answers, with [`Fault::Cancelled`]
     /// or with what it had done before it heard of this, so that the page always knows what the worker holds.
     pub(crate) fn cancel(&self, id: RequestId) {
-        self.post(&ToWorker::Cancel { id }, None);
+        self.post(&ToWorker::Cancel { id }, &JsValue::UNDEFINED);
     }
 
     /// The worker of the moment takes requests.
@@ -158,7 +177,7 @@ impl Link {
         }
     }
 
-    fn send<A>(&self, call: Call, file: Option<&Blob>, on_item: Rc<dyn Fn(JsValue, Vec<Vec<u8>>)>) -> PendingAnswer<A> {
+    fn send<A>(&self, call: Call, beside: &JsValue, on_item: Rc<dyn Fn(JsValue, Vec<Vec<u8>>)>) -> PendingAnswer<A> {
         let (sender, answer) = oneshot::channel();
         let mut id = 0;
         let mut awake = false;
@@ -167,7 +186,7 @@ impl Link {
             id = inner.pending.add(call.subject(), Listener { on_item, answer: sender });
         });
         if awake {
-            self.post(&ToWorker::Ask { id, call }, file);
+            self.post(&ToWorker::Ask { id, call }, beside);
         } else {
             // It died a moment ago.
             self.end(id, Err(Fault::Died { reason: "it is being started".to_owned(), blame: Blame::No }));
@@ -175,9 +194,8 @@ impl Link {
         PendingAnswer { id, answer, reads: PhantomData }
     }
 
-    fn post(&self, message: &ToWorker, file: Option<&Blob>) {
-        let file = file.map_or(JsValue::UNDEFINED, |file| file.clone().into());
-        let sent = post::pack(message, &file, &[]).and_then(|(message, _)| {
+    fn post(&self, message: &ToWorker, beside: &JsValue) {
+        let sent = post::pack(message, beside, &[]).and_then(|(message, _)| {
             self.inner.with_value(|inner| match &inner.running {
                 Some(running) => running.worker.post_message(&message),
                 None => Ok(()),
@@ -317,6 +335,10 @@ impl<A: DeserializeOwned> Future for PendingAnswer<A> {
             Ok((read?, buffers))
         })
     }
+}
+
+fn beside(file: Option<&Blob>) -> JsValue {
+    file.map_or(JsValue::UNDEFINED, |file| file.clone().into())
 }
 
 fn plain(reason: &str) -> &str {

@@ -11,6 +11,20 @@ use super::Fault;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClipId(pub [u8; 32]);
 
+impl ClipId {
+    /// From the digits that it is shown as.
+    pub fn parse(digits: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if digits.len() != 64 || !digits.is_ascii() {
+            return None;
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
 impl fmt::Display for ClipId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
@@ -124,4 +138,16 @@ pub struct PixelInfo {
     pub decode_ms: f64,
     /// Millimetres in pixels of the frame.
     pub scale: Scale,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clip_is_known_by_its_digits() {
+        let id = ClipId(std::array::from_fn(|at| 8 * at as u8));
+        assert_eq!(ClipId::parse(&id.to_string()), Some(id));
+        assert_eq!((ClipId::parse("aa"), ClipId::parse(&"x".repeat(64))), (None, None));
+    }
 }

@@ -5,6 +5,7 @@ mod files;
 #[cfg(target_arch = "wasm32")]
 pub mod post;
 mod predict;
+mod project;
 
 pub use files::{
     CheckFile, ClipId, ClipInfo, FileNumber, FrameRead, OpenFile, PixelInfo, ReadFrames, Reading, UnpackFile, Unpacked,
@@ -12,6 +13,10 @@ pub use files::{
 pub use predict::{
     DeviceChoice, DeviceInfo, Forward, Layer, LoadModel, MeasureDevices, Measured, ModelInfo, Predict, Predicted,
     StartDevice, TestingDevice, Timings, UseDevice,
+};
+pub use project::{
+    AppendEntries, BringBack, DeleteProject, KeepMedia, KeepPlace, ListProjects, MakeProject, OpenProject,
+    OpenedProject, Output, Packing, Place, ProjectId, ProjectLine, ProjectList, RenameProject, TakeOut, TakenOut,
 };
 
 use serde::de::DeserializeOwned;
@@ -55,6 +60,26 @@ pub enum Call {
     Predict(Predict),
     /// What the network computes of its input.
     Forward(Forward),
+    /// All projects that are kept in this browser.
+    ListProjects(ListProjects),
+    /// Keep a new project.
+    MakeProject(MakeProject),
+    /// Open a project.
+    OpenProject(OpenProject),
+    /// Write entries to the journal of the open project.
+    AppendEntries(AppendEntries),
+    /// Remember where the user of the open project is.
+    KeepPlace(KeepPlace),
+    /// Call a project otherwise.
+    RenameProject(RenameProject),
+    /// Delete a project.
+    DeleteProject(DeleteProject),
+    /// Keep the file of a clip.
+    KeepMedia(KeepMedia),
+    /// Take something out of a project.
+    TakeOut(TakeOut),
+    /// Make a project of an archive.
+    BringBack(BringBack),
 }
 
 impl Call {
@@ -65,6 +90,16 @@ impl Call {
             Self::LoadModel(_) | Self::OpenFile(_) | Self::CheckFile(_) | Self::UnpackFile(_) => Subject::File,
             Self::ReadFrames(request) => Subject::Pixels(request.clip),
             Self::Predict(request) => Subject::Prediction(request.clip),
+            Self::ListProjects(_)
+            | Self::MakeProject(_)
+            | Self::OpenProject(_)
+            | Self::AppendEntries(_)
+            | Self::KeepPlace(_)
+            | Self::RenameProject(_)
+            | Self::DeleteProject(_)
+            | Self::KeepMedia(_)
+            | Self::TakeOut(_)
+            | Self::BringBack(_) => Subject::Project,
         }
     }
 }
@@ -80,9 +115,11 @@ pub enum Subject {
     Pixels(ClipId),
     /// What the model finds in a frame of this clip.
     Prediction(ClipId),
+    /// Projects, or one of them.
+    Project,
 }
 
-/// From the page to the worker. The file that a request is about travels beside it.
+/// From the page to the worker. The file that a request is about travels beside it, or a list of files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
     /// Answer this.
@@ -226,6 +263,16 @@ requests! {
     ReadFrames -> (),
     Predict -> Predicted,
     Forward -> (),
+    ListProjects -> ProjectList,
+    MakeProject -> ProjectLine,
+    OpenProject -> OpenedProject,
+    AppendEntries -> usize,
+    KeepPlace -> (),
+    RenameProject -> (),
+    DeleteProject -> (),
+    KeepMedia -> (),
+    TakeOut -> Vec<String>,
+    BringBack -> OpenedProject,
 }
 
 impl Job for StartDevice {
@@ -242,6 +289,14 @@ impl Job for UnpackFile {
 
 impl Job for ReadFrames {
     type Item = FrameRead;
+}
+
+impl Job for TakeOut {
+    type Item = Packing;
+}
+
+impl Job for BringBack {
+    type Item = Packing;
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use web_sys::Blob;
 
 use super::queue::{Task, Why};
 use super::start::{Inner, Session};
-use crate::files::Source;
+use crate::files::{Origin, Source};
+use crate::keeping::ARCHIVE_ENDING;
 use crate::link::PendingAnswer;
 use crate::link::restart::Recovery;
 use crate::listing::{self, FileLine, Readable};
@@ -15,13 +16,14 @@ use crate::viewer::Viewer;
 use crate::viewer::notices::Stage;
 
 impl Session {
-    /// Open files: the first readable one is shown, the others are checked. A model file is loaded, a zip is opened as its
-    /// files.
+    /// Open files: the first readable one is shown, the others are checked. A model file is loaded, a project brought back, a
+    /// zip opened as its files.
     pub(crate) fn open(&self, files: Vec<web_sys::File>) {
-        let (models, files): (Vec<_>, Vec<_>) =
-            files.into_iter().partition(|file| file.name().to_lowercase().ends_with(".safetensors"));
-        let (zips, files): (Vec<_>, Vec<_>) =
-            files.into_iter().partition(|file| file.name().to_lowercase().ends_with(".zip"));
+        let ending = |end: &'static str| move |file: &web_sys::File| file.name().to_lowercase().ends_with(end);
+        let (models, files): (Vec<_>, Vec<_>) = files.into_iter().partition(ending(".safetensors"));
+        let (archives, files): (Vec<_>, Vec<_>) = files.into_iter().partition(ending(ARCHIVE_ENDING));
+        let (zips, files): (Vec<_>, Vec<_>) = files.into_iter().partition(ending(".zip"));
+        archives.into_iter().for_each(|archive| self.bring_back(archive));
         let files: Vec<_> = files.into_iter().map(|file| self.add_clip(Source::picked(file))).collect();
         let show = files.first().map(|&file| Task::Show { file, why: Why::Opened });
         let load = models.into_iter().map(|model| self.model_task(model));
@@ -81,16 +83,12 @@ impl Session {
 
     /// The file that the user wants to see: the last one asked for, or else the one on the screen.
     pub(crate) fn wanted(&self) -> Option<FileNumber> {
-        let media = self.viewer.media;
-        let shown = || media.line_of(media.with_clip(|clip| clip.id)?).map(|line| line.file);
-        self.inner.with_value(|inner| inner.queue.wanted()).or_else(shown)
+        self.inner.with_value(|inner| inner.queue.wanted()).or_else(|| self.viewer.media.shown_file())
     }
 
     /// Whether another file than the one on the screen is wanted.
     pub(crate) fn is_changing(&self) -> bool {
-        let media = self.viewer.media;
-        let shown = media.with_clip(|clip| clip.id).and_then(|id| media.line_of(id)).map(|line| line.file);
-        shown != self.wanted()
+        self.viewer.media.shown_file() != self.wanted()
     }
 
     pub(super) fn add_source(&self, source: Source) -> FileNumber {
@@ -209,6 +207,11 @@ impl Session {
 
     fn opened(&self, file: FileNumber, clip: ClipInfo) {
         self.inner.update_value(|inner| inner.opened = Some(clip.id));
+        if self.is_damaged(file, clip.id) {
+            let reason = "its file in this browser is damaged: open it once more from where it comes from";
+            self.leave_out(file, format!("{}: {reason}.", clip.name));
+            return self.opened_in_vain(clip.id);
+        }
         let name = self.found_out(file, clip.id);
         if let Some(note) = &clip.note {
             self.viewer.notices.info(note.clone());
@@ -216,17 +219,18 @@ impl Session {
         // The clip on the screen keeps its results, whichever file it was read from.
         if !self.viewer.media.shows(clip.id) {
             self.link.recovery(Recovery::trust);
+            let id = clip.id;
             self.viewer.show_clip(ClipInfo { name, ..clip }, motion_is_welcome());
+            self.put_back(id);
         }
     }
 
-    /// A file was opened that is not in the list any more: the worker is given back the clip on the screen.
+    /// A file was opened that is damaged, or not in the list any more: the worker is given back the clip on the screen.
     fn opened_in_vain(&self, clip: ClipId) {
         let media = self.viewer.media;
         self.inner.update_value(|inner| {
             inner.opened = Some(clip);
-            let shown = media.with_clip(|clip| clip.id).and_then(|id| media.line_of(id));
-            let again = shown.map(|line| Task::Show { file: line.file, why: Why::Kept });
+            let again = media.shown_file().map(|file| Task::Show { file, why: Why::Kept });
             inner.queue.add(again.as_slice());
         });
     }
@@ -239,6 +243,19 @@ impl Session {
     fn found_out(&self, file: FileNumber, clip: ClipId) -> String {
         let media = self.viewer.media;
         let name = self.name(file);
+        let kept = self.kept_line(clip).filter(|&kept| kept != file);
+        if let Some(kept) = kept {
+            // The file that was asked for, or that the project has, is this one.
+            self.inner.update_value(|inner| {
+                if let Some(source) = inner.sources.remove(&file) {
+                    let name = inner.sources.get(&kept).map_or_else(|| source.name.clone(), |old| old.name.clone());
+                    inner.sources.insert(kept, Source { name, ..source });
+                }
+            });
+            media.files.update(|files| files.retain(|line| line.file != file));
+            media.mark(kept, Readable::Yes(clip));
+            return self.name(kept);
+        }
         match media.line_of(clip).filter(|line| line.file != file) {
             None => {
                 media.mark(file, Readable::Yes(clip));
@@ -246,9 +263,13 @@ impl Session {
             }
             Some(line) => {
                 media.files.update(|files| files.retain(|other| other.file != file));
-                self.inner.update_value(|inner| drop(inner.sources.remove(&file)));
-                let text = format!("{name} is in the list already, as {}: the same content is one clip.", line.name);
-                self.viewer.notices.info(text);
+                let kept = self.inner.try_update_value(|inner| inner.sources.remove(&file));
+                // Nobody opened a second one of a file that the project has.
+                if !kept.flatten().is_some_and(|source| matches!(source.origin, Origin::Kept(_))) {
+                    let text =
+                        format!("{name} is in the list already, as {}: the same content is one clip.", line.name);
+                    self.viewer.notices.info(text);
+                }
                 line.name
             }
         }

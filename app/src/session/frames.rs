@@ -128,7 +128,10 @@ impl Session {
                 speeds.predicted.tick(now());
             });
             findings.keep(frame, Found::new(&clip, predicted, buffers));
-            self.viewer.learn(frame);
+            // While another file is on its way, the project may be another one, too: it is learned when the clip comes back.
+            if !self.is_changing() {
+                self.viewer.learn(frame);
+            }
             self.warm_up();
         }
         let lose_after = self.inner.with_value(|inner| inner.options.lose_after.clone());

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use leptos::prelude::*;
 
+use super::keeper::Keeper;
 use super::queue::{Queue, Task, Why};
 use crate::files::Source;
 use crate::link::restart::Recovery;
@@ -41,6 +42,8 @@ pub(super) struct Inner {
     pub(super) moving: bool,
     /// Frames that are being predicted.
     pub(super) predicting: Vec<(ClipId, usize)>,
+    /// The project, and what of it is not written yet.
+    pub(super) keeper: Keeper,
     /// Why the worker was started again; told once the new one runs.
     recovering: Option<String>,
 }
@@ -74,6 +77,7 @@ impl Session {
             measured: 0,
             moving: false,
             predicting: Vec::new(),
+            keeper: Keeper::default(),
             recovering: None,
         });
         let handle = StoredValue::new_local(None::<Self>);
@@ -90,6 +94,7 @@ impl Session {
             (inner.model, inner.bundled) = (Some(model), Some(model));
             inner.queue.add(&[Task::Show { file: clip, why: Why::Chosen }]);
         });
+        session.start_keeping();
         link.start();
         session
     }
@@ -106,11 +111,11 @@ impl Session {
         match event {
             Event::Loading(loading) => self.viewer.notices.starting(format!("Loading the model's program: {loading}")),
             Event::Awake => {
-                let shown = self.viewer.media.with_clip(|clip| clip.id);
-                let shown = shown.and_then(|id| self.viewer.media.line_of(id)).map(|line| line.file);
+                let shown = self.viewer.media.shown_file();
                 self.inner.update_value(|inner| inner.queue.restart(shown, inner.model));
                 self.viewer.notices.starting("Checking the graphics device");
                 self.proceed();
+                self.open_kept();
             }
             Event::Lost(lost) => self.lost(lost),
             Event::Stopped(lost) => {

@@ -9,8 +9,8 @@ use sonoseg_imaging::geometry::{Mask, Needle};
 
 use crate::messages::ClipId;
 
-/// Writes every entry down.
-type Keeper = Rc<dyn Fn(Entry)>;
+/// Writes an entry down.
+type Keep = Rc<dyn Fn(Entry)>;
 
 /// Clip, frame, and how often answers had changed: what is drawn is made once for each.
 type Key = (ClipId, usize, u64);
@@ -30,7 +30,7 @@ pub(crate) struct Annotations {
     pub(crate) project: RwSignal<Project>,
     /// What the person calls themselves; may be empty.
     pub(crate) name: RwSignal<String>,
-    keeper: StoredValue<Option<Keeper>, LocalStorage>,
+    keep: StoredValue<Option<Keep>, LocalStorage>,
     /// Counts changes of answers.
     changes: StoredValue<u64>,
     drawn: StoredValue<Option<(Key, Arc<Drawn>)>>,
@@ -41,7 +41,7 @@ impl Annotations {
         Self {
             project: RwSignal::new(Project::default()),
             name: RwSignal::new(String::new()),
-            keeper: StoredValue::new_local(None),
+            keep: StoredValue::new_local(None),
             changes: StoredValue::new(0),
             drawn: StoredValue::new(None),
         }
@@ -52,30 +52,27 @@ impl Annotations {
     /// # Errors
     /// When it does not fit the project, which then stays as it was; nothing is written.
     pub(crate) fn apply(&self, entry: Entry) -> Result<(), Refused> {
-        let keeper = self.keeper.get_value();
-        let written = keeper.map(|keeper| (keeper, entry.clone()));
+        let written = self.keep.get_value().map(|keep| (keep, entry.clone()));
         let counts = !matches!(entry, Entry::Predicted { .. });
         self.project.try_update(|project| project.apply(entry)).unwrap_or(Ok(()))?;
         if counts {
             self.changes.update_value(|changes| *changes += 1);
         }
-        if let Some((keeper, entry)) = written {
-            keeper(entry);
+        if let Some((keep, entry)) = written {
+            keep(entry);
         }
         Ok(())
     }
 
     /// Go on with a project as it was kept.
-    #[expect(dead_code, reason = "storage calls it")]
     pub(crate) fn restore(&self, project: Project) {
         self.changes.update_value(|changes| *changes += 1);
         self.project.set(project);
     }
 
     /// Have every entry from now on written down by this.
-    #[expect(dead_code, reason = "storage calls it")]
-    pub(crate) fn keep_with(&self, keeper: impl Fn(Entry) + 'static) {
-        self.keeper.set_value(Some(Rc::new(keeper)));
+    pub(crate) fn keep_with(&self, keep: impl Fn(Entry) + 'static) {
+        self.keep.set_value(Some(Rc::new(keep)));
     }
 
     /// A person's answer for a frame, as it is drawn. Reacts.

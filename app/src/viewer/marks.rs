@@ -9,7 +9,7 @@ use sonoseg_imaging::geometry::{Detection, Mask, Needle, Spacing};
 
 use super::Viewer;
 use super::annotations::Drawn;
-use crate::annotate::{Frame, Shown, Standing, Tool};
+use crate::annotate::{Frame, Hand, Shown, Standing, Tool};
 use crate::messages::ClipInfo;
 use crate::overlay::grown_mask;
 
@@ -130,6 +130,18 @@ impl Viewer {
         refused.is_none()
     }
 
+    /// Another project is open. What was being drawn belongs to the one before, and is given up.
+    pub(crate) fn open_project(&self, project: Project) {
+        self.tools.hand.set(Hand::default());
+        self.annotations.restore(project);
+    }
+
+    /// The project takes up the clip on the screen, with all that the model found in it.
+    pub(crate) fn take_up(&self) {
+        self.put_in();
+        (0..self.media.frame_count()).for_each(|frame| self.learn(frame));
+    }
+
     /// The project learns what the model found in a frame of the clip on the screen. It changes no person's answer.
     pub(crate) fn learn(&self, frame: usize) {
         let model = self.findings.model.with_untracked(|model| model.as_ref().map(|model| model.name.clone()));
@@ -147,7 +159,7 @@ impl Viewer {
     }
 
     /// The clip on the screen is in the project.
-    pub(crate) fn put_in(&self) {
+    fn put_in(&self) {
         let Some(clip) = self.media.clip.get_untracked() else { return };
         let key = clip.id.to_string();
         if self.annotations.project.with_untracked(|project| project.document().clips.contains_key(&key)) {

@@ -63,6 +63,11 @@ impl Media {
         self.files.with_untracked(|files| files.iter().find(|line| line.readable == Readable::Yes(id)).cloned())
     }
 
+    /// The file of the clip on the screen, without reacting.
+    pub(crate) fn shown_file(&self) -> Option<FileNumber> {
+        self.line_of(self.with_clip(|clip| clip.id)?).map(|line| line.file)
+    }
+
     /// Remember whether a file can be read.
     pub(crate) fn mark(&self, file: FileNumber, readable: Readable) {
         self.files.update(|files| {

@@ -1,10 +1,11 @@
-//! What the page shows: six stores, and the rules that keep them consistent. No browser calls, no worker.
+//! What the page shows: seven stores, and the rules that keep them consistent. No browser calls, no worker.
 
 pub(crate) mod annotations;
 pub(crate) mod findings;
 mod marks;
 pub(crate) mod media;
 pub(crate) mod notices;
+pub(crate) mod projects;
 pub(crate) mod tools;
 pub(crate) mod view;
 
@@ -23,6 +24,7 @@ use findings::{Findings, Found};
 pub(crate) use marks::Line;
 use media::Media;
 use notices::{Notices, Stage};
+use projects::Projects;
 use tools::Tools;
 use view::View;
 
@@ -37,6 +39,8 @@ pub(crate) struct Viewer {
     pub(crate) findings: Findings,
     /// What people said.
     pub(crate) annotations: Annotations,
+    /// Which project is open, and whether it is kept.
+    pub(crate) projects: Projects,
     /// The tool in hand.
     pub(crate) tools: Tools,
     /// What the user is told.
@@ -50,6 +54,7 @@ impl Viewer {
             view: View::new(),
             findings: Findings::new(),
             annotations: Annotations::new(),
+            projects: Projects::new(),
             tools: Tools::new(),
             notices: Notices::new(),
         }
@@ -84,7 +89,7 @@ impl Viewer {
         self.media.clip.set(clip.map(Arc::new));
         self.findings.change_clip(from, to, self.media.frame_count());
         self.go_to(0);
-        self.put_in();
+        self.take_up();
     }
 
     /// The file on the screen: its number, its place in the list from 1, and how many files can be gone to. Reacts.

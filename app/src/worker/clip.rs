@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use sha2::{Digest, Sha256};
+use sonoseg_imaging::archive::{Archive, ArchivedClip, ClipFacts};
 use sonoseg_imaging::formats::{self, DicomVideo, FileKind, VideoCodec};
 use sonoseg_imaging::geometry::{Image, Scale};
 
@@ -33,6 +35,8 @@ enum Decoder {
     File(formats::Clip),
     Video(Video, Scale),
     Pictures(Pictures),
+    /// Frames that came back in an archive of one clip.
+    Archive(Box<RefCell<Archive>>, ArchivedClip),
 }
 
 impl OpenClip {
@@ -57,19 +61,35 @@ impl OpenClip {
                 let info = info_of_file(id, name, &clip);
                 (Decoder::File(clip), info)
             }
+            Source::Archive(archive, clip) => {
+                let info = info_of_archive(id, name, &archive, &clip);
+                (Decoder::Archive(Box::new(RefCell::new(*archive)), clip), info)
+            }
         };
         let clip = Self { info, decoder, kept: RefCell::default() };
         // A file whose first frame cannot be decoded is refused at the door; a video has one that can.
-        if let Decoder::File(_) = clip.decoder {
+        if let Decoder::File(_) | Decoder::Archive(..) = clip.decoder {
             clip.frame(0, go_on).await.map_err(|fault| fault.to_string())?;
         }
         Ok(clip)
     }
 
+    /// What is known about it beside its frames.
+    pub(super) fn facts(&self) -> ClipFacts {
+        let times_us = self.info.times_known.then(|| self.info.times_us.clone());
+        let (scale, group) = match &self.decoder {
+            Decoder::File(clip) => (clip.scale().clone(), clip.person().map(|person| patient(&person))),
+            Decoder::Video(_, scale) => (scale.clone(), None),
+            Decoder::Pictures(_) => (Scale::Unknown, None),
+            Decoder::Archive(_, clip) => (clip.scale.clone(), clip.group.clone()),
+        };
+        ClipFacts { times_us, scale, group }
+    }
+
     /// True for a frame of a damaged video that is known to be not there.
     pub(super) fn is_lost(&self, index: usize) -> bool {
         match &self.decoder {
-            Decoder::File(_) => false,
+            Decoder::File(_) | Decoder::Archive(..) => false,
             Decoder::Video(video, _) => video.is_lost(index),
             Decoder::Pictures(pictures) => pictures.order.chunk(index).is_none(),
         }
@@ -82,6 +102,9 @@ impl OpenClip {
         }
         let image = match &self.decoder {
             Decoder::File(clip) => clip.frame(index).map_err(|error| Fault::Refused(error.to_string()))?,
+            Decoder::Archive(archive, clip) => {
+                archive.borrow_mut().frame(clip, index).map_err(|error| Fault::Refused(error.to_string()))?
+            }
             Decoder::Pictures(pictures) => {
                 pictures.frame(index).map_err(|reason| Fault::Refused(format!("{}: {reason}", self.info.name)))?
             }
@@ -109,7 +132,7 @@ impl OpenClip {
         go_on: &impl Fn() -> Result<(), Fault>,
     ) -> Result<(Pixels, Scale), Fault> {
         match &self.decoder {
-            Decoder::File(_) | Decoder::Pictures(_) => {
+            Decoder::File(_) | Decoder::Pictures(_) | Decoder::Archive(..) => {
                 let image = self.frame(index, go_on).await?;
                 Ok((Pixels { channels: image.channels, bytes: image.to_bytes() }, image.scale.clone()))
             }
@@ -133,13 +156,31 @@ impl OpenClip {
     }
 }
 
-/// Say whether a file can be read, without decoding all of it. The error names the file and the reason.
-pub(super) async fn check(name: &str, bytes: Vec<u8>) -> Result<(), String> {
+/// Say whether a file can be read, without decoding all of it, and which clip it is; `id` is the hash of its content. The
+/// error names the file and the reason.
+pub(super) async fn check(id: ClipId, name: &str, bytes: Vec<u8>) -> Result<ClipId, String> {
     match source(name, bytes)? {
-        Source::Video(track, _) => decode::check(&track).await.map(drop).map_err(|reason| format!("{name}: {reason}")),
-        Source::Pictures(pictures) => first(&pictures).map(drop).map_err(|reason| format!("{name}: {reason}")),
-        Source::File(clip) => clip.frame(0).map(drop).map_err(|error| error.to_string()),
+        Source::Video(track, _) => {
+            decode::check(&track).await.map(|_| id).map_err(|reason| format!("{name}: {reason}"))
+        }
+        Source::Pictures(pictures) => first(&pictures).map(|_| id).map_err(|reason| format!("{name}: {reason}")),
+        Source::File(clip) => clip.frame(0).map(|_| id).map_err(|error| error.to_string()),
+        Source::Archive(mut archive, clip) => {
+            archive.frame(&clip, 0).map_err(|error| error.to_string())?;
+            Ok(original(&clip).unwrap_or(id))
+        }
     }
+}
+
+/// The clip that the frames of an archive were decoded from.
+fn original(clip: &ArchivedClip) -> Option<ClipId> {
+    ClipId::parse(&clip.clip)
+}
+
+/// A word for a patient, as `sonoseg ingest` makes it: it does not show their number.
+fn patient(person: &str) -> String {
+    let hash = Sha256::digest(person.as_bytes());
+    format!("patient-{}", hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 /// What a file is to the decoders.
@@ -148,11 +189,24 @@ enum Source {
     /// A video, and what the DICOM object says that wraps it.
     Video(Track, Option<DicomVideo>),
     Pictures(Pictures),
+    /// An archive of one clip.
+    Archive(Box<Archive>, ArchivedClip),
 }
 
 /// Take a file apart. The error names the file and the reason.
 fn source(name: &str, bytes: Vec<u8>) -> Result<Source, String> {
     let named = |reason| format!("{name}: {reason}");
+    if Archive::is_zip(&bytes) {
+        let archive = Archive::open(name, bytes).map_err(|error| error.to_string())?;
+        let [clip] = archive.clips() else {
+            return Err(named(format!(
+                "it is the project {}: bring it back as a project (Bring back) rather than as a clip.",
+                archive.name()
+            )));
+        };
+        let clip = clip.clone();
+        return Ok(Source::Archive(Box::new(archive), clip));
+    }
     if let Some(demux) = video_track(name, &bytes) {
         return Ok(Source::Video(demux(bytes).map_err(named)?, None));
     }
@@ -236,6 +290,13 @@ fn info_of_video(id: ClipId, name: &str, video: &Video, header: Option<&DicomVid
         }
     }
     (info(id, name, count, size, Some(times), scale != Scale::Unknown, &notes), scale)
+}
+
+fn info_of_archive(id: ClipId, name: &str, archive: &Archive, clip: &ArchivedClip) -> ClipInfo {
+    let record = archive.record(clip);
+    let (frames, size) = record.map_or((0, (0, 0)), |record| (record.frames, (record.height, record.width)));
+    let (id, scale_known) = (original(clip).unwrap_or(id), clip.scale != Scale::Unknown);
+    info(id, name, frames, size, clip.times_us.clone(), scale_known, &[])
 }
 
 fn info(

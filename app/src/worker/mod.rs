@@ -1,5 +1,5 @@
-//! The worker: owns device, model and clip. The only part of the app that uses Burn. Requests are worked on side by side
-//! and answered in any order.
+//! The worker: owns device, model, clip and the files of projects. The only part of the app that uses Burn. Requests are
+//! worked on side by side and answered in any order.
 
 mod channel;
 mod clip;
@@ -8,6 +8,7 @@ mod gpu;
 mod pool;
 mod reader;
 mod services;
+mod storage;
 
 use std::rc::Rc;
 

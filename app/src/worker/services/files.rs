@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use js_sys::{ArrayBuffer, Uint8Array};
 use sha2::{Digest, Sha256};
+use sonoseg_imaging::archive::MANIFEST;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
@@ -47,13 +48,7 @@ pub(super) async fn read(
     let (mut bytes, mut hash) = (Vec::with_capacity(size), Sha256::new());
     while bytes.len() < size {
         let start = bytes.len();
-        let piece = async {
-            let end = (start + PIECE).min(size);
-            let piece = file.slice_with_f64_and_f64(start as f64, end as f64)?;
-            JsFuture::from(piece.array_buffer()).await?.dyn_into::<ArrayBuffer>()
-        };
-        let piece: ArrayBuffer = piece.await.map_err(|error: JsValue| unreadable(&error))?;
-        let piece = Uint8Array::new(&piece);
+        let piece = piece(file, start).await.map_err(|error| unreadable(&error))?;
         bytes.resize(start + piece.length() as usize, 0);
         piece.copy_to(&mut bytes[start..]);
         hash.update(&bytes[start..]);
@@ -65,18 +60,30 @@ pub(super) async fn read(
     Ok((ClipId(hash.finalize().into()), bytes))
 }
 
+/// The next bytes of a file from a place on.
+pub(super) async fn piece(file: &Blob, start: usize) -> Result<Uint8Array, JsValue> {
+    let end = ((start + PIECE) as f64).min(file.size());
+    let piece = file.slice_with_f64_and_f64(start as f64, end)?;
+    let buffer: ArrayBuffer = JsFuture::from(piece.array_buffer()).await?.dyn_into()?;
+    Ok(Uint8Array::new(&buffer))
+}
+
 /// Say whether a file can be read.
 pub(super) async fn check(name: &str, file: &JsValue, steps: &Step) -> Result<ClipId, Fault> {
     let (id, bytes) = read(name, file, steps, |_| {}).await?;
-    clip::check(name, bytes).await.map_err(Fault::Refused)?;
-    Ok(id)
+    clip::check(id, name, bytes).await.map_err(Fault::Refused)
 }
 
 /// Take the files out of a zip. Gives a sentence for each that could not be.
 pub(super) async fn unpack(name: &str, file: &JsValue, steps: &Step) -> Result<Vec<String>, Fault> {
     let (_, bytes) = read(name, file, steps, |_| {}).await?;
     let mut left_out = Vec::new();
-    for (path, bytes) in Unzip::open(bytes).map_err(|reason| Fault::Refused(format!("{name}: {reason}")))? {
+    let refused = |reason| Fault::Refused(format!("{name}: {reason}"));
+    let files = Unzip::open(bytes).map_err(refused)?;
+    if files.has(MANIFEST) {
+        return Err(refused("It is a project that was taken out: bring it back in the panel Project.".to_owned()));
+    }
+    for (path, bytes) in files {
         match bytes {
             Ok(bytes) => channel::item::<UnpackFile>(steps.id, &Unpacked { path }, &[bytes]),
             Err(reason) => left_out.push(format!("{path} in {name}: {reason}")),

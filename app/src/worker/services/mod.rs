@@ -1,8 +1,10 @@
 //! What the worker does for the page, one file a group of requests.
 
+mod archive;
 mod device;
 mod files;
 mod predict;
+mod project;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,9 +18,11 @@ use super::clip::OpenClip;
 use super::pool::Pool;
 use super::{Step, channel};
 use crate::messages::{
-    Call, CheckFile, DeviceInfo, Forward, LoadModel, MeasureDevices, OpenFile, Predict, ReadFrames, StartDevice,
-    UnpackFile, UseDevice,
+    AppendEntries, BringBack, Call, CheckFile, DeleteProject, DeviceInfo, Forward, KeepMedia, KeepPlace, ListProjects,
+    LoadModel, MakeProject, MeasureDevices, OpenFile, OpenProject, Predict, ReadFrames, RenameProject, StartDevice,
+    TakeOut, UnpackFile, UseDevice,
 };
+use project::Kept;
 
 /// What the worker holds. Nothing of it is borrowed while a request waits, so that others can go on.
 #[derive(Default)]
@@ -33,6 +37,8 @@ pub(super) struct Services {
     model: RefCell<Option<(String, Blob)>>,
     /// Helpers are still to be started for it.
     alone: Cell<bool>,
+    /// The open project.
+    project: RefCell<Option<Kept>>,
 }
 
 impl Services {
@@ -79,6 +85,46 @@ impl Services {
             Call::Forward(request) => {
                 let computed = self.forward(request, &buffers).await;
                 channel::answer::<Forward>(id, computed.map(|numbers| ((), numbers)));
+            }
+            Call::ListProjects(_) => {
+                let list = project::list().await;
+                channel::answer::<ListProjects>(id, list.map(|list| (list, vec![])));
+            }
+            Call::MakeProject(request) => {
+                let made = self.make_project(&request.name, &request.lines).await;
+                channel::answer::<MakeProject>(id, made.map(|project| (project, vec![])));
+            }
+            Call::OpenProject(request) => {
+                let opened = self.open_project(request.id).await;
+                channel::answer::<OpenProject>(id, opened.map(|(opened, project)| (opened, alone(project))));
+            }
+            Call::AppendEntries(request) => {
+                let entries = self.append(&request);
+                channel::answer::<AppendEntries>(id, entries.map(|entries| (entries, vec![])));
+            }
+            Call::KeepPlace(request) => {
+                let kept = self.change_about(&request.id, |about| about.place = Some(request.place)).await;
+                channel::answer::<KeepPlace>(id, kept.map(|()| ((), vec![])));
+            }
+            Call::RenameProject(request) => {
+                let renamed = self.change_about(&request.id, |about| about.name.clone_from(&request.name)).await;
+                channel::answer::<RenameProject>(id, renamed.map(|()| ((), vec![])));
+            }
+            Call::DeleteProject(request) => {
+                let deleted = self.delete_project(&request.id).await;
+                channel::answer::<DeleteProject>(id, deleted.map(|()| ((), vec![])));
+            }
+            Call::KeepMedia(request) => {
+                let kept = project::keep_media(&request, &file, steps).await;
+                channel::answer::<KeepMedia>(id, kept.map(|()| ((), vec![])));
+            }
+            Call::TakeOut(request) => {
+                let left_out = self.take_out(request, &file, steps).await;
+                channel::answer::<TakeOut>(id, left_out.map(|left_out| (left_out, vec![])));
+            }
+            Call::BringBack(request) => {
+                let opened = self.bring_back(&request.name, &file, steps).await;
+                channel::answer::<BringBack>(id, opened.map(|(opened, project)| (opened, alone(project))));
             }
         }
     }

@@ -1,0 +1,39 @@
+//! A project as plain files: one zip in the layout that `sonoseg check`, `train` and `evaluate` read, and back.
+//!
+//! ```text
+//! project.json                          all that was said, by whom and when, undo and redo included
+//! left-out.txt                          what is not in the other files, and why
+//! procedures/<id>/meta.json             what is known about all frames of a clip
+//! procedures/<id>/frames/%06d.png       its frames
+//! procedures/<id>/labels.csv            ends of needles
+//! procedures/<id>/masks/%06d.png        painted masks
+//! ```
+//!
+//! | part | file |
+//! |---|---|
+//! | a project and its frames become an archive | `export` |
+//! | an archive becomes a project and its frames | `import` |
+//! | what `project.json` says | `manifest` |
+//! | an answer as the row and the mask that the trainer reads | `label` |
+//! | all lines as one table, all masks as pictures | `geometry` |
+//! | what is left out, in sentences | `left_out` |
+//! | zips written piece by piece, and read | `pack`, `unpack` |
+//!
+//! Where labels or masks were changed outside, the files are believed: the change is a step that can be undone.
+
+mod export;
+mod geometry;
+mod import;
+mod label;
+mod left_out;
+mod manifest;
+mod pack;
+mod unpack;
+
+pub use export::{ClipFacts, Export};
+pub use geometry::{geometry_csv, masks_zip};
+pub use import::Archive;
+pub use manifest::{ArchivedClip, MANIFEST};
+
+#[cfg(test)]
+mod tests;
