@@ -1,9 +1,11 @@
 //! One page of the app in headless Chromium: what it says about itself, what a person can do to it, what it asks for.
 
 use crate::server::Server;
+use headless_chrome::protocol::cdp::Emulation::{SetDeviceMetricsOverride, SetEmulatedMedia};
 use headless_chrome::protocol::cdp::Page::CaptureScreenshotFormatOption::Png;
 use headless_chrome::protocol::cdp::{Browser as Control, types::Event};
 use headless_chrome::{Browser, LaunchOptions, Tab};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -147,6 +149,20 @@ impl Page {
     pub(crate) fn reload(&mut self) {
         self.opened = Instant::now();
         self.tab.reload(false, None).expect("the page answers again");
+    }
+
+    /// The page has a screen of this size, as a phone's.
+    pub(crate) fn resize(&self, width: u32, height: u32) {
+        let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 2.0, "mobile": true });
+        let screen: SetDeviceMetricsOverride = serde_json::from_value(screen).unwrap();
+        self.tab.call_method(screen).unwrap();
+    }
+
+    /// The user forces colours of their own.
+    pub(crate) fn force_colours(&self) {
+        let forced = json!({ "features": [{ "name": "forced-colors", "value": "active" }] });
+        let forced: SetEmulatedMedia = serde_json::from_value(forced).unwrap();
+        self.tab.call_method(forced).unwrap();
     }
 
     /// Nothing is answered any more.
