@@ -69,7 +69,7 @@ pub fn App() -> impl IntoView {
             data-clip=move || viewer.media.clip.with(|clip| clip.as_ref().map(|clip| clip.name.clone()))
             data-file=move || viewer.place().map(|(_, place, count)| format!("{place} of {count}"))
             data-size=move || viewer.media.clip.with(|clip| clip.as_ref().map(|clip| format!("{}x{}", clip.width, clip.height)))
-            data-frames=move || viewer.media.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames)).to_string()
+            data-frames=move || viewer.media.frames().to_string()
             data-frame=move || viewer.view.frame.get().to_string()
             data-view=move || viewer.view.transform.with(|view| format!("{} {} {}", view.scale, view.left, view.top))
             data-playing=move || viewer.view.playing.get().to_string()

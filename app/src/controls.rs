@@ -123,7 +123,8 @@ fn change_screen(viewer: Viewer) {
     }
 }
 
-fn click(input: NodeRef<html::Input>) {
+/// Ask for files.
+pub(crate) fn click(input: NodeRef<html::Input>) {
     if let Some(input) = input.get_untracked() {
         input.click();
     }

@@ -2,10 +2,12 @@
 
 use crate::server::Server;
 use headless_chrome::browser::tab::ModifierKey;
+use headless_chrome::protocol::cdp::Emulation::{SetDeviceMetricsOverride, SetEmulatedMedia};
 use headless_chrome::protocol::cdp::Page::CaptureScreenshotFormatOption::Png;
 use headless_chrome::protocol::cdp::Page::{SetDownloadBehavior, SetDownloadBehaviorBehaviorOption as Downloads};
 use headless_chrome::protocol::cdp::{Browser as Control, types::Event};
 use headless_chrome::{Browser, LaunchOptions, Tab};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -183,6 +185,20 @@ impl Page {
     pub(crate) fn reload(&mut self) {
         self.opened = Instant::now();
         self.tab.reload(false, None).expect("the page answers again");
+    }
+
+    /// The page has a screen of this size, as a phone's.
+    pub(crate) fn resize(&self, width: u32, height: u32) {
+        let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 2.0, "mobile": true });
+        let screen: SetDeviceMetricsOverride = serde_json::from_value(screen).unwrap();
+        self.tab.call_method(screen).unwrap();
+    }
+
+    /// The user forces colours of their own.
+    pub(crate) fn force_colours(&self) {
+        let forced = json!({ "features": [{ "name": "forced-colors", "value": "active" }] });
+        let forced: SetEmulatedMedia = serde_json::from_value(forced).unwrap();
+        self.tab.call_method(forced).unwrap();
     }
 
     /// Nothing is answered any more.

@@ -220,3 +220,43 @@ fn a_pinned_gpu_gives_way_to_the_cpu_when_the_user_says_so() {
     assert!(shown(&page, "#device-reason").contains("Chosen by you"));
     page.close();
 }
+
+#[test]
+fn phones_show_picture_time_and_name_in_both_directions() {
+    let page = ready("phone");
+    for (width, height) in [(390, 844), (844, 390)] {
+        page.resize(width, height);
+        page.wait(10, &format!("layout of {width}x{height}"), |_| {
+            (page.script("innerWidth") == width
+                && page.script("document.documentElement.scrollWidth <= innerWidth") == true)
+                .then_some(())
+        });
+        for part in [".stage canvas", ".strip", ".open-file .name", ".play"] {
+            let inside = page.script(&format!(
+                "(r => r.width > 20 && r.height > 10 && r.left >= 0 && r.top >= 0 && r.right <= innerWidth && r.bottom <= innerHeight)\
+                 (document.querySelector('{part}').getBoundingClientRect())"
+            ));
+            assert_eq!(inside, true, "{part} is not on the screen of {width}x{height}");
+        }
+        page.screenshot(&format!("{width}x{height}"));
+    }
+    page.close();
+}
+
+#[test]
+fn forced_colours_tell_what_is_pressed_and_what_the_legend_means() {
+    let page = ready("forced-colours");
+    page.force_colours();
+    let colour = |selector: &str| {
+        let style = format!("getComputedStyle(document.querySelector('{selector}')).backgroundColor");
+        page.script(&style).as_str().unwrap_or_default().to_owned()
+    };
+    page.wait(10, "forced colours", |_| {
+        (page.script("matchMedia('(forced-colors: active)').matches") == true).then_some(())
+    });
+    let [pressed, other] = ["true", "false"].map(|state| colour(&format!(".choice button[aria-pressed=\"{state}\"]")));
+    assert_ne!(pressed, other, "what is pressed looks like the rest");
+    assert_ne!(colour(".legend .failed"), colour(".legend .seen"), "the legend has one colour");
+    page.screenshot("forced-colours");
+    page.close();
+}

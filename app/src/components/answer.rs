@@ -15,10 +15,8 @@ pub fn Answer() -> impl IntoView {
         let words = viewer.findings.finding.with(|finding| standing.words(finding));
         Some(format!("{} {words}", standing.glyph()))
     };
-    let said = move || {
-        let count = viewer.media.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames));
-        format!("{} of {count} frames of this clip are answered for.", viewer.answered())
-    };
+    let said =
+        move || format!("{} of {} frames of this clip are answered for.", viewer.answered(), viewer.media.frames());
     view! {
         <section class="panel answer" aria-labelledby="answer-title">
             <h2 id="answer-title">"Answer"</h2>

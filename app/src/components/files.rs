@@ -48,7 +48,7 @@ fn line(line: FileLine) -> impl IntoView {
         Readable::Yes(id) => Some(id),
         _ => None,
     };
-    let current = move || viewer.media.clip.with(|clip| id.is_some() && clip.as_ref().map(|clip| clip.id) == id);
+    let current = move || id.is_some() && viewer.media.shown() == id;
     let reason = match line.readable {
         Readable::No(reason) => Some(reason),
         _ => None,

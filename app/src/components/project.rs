@@ -6,6 +6,7 @@ use js_sys::Date;
 use leptos::html;
 use leptos::prelude::*;
 
+use crate::controls::click;
 use crate::files::listed;
 use crate::keeping::{ago, size};
 use crate::messages::{Output, ProjectLine};
@@ -46,16 +47,7 @@ pub fn Project() -> impl IntoView {
             </Show>
             <div class="row" role="group" aria-label="Project files">
                 {out(Output::Project, "Take out", "All of it as one zip of plain files, which sonoseg trains on as it is (Ctrl+S)")}
-                <button
-                    title="Open a project that was taken out"
-                    on:click=move |_| {
-                        if let Some(input) = picker.get_untracked() {
-                            input.click();
-                        }
-                    }
-                >
-                    "Bring back\u{2026}"
-                </button>
+                <button title="Open a project that was taken out" on:click=move |_| click(picker)>"Bring back\u{2026}"</button>
                 {out(Output::Geometry, "Lines (CSV)", "All needles, marked and predicted, as a table")}
                 {out(Output::Masks, "Masks (PNG)", "All masks as pictures in a zip")}
             </div>

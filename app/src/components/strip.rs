@@ -25,7 +25,7 @@ pub fn Strip() -> impl IntoView {
         // The canvas of the picture and the strip change their size together.
         viewer.view.canvas.track();
         let (Some(canvas), frame) = (canvas.get(), viewer.view.frame.get()) else { return };
-        let clip = viewer.media.clip.with(|clip| clip.as_ref().map(|clip| clip.id.to_string())).unwrap_or_default();
+        let clip = viewer.media.shown().map(|clip| clip.to_string()).unwrap_or_default();
         viewer.findings.states.with(|states| {
             viewer.annotations.project.with(|project| {
                 let record = project.document().clips.get(&clip);
@@ -37,7 +37,6 @@ pub fn Strip() -> impl IntoView {
             });
         });
     });
-    let count = move || viewer.media.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames));
     let scrub = move |event: &PointerEvent| {
         if let Some(canvas) = canvas.get_untracked() {
             let share = event.offset_x() / f64::from(canvas.client_width().max(1));
@@ -54,7 +53,7 @@ pub fn Strip() -> impl IntoView {
             role="slider"
             aria-label="Frame"
             aria-valuemin="1"
-            aria-valuemax=move || count().max(1).to_string()
+            aria-valuemax=move || viewer.media.frames().max(1).to_string()
             aria-valuenow=move || (viewer.view.frame.get() + 1).to_string()
             aria-valuetext=move || words(viewer)
             on:pointerdown=move |event| {

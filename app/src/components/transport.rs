@@ -24,7 +24,7 @@ pub fn Transport() -> impl IntoView {
             </button>
         }
     };
-    let count = move || viewer.media.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames));
+    let count = move || viewer.media.frames();
     view! {
         <div class="transport">
             {button(Action::First, "First frame (Home)", "M6 5h2v14H6zM19 5v14l-10-7z")}

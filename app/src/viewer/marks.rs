@@ -62,7 +62,7 @@ impl Viewer {
 
     /// A person's answer for the frame on the screen. Reacts.
     pub(crate) fn drawn(&self) -> Option<Arc<Drawn>> {
-        let clip = self.media.clip.with(|clip| clip.as_ref().map(|clip| clip.id))?;
+        let clip = self.media.shown()?;
         self.annotations.drawn(clip, self.view.frame.get())
     }
 

@@ -103,7 +103,17 @@ impl Media {
         (PIXEL_BUDGET / bytes.max(1) / 4).clamp(2, MOST_AHEAD)
     }
 
-    /// Number of frames of the clip.
+    /// The clip on the screen. Reacts.
+    pub(crate) fn shown(&self) -> Option<ClipId> {
+        self.clip.with(|clip| clip.as_ref().map(|clip| clip.id))
+    }
+
+    /// Number of its frames. Reacts.
+    pub(crate) fn frames(&self) -> usize {
+        self.clip.with(|clip| clip.as_ref().map_or(0, |clip| clip.frames))
+    }
+
+    /// The same, without reacting.
     pub(crate) fn frame_count(&self) -> usize {
         self.with_clip(|clip| clip.frames).unwrap_or(0)
     }

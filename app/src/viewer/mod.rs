@@ -94,7 +94,7 @@ impl Viewer {
 
     /// The file on the screen: its number, its place in the list from 1, and how many files can be gone to. Reacts.
     pub(crate) fn place(&self) -> Option<(FileNumber, usize, usize)> {
-        let clip = self.media.clip.with(|clip| clip.as_ref().map(|clip| clip.id))?;
+        let clip = self.media.shown()?;
         self.media.files.with(|files| {
             let file = files.iter().find(|line| line.readable == Readable::Yes(clip))?.file;
             let (place, count) = listing::place(files, file)?;

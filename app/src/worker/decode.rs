@@ -49,6 +49,8 @@ struct State {
     lost: BTreeMap<usize, String>,
     /// The frame that is asked for.
     asked: usize,
+    /// Counts decoders, so that what an old one still gives is not taken for the new one's.
+    runs: u32,
     /// The last frame that the decoder of the moment gave.
     last: Option<usize>,
     error: Option<String>,
@@ -113,6 +115,7 @@ impl Video {
             kept: BTreeMap::new(),
             lost: BTreeMap::new(),
             asked: 0,
+            runs: 0,
             last: None,
             error: None,
         };
@@ -208,21 +211,18 @@ impl Video {
     /// A new decoder that begins at a key frame.
     fn begin(&self, start: usize) -> Result<(), JsValue> {
         self.run.take();
-        {
-            let mut state = self.state.borrow_mut();
-            (state.last, state.error) = (None, None);
-        }
+        let run = self.state.borrow_mut().next_run();
         // JavaScript may call them when the video is closed: they own nothing, and are freed when it forgets them.
         let into = Rc::downgrade(&self.state);
         let output = Closure::<dyn FnMut(VideoFrame)>::new(move |frame: VideoFrame| {
-            if let Some(state) = Weak::upgrade(&into) {
+            if let Some(state) = Weak::upgrade(&into).filter(|state| state.borrow().runs == run) {
                 state.borrow_mut().take(&frame);
             }
             frame.close();
         });
         let into = Rc::downgrade(&self.state);
         let failed = Closure::<dyn FnMut(JsValue)>::new(move |error: JsValue| {
-            if let Some(state) = Weak::upgrade(&into) {
+            if let Some(state) = Weak::upgrade(&into).filter(|state| state.borrow().runs == run) {
                 state.borrow_mut().error.get_or_insert_with(|| reason(&error));
             }
         });
@@ -296,6 +296,13 @@ fn lost(why: &str) -> Fault {
 }
 
 impl State {
+    /// Another decoder is at work from now on.
+    fn next_run(&mut self) -> u32 {
+        self.runs += 1;
+        (self.last, self.error) = (None, None);
+        self.runs
+    }
+
     /// A frame, or why there is none, where that is known.
     fn known(&self, frame: usize) -> Option<Result<Rc<Pixels>, Fault>> {
         let found = self.kept.get(&frame).cloned().map(Ok);

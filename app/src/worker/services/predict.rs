@@ -13,6 +13,7 @@ use super::{Services, files};
 use crate::clock::now;
 use crate::messages::{Fault, Forward, Layer, ModelInfo, Predict, Predicted, Timings};
 use crate::overlay::{pack, shrunk_mask};
+use crate::worker::clip::OpenClip;
 use crate::worker::{Step, pool};
 
 impl Services {
@@ -52,11 +53,7 @@ impl Services {
         let predictor = self.predictor.borrow().clone().ok_or(Fault::NoModel)?;
         let clip = self.clip(clip)?;
         let (info, half) = (&clip.info, predictor.window() / 2);
-        let there = |at: usize| at < info.frames && !clip.is_lost(at);
-        let mut frames: Vec<Rc<Image>> = Vec::new();
-        for at in window(frame, half, |at| there(at) && there(at + 1)) {
-            frames.push(clip.frame(at, &|| steps.check()).await?);
-        }
+        let frames = window_of(&clip, frame, half, steps).await?;
         let views: Vec<&Image> = frames.iter().map(Rc::as_ref).collect();
         let start = now();
         let prepared = predictor.prepare(&views);
@@ -98,6 +95,23 @@ impl Services {
         if let Some((name, model)) = self.model.borrow().as_ref().filter(|_| on_cpu && self.alone.take()) {
             self.pool.grow(name, model);
         }
+    }
+}
+
+/// The frames of the window of a frame.
+async fn window_of(clip: &OpenClip, frame: usize, half: usize, steps: &Step) -> Result<Vec<Rc<Image>>, Fault> {
+    let there = |at: usize| at < clip.info.frames && !clip.is_lost(at);
+    'again: loop {
+        let mut frames = Vec::new();
+        for at in window(frame, half, |at| there(at) && there(at + 1)) {
+            match clip.frame(at, &|| steps.check()).await {
+                Ok(image) => frames.push(image),
+                // Only now it is known to be lost: the window ends before it.
+                Err(Fault::Refused(_)) if at != frame && clip.is_lost(at) => continue 'again,
+                Err(fault) => return Err(fault),
+            }
+        }
+        return Ok(frames);
     }
 }
 
