@@ -363,6 +363,36 @@ mod tests {
     }
 
     #[test]
+    fn a_needle_counts_as_seen_only_where_it_stands_out() {
+        let even = ground(1);
+        // The same with edges as hard as those of bones, everywhere.
+        let mut hard = even.clone();
+        let width = hard[0].width;
+        for (at, pixel) in hard[0].pixels.iter_mut().enumerate().filter(|(_, pixel)| **pixel > 0.0) {
+            *pixel = if (at % width + at / width) / 6 % 2 == 0 { 0.95 } else { 0.1 };
+        }
+        let seen = |ground: &[Image]| {
+            let tissue = &prepare(ground, 300.0).unwrap()[0];
+            let mut seen = 0;
+            for index in 0..6 {
+                let config = NeedleSimConfig { drift_mm_s: [0.0, 0.0], ..always([20.0, 60.0], 0.0) };
+                let procedure = simulate_in_tissue(&config, 4, index, ground, 8).unwrap();
+                for frame in procedure.frames.iter().filter(|frame| frame.needle.is_some()) {
+                    let on = |at: &usize| frame.mask.classes[*at] == 1;
+                    let gains = (0..tissue.pixels.len()).filter(on);
+                    let gains: Vec<f32> = gains.map(|at| frame.image.pixels[at] - tissue.pixels[at]).collect();
+                    let mean = gains.iter().sum::<f32>() / gains.len() as f32;
+                    assert!(mean >= LEAST_GAIN, "procedure {index}: brighter by {mean}");
+                    seen += 1;
+                }
+            }
+            seen
+        };
+        let (on_even, on_hard) = (seen(&even), seen(&hard));
+        assert!(on_even > 20 && 4 * on_hard < on_even, "{on_even} and {on_hard} frames with a needle");
+    }
+
+    #[test]
     fn what_is_no_ground_is_refused() {
         let config = NeedleSimConfig::default();
         let refused = |ground: &[Image]| simulate_in_tissue(&config, 1, 0, ground, 2).unwrap_err().to_string();
