@@ -369,7 +369,7 @@ mod tests {
         let mut hard = even.clone();
         let width = hard[0].width;
         for (at, pixel) in hard[0].pixels.iter_mut().enumerate().filter(|(_, pixel)| **pixel > 0.0) {
-            *pixel = if (at % width + at / width) / 6 % 2 == 0 { 0.95 } else { 0.1 };
+            *pixel = if ((at % width + at / width) / 6).is_multiple_of(2) { 0.95 } else { 0.1 };
         }
         let faint = |config: NeedleSimConfig| {
             let simple = super::super::DifficultyConfig { shaft_db: [9.0, 15.0], least_shaft_db: 9.0, ..config.simple };
