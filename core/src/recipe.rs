@@ -169,6 +169,12 @@ impl Recipe {
         if let Some(problem) = self.task_problem() {
             return Some(problem);
         }
+        if !self.data.balance.is_empty() && !self.reads().labels {
+            return Some("data.balance sorts by labels, and this task reads none: leave it out".into());
+        }
+        if self.augment.still > 0.0 && self.reads().frames == 1 {
+            return Some("augment.still is for networks that read several frames, and this one reads one".into());
+        }
         if self.train.batch == 0 || self.train.epochs == 0 || self.data.stride == 0 {
             return Some("train.batch, train.epochs and data.stride must be at least 1".into());
         }

@@ -2,6 +2,7 @@
 
 use crate::chromium::{Graphics, Page, State, repository};
 use sonoseg_imaging::formats::{self, FileKind};
+use sonoseg_imaging::geometry::Image;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -73,9 +74,7 @@ fn grey(bytes: Vec<u8>, count: usize) -> Vec<u8> {
     if bytes.len() == count {
         return bytes;
     }
-    let luminance =
-        |pixel: &[u8]| 0.299 * f64::from(pixel[0]) + 0.587 * f64::from(pixel[1]) + 0.114 * f64::from(pixel[2]);
-    bytes.chunks_exact(3).map(|pixel| luminance(pixel).round() as u8).collect()
+    Image::from_rgb8(1, count, &bytes).to_grey().to_bytes()
 }
 
 fn difference(a: &[u8], b: &[u8]) -> f64 {

@@ -70,9 +70,9 @@ impl Files {
         self.encode(&simulated(3), "old-codec.mp4", "mpeg4", EVEN)
     }
 
-    /// A simulated clip with some codec, in the container of its name's ending.
-    pub(crate) fn video(&self, frames: usize, name: &str, codec: &str) -> PathBuf {
-        self.ffmpeg(&["-i", self.mp4(frames).to_str().unwrap(), "-r", "25", "-c:v", codec, "-q:v", "2"], name)
+    /// A simulated clip with some codec at some rate, in the container of its name's ending. The clip has 15 frames a second.
+    pub(crate) fn video(&self, frames: usize, name: &str, codec: &str, rate: &str) -> PathBuf {
+        self.ffmpeg(&["-i", self.mp4(frames).to_str().unwrap(), "-r", rate, "-c:v", codec, "-q:v", "2"], name)
     }
 
     /// A zip of files.

@@ -15,8 +15,8 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
     for (others, path) in (1..).zip(&verb.average) {
         let (_, other) = open(path)?;
         checkpoint::average(&files::absolute(path), &mut state, &other, 1.0 / (1 + others) as f32)?;
-        // It was measured of other weights.
-        header.calibration = None;
+        // They were measured of other weights.
+        (header.calibration, header.novelty) = (None, None);
     }
     let from = files::absolute(&files::model_file(&verb.run)?);
     if let Some(problem) = checkpoint::unusable(&state) {

@@ -354,6 +354,9 @@ mod tests {
             Predictor::load("m.safetensors", &bytes, &device).map_err(|e| e.to_string())
         };
         assert!(load(&header).is_ok());
+        let novelty = Novelty { mean: vec![0.0], factor: vec![1.0], limit: 1.0, pictures: 9 };
+        let judged = ModelHeader { novelty: Some(novelty), ..header.clone() };
+        assert!(load(&judged).unwrap_err().contains("judges pictures by 1 features, and its network has 32"));
         type Change = fn(&mut ModelHeader, &mut UnetrConfig);
         let changes: [(&str, Change); 6] = [
             ("larger than 65536", |_, unetr| unetr.encoder.width = 1 << 60),

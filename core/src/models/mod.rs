@@ -167,6 +167,22 @@ mod tests {
     }
 
     #[test]
+    fn features_are_as_many_as_the_sizes_say_and_the_answer_is_the_same() {
+        let device = Device::flex();
+        let unet = UnetConfig { image_size: 32, base: 2, ..UnetConfig::default() };
+        let unetr = UnetrConfig::preset(Preset::Tiny, 1);
+        for config in [NetworkConfig::Unet(unet), NetworkConfig::Unetr(unetr)] {
+            let (network, size) = (config.init(&device), config.sizes().image_size());
+            let images = Tensor::random([2, 1, size, size], burn::tensor::Distribution::Default, &device);
+            let channels = config.sizes().channels();
+            let images = images.repeat_dim(1, channels);
+            let (logits, features) = network.forward_with_features(images.clone());
+            assert_eq!(features.dims(), [2, config.features()]);
+            assert_eq!(logits.into_data(), network.forward(images).into_data());
+        }
+    }
+
+    #[test]
     fn files_name_the_network_as_its_sizes_do() {
         for config in [
             NetworkConfig::Unetr(UnetrConfig::preset(Preset::Tiny, 3)),

@@ -300,6 +300,7 @@ mod tests {
                 ..UnetConfig::default()
             }),
             frames: Frames::VideoAll,
+            preparation: Preparation { mean: [0.0; 3], std: [1.0; 3], ..task.preparation },
             augment: AugmentConfig {
                 still: 1.0,
                 crop_scale: [1.0; 2],

@@ -363,6 +363,44 @@ mod tests {
     }
 
     #[test]
+    fn a_needle_counts_as_seen_only_where_it_stands_out() {
+        let even = ground(1);
+        // The same with edges as hard as those of bones, everywhere.
+        let mut hard = even.clone();
+        let width = hard[0].width;
+        for (at, pixel) in hard[0].pixels.iter_mut().enumerate().filter(|(_, pixel)| **pixel > 0.0) {
+            *pixel = if ((at % width + at / width) / 6).is_multiple_of(2) { 0.95 } else { 0.1 };
+        }
+        let faint = |config: NeedleSimConfig| {
+            let simple = super::super::DifficultyConfig { shaft_db: [9.0, 15.0], least_shaft_db: 9.0, ..config.simple };
+            NeedleSimConfig { simple, drift_mm_s: [0.0, 0.0], ..config }
+        };
+        // Frames with a needle, by how much brighter it makes its pixels and how the tissue varies there.
+        let seen = |ground: &[Image]| -> Vec<(f32, f32)> {
+            let tissue = &prepare(ground, 300.0).unwrap()[0];
+            let procedures = (0..8).map(|index| {
+                simulate_in_tissue(&faint(always([20.0, 60.0], 0.0)), 4, index, ground, 6).unwrap().frames
+            });
+            let frames = procedures.flatten().filter(|frame| frame.needle.is_some());
+            let measured = frames.map(|frame| {
+                let on: Vec<usize> = (0..tissue.pixels.len()).filter(|&at| frame.mask.classes[at] == 1).collect();
+                let mean = |numbers: &[f32]| numbers.iter().sum::<f32>() / numbers.len() as f32;
+                let gains: Vec<f32> = on.iter().map(|&at| frame.image.pixels[at] - tissue.pixels[at]).collect();
+                let levels: Vec<f32> = on.iter().map(|&at| tissue.pixels[at]).collect();
+                let squares: Vec<f32> = levels.iter().map(|level| (level - mean(&levels)).powi(2)).collect();
+                (mean(&gains), mean(&squares).sqrt())
+            });
+            measured.collect()
+        };
+        let (on_even, on_hard) = (seen(&even), seen(&hard));
+        assert!(on_even.len() > 15 && 2 * on_hard.len() < on_even.len(), "{} and {}", on_even.len(), on_hard.len());
+        for (gain, deviation) in on_even.into_iter().chain(on_hard) {
+            // The deviation on the needle is much like that beside it.
+            assert!(gain >= LEAST_GAIN && gain > 0.7 * LEAST_OF_DEVIATION * deviation, "{gain} over {deviation}");
+        }
+    }
+
+    #[test]
     fn what_is_no_ground_is_refused() {
         let config = NeedleSimConfig::default();
         let refused = |ground: &[Image]| simulate_in_tissue(&config, 1, 0, ground, 2).unwrap_err().to_string();

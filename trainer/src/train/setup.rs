@@ -339,7 +339,15 @@ impl Setup {
             let traits = train.par_iter().map(|&index| Ok(Traits::new(&data.sample(index)?)));
             let traits: Vec<Option<Traits>> = traits.collect::<Result<_, DataError>>()?;
             let traits: Vec<Traits> = traits.into_iter().map(|traits| traits.unwrap_or(Traits::NoNeedle)).collect();
-            train = balanced(&traits, &by, recipe.seed).into_iter().map(|at| train[at]).collect();
+            let samples = balanced(&traits, &by, recipe.seed);
+            if samples.len() == train.len() {
+                warn(format!(
+                    "data.balance = {:?} changes nothing: no bin of the samples to learn from is rarer than the others, or nothing \
+                     there has what they are sorted by",
+                    recipe.data.balance
+                ));
+            }
+            train = samples.into_iter().map(|at| train[at]).collect();
         }
         Ok(Self {
             folder: folder.to_owned(),

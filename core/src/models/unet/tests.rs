@@ -1,3 +1,5 @@
+//! Tests of the U-Net.
+
 use super::*;
 use crate::checkpoint::{StateNames, read_state, write_state};
 use burn::module::ModuleVisitor;
