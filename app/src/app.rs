@@ -12,6 +12,7 @@ use crate::components::display::Display;
 use crate::components::files::Files;
 use crate::components::header::Header;
 use crate::components::keys::Keys;
+use crate::components::learn::Learn;
 use crate::components::model::Model;
 use crate::components::notices::Notices;
 use crate::components::project::Project;
@@ -103,6 +104,7 @@ pub fn App() -> impl IntoView {
                     <Answer />
                     <Display />
                     <Speed />
+                    <Learn />
                     <Model />
                     <Files />
                     <Project />

@@ -6,8 +6,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
 
-use crate::keeping::MEDIA;
-use crate::messages::ClipId;
+use crate::keeping::{MEDIA, RUNS};
+use crate::messages::{ClipId, RunId};
 use crate::messages::post::reason;
 use crate::opfs::Folder;
 
@@ -20,6 +20,8 @@ pub(crate) enum Origin {
     Picked(File),
     /// Kept in this browser as the file of this clip.
     Kept(ClipId),
+    /// Kept in this browser as a file of this run.
+    Run(RunId, String),
 }
 
 /// A file that the page knows.
@@ -47,11 +49,17 @@ impl Source {
         Self { name: name.to_owned(), origin: Origin::Kept(clip) }
     }
 
+    /// A file of a run that is kept in this browser.
+    pub(crate) fn of_run(name: &str, run: &RunId, file: &str) -> Self {
+        Self { name: name.to_owned(), origin: Origin::Run(run.clone(), file.to_owned()) }
+    }
+
     /// The file for the worker. The error names the file and the reason.
     pub(crate) async fn blob(&self) -> Result<Blob, String> {
         let address = match &self.origin {
             Origin::Picked(file) => return Ok(file.clone().into()),
             Origin::Kept(clip) => return kept(&self.name, *clip).await,
+            Origin::Run(run, file) => return of_run(&self.name, run, file).await,
             Origin::Bundled(address) => address,
         };
         let load = async {
@@ -74,6 +82,13 @@ async fn kept(name: &str, clip: ClipId) -> Result<Blob, String> {
     let missing =
         |_| format!("{name}: its file is not in this browser: open it once, and its answers are there again.");
     file.await.map(Blob::from).map_err(missing)
+}
+
+/// A kept file of a run. The error names the file.
+async fn of_run(name: &str, run: &RunId, file: &str) -> Result<Blob, String> {
+    let read = async { Folder::root().await?.existing(RUNS).await?.existing(&run.0).await?.read(file).await };
+    let missing = |_| format!("{name}: its file is not in this browser any more: it was deleted.");
+    read.await.map(Blob::from).map_err(missing)
 }
 
 /// The files of a list, as from an input or a drop.

@@ -5,6 +5,7 @@
 //! projects/<id>/journal      every entry, one line each (sonoseg_imaging::annotation::Journal)
 //! projects/<id>/about.json   name, place, when it was taken out: what may be lost without harm
 //! media/<SHA-256>            files of clips
+//! runs/<id>/                 a run that learns or has learned, as the trainer's run folders are, with run.json of the page's own
 //! ```
 
 use std::collections::BTreeSet;
@@ -16,6 +17,14 @@ use crate::messages::{Place, TakenOut};
 
 /// The folder of all projects.
 pub const PROJECTS: &str = "projects";
+/// The folder of all runs.
+pub const RUNS: &str = "runs";
+/// What a run says of itself.
+pub const RUN: &str = "run.json";
+/// The model that a run began from.
+pub const BEFORE: &str = "before.safetensors";
+/// The answers that a run began with.
+pub const ANSWERS: &str = "project.json";
 /// The folder of all files of clips.
 pub const MEDIA: &str = "media";
 /// The journal of a project.

@@ -8,7 +8,7 @@
 //! | [`tasks`] | how requests take turns in the worker |
 //! | [`annotate`] | marking by hand: tools, and the answers that come of them |
 //! | [`keeping`] | how projects are kept in the browser |
-//! | [`faster`], [`finding`], [`keys`], [`listing`], [`options`], [`overlay`], [`playback`], [`rotation`], [`side_by_side`], [`timeline`], [`timings`], [`tone`], [`transform`] | rules without a browser, tested natively |
+//! | [`faster`], [`finding`], [`keys`], [`learning`], [`listing`], [`options`], [`overlay`], [`playback`], [`rotation`], [`side_by_side`], [`timeline`], [`timings`], [`tone`], [`transform`] | rules without a browser, tested natively |
 //! | `app`, `components`, `viewer`, `controls`, `marking`, `paint`, `files` | the page (wasm only, no Burn) |
 //! | `opfs` | the browser's own file system (wasm only) |
 //! | `demux`, `unzip` | videos and zips taken apart, for the worker |
@@ -21,6 +21,7 @@ pub mod faster;
 pub mod finding;
 pub mod keeping;
 pub mod keys;
+pub mod learning;
 pub mod link;
 pub mod listing;
 pub mod messages;

@@ -11,6 +11,10 @@ pub struct Options {
     pub fail_selftest: bool,
     /// `lose=3,5`: destroy the GPU device of the first worker after 3 predictions, of the second after 5.
     pub lose_after: Vec<usize>,
+    /// `updates=6`: how long runs learn.
+    pub updates: Option<u64>,
+    /// `crash=3`: the worker ends after this update of a run.
+    pub crash_after: Option<u64>,
 }
 
 impl Options {
@@ -26,6 +30,8 @@ impl Options {
             device,
             fail_selftest: query("selftest").as_deref() == Some("fail"),
             lose_after: counts.split(',').filter_map(|count| count.parse().ok()).collect(),
+            updates: query("updates").and_then(|count| count.parse().ok()),
+            crash_after: query("crash").and_then(|count| count.parse().ok()),
         }
     }
 }
@@ -40,8 +46,10 @@ mod tests {
             Options::of(|name| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.to_owned()))
         };
         let lose_after = vec![3, 5];
-        let expected = Options { device: DeviceChoice::WebGpu, fail_selftest: true, lose_after };
-        assert_eq!(of(&[("device", "webgpu"), ("selftest", "fail"), ("lose", "3,5,x"), ("x", "1")]), expected);
+        let (updates, crash_after) = (Some(6), None);
+        let expected = Options { device: DeviceChoice::WebGpu, fail_selftest: true, lose_after, updates, crash_after };
+        let asked = [("device", "webgpu"), ("selftest", "fail"), ("lose", "3,5,x"), ("x", "1"), ("updates", "6"), ("crash", "y")];
+        assert_eq!(of(&asked), expected);
         assert_eq!(of(&[]), Options::default());
         assert_eq!(of(&[("device", "abacus")]), Options::default());
     }

@@ -4,20 +4,23 @@ use serde::de::{Error, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::de::DeTable;
 
-use crate::models::unet::layer_set::LayerSet;
+use crate::models::layer_set::LayerSet;
 use crate::train::TrainConfig;
 use sonoseg_imaging::augment::AugmentConfig;
 use sonoseg_imaging::dataset::finding::Finding;
+use sonoseg_imaging::dataset::split::Split;
 use sonoseg_imaging::geometry::FitConfig;
 use sonoseg_imaging::prepare::Preparation;
 
 mod data;
+mod further;
 mod network;
 mod table;
 mod task;
 mod visit;
 
-pub use data::DataRecipe;
+pub use data::{DataRecipe, SimulatedRecipe};
+pub use further::Further;
 pub use network::NetworkRecipe;
 use table::Table;
 pub use task::{TaskName, TaskRecipe};
@@ -148,6 +151,20 @@ impl Recipe {
         toml::to_string_pretty(self).unwrap_or_default()
     }
 
+    /// The recipe as model files tell it: with what the split makes of its figures.
+    pub fn described(&self, split: &Split) -> Self {
+        let mut recipe = self.clone();
+        if let Some(caveat) = split.caveat() {
+            // It goes on a sentence that begins with "trained on".
+            let from = match recipe.trained_on.trim_end_matches('.') {
+                "" => "data without a name",
+                named => named,
+            };
+            recipe.trained_on = format!("{from}. {caveat}");
+        }
+        recipe
+    }
+
     /// What the network is to find.
     pub fn finding(&self) -> Finding {
         self.data.finding()
@@ -161,10 +178,14 @@ impl Recipe {
             return Some(problem);
         }
         let layers = self.train.layers;
-        if layers != LayerSet::All && !matches!(self.network, NetworkRecipe::Unet(_)) {
-            return Some(format!(
-                "train.layers: the blocks of `{layers}` are those of a U-Net; this network learns `all`"
-            ));
+        let has = match (&self.network, &self.task) {
+            (_, TaskRecipe::Mae { .. }) => layers == LayerSet::All,
+            (NetworkRecipe::Unet(_), _) => layers == LayerSet::All || !layers.is_of_unetr(),
+            (NetworkRecipe::Unetr(_), _) => layers.is_of_unetr(),
+        };
+        if !has {
+            let of = if layers.is_of_unetr() { "UNETR" } else { "U-Net" };
+            return Some(format!("train.layers: the layers of `{layers}` are those of a {of}; here `all` learns"));
         }
         if let Some(problem) = self.task_problem() {
             return Some(problem);
@@ -175,8 +196,15 @@ impl Recipe {
         if self.augment.still > 0.0 && self.reads().frames == 1 {
             return Some("augment.still is for networks that read several frames, and this one reads one".into());
         }
-        if self.train.batch == 0 || self.train.epochs == 0 || self.data.stride == 0 {
-            return Some("train.batch, train.epochs and data.stride must be at least 1".into());
+        if self.train.batch == 0 || self.train.epochs == 0 || self.data.stride == 0 || self.train.passes_per_epoch == 0 {
+            return Some("train.batch, train.epochs, train.passes_per_epoch and data.stride must be at least 1".into());
+        }
+        if self.train.samples_per_epoch.is_some() && self.train.passes_per_epoch > 1 {
+            return Some("train.samples_per_epoch says how long an epoch is: leave train.passes_per_epoch out".into());
+        }
+        if let (Some(_), false) = (&self.data.simulated, self.finding().is_needles()) {
+            let noun = self.finding().noun().to_owned();
+            return Some(format!("data.simulated shows needles, and what is looked for is a {noun}: leave it out"));
         }
         if self.train.steps == Some(0) || self.train.updates_per_epoch == Some(0) {
             return Some(
@@ -302,6 +330,10 @@ mod tests {
             (UNET, "train.steps=0", "at least 1"),
             (SHORT, "network.dropout=0.5", "unknown field `dropout`"),
             (SHORT, "train.layers=deep-2", "those of a U-Net"),
+            (UNET, "train.layers=decoder", "those of a UNETR"),
+            (SHORT, "train.passes_per_epoch=0", "at least 1"),
+            (SHORT, "data.simulated.share=1", "from 0 to below 1"),
+            (SHORT, "data.simulated.samples=0", "data.simulated.samples"),
             (SHORT, "network.width=1152921504606846976", "larger than 65536"),
             (SHORT, "network.depth=1152921504606846976", "larger than 65536"),
             (SHORT, "network.feature_size=1152921504606846976", "larger than 65536"),

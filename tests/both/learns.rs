@@ -7,7 +7,8 @@ use sonoseg_core::models::NetworkConfig;
 use sonoseg_core::recipe::{Recipe, TaskVisitor};
 use sonoseg_core::tasks::Task;
 use sonoseg_core::train::loader::{BatchPlan, Drawn, read_views};
-use sonoseg_core::train::{Event, Feed, Flow, Progress, train};
+use sonoseg_core::train::parts::Here;
+use sonoseg_core::train::{Event, Feed, Flow, Progress, Samples, train};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
 use sonoseg_imaging::geometry::Image;
@@ -114,7 +115,7 @@ async fn learn<T: Task>(task: &T, recipe: &Recipe, device: &Device, epochs: u64)
     let mut feed = Direct(task, Vec::new().into_iter());
     let config = sonoseg_core::train::TrainConfig { patience: 0, ..recipe.train.clone() };
     let begin = Progress::begin(model, &config);
-    train(task, begin, &config, 0, [&all, &all], &mut feed, device, observe).await.unwrap();
+    train(task, begin, &config, 0, Samples { train: &all, val: &all, ..Samples::default() }, &mut feed, &mut Here, device, observe).await.unwrap();
     (first, last, best)
 }
 

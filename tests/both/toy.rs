@@ -11,7 +11,8 @@ use sonoseg_core::optim::rules::{Rule, Rules};
 use sonoseg_core::optim::sgd::SgdConfig;
 use sonoseg_core::tasks::{LOSS, Loss, Reads, Step, Task};
 use sonoseg_core::train::loader::{BatchPlan, read_views};
-use sonoseg_core::train::{Event, Feed, Flow, Progress, TrainConfig, TrainError, train, trial};
+use sonoseg_core::train::parts::Here;
+use sonoseg_core::train::{Event, Feed, Flow, Progress, Samples, TrainConfig, TrainError, train, trial};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
 use sonoseg_imaging::geometry::Image;
@@ -221,7 +222,7 @@ fn learn(toy: &Toy, progress: Progress<Model>, config: &TrainConfig, until: Opti
             Event::Epoch { .. } => Flow::Continue,
         })
     };
-    pollster::block_on(train(toy, progress, config, 5, [&all, &all[..4]], &mut feed, &device, observe)).unwrap()
+    pollster::block_on(train(toy, progress, config, 5, Samples { train: &all, val: &all[..4], ..Samples::default() }, &mut feed, &mut Here, &device, observe)).unwrap()
 }
 
 fn bytes(progress: &Progress<Model>) -> Vec<u8> {
@@ -310,6 +311,6 @@ fn a_batch_that_may_not_be_cut_is_not_made_of_portions() {
     let (all, device) = ([0, 1, 2, 3], Device::flex());
     let mut feed = Direct(&toy, Vec::new().into_iter());
     let observe = async |_: Event<'_, Model>| Ok(Flow::Continue);
-    let done = pollster::block_on(train(&toy, progress, &config, 5, [&all, &all], &mut feed, &device, observe));
+    let done = pollster::block_on(train(&toy, progress, &config, 5, Samples { train: &all, val: &all, ..Samples::default() }, &mut feed, &mut Here, &device, observe));
     assert!(matches!(done, Err(TrainError::Accumulated(2))));
 }

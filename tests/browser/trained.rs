@@ -7,7 +7,8 @@ use sonoseg_core::models::NetworkConfig;
 use sonoseg_core::recipe::{Recipe, TaskVisitor};
 use sonoseg_core::tasks::Task;
 use sonoseg_core::train::loader::{BatchPlan, read_views};
-use sonoseg_core::train::{Event, Feed, Flow, Progress, train};
+use sonoseg_core::train::parts::Here;
+use sonoseg_core::train::{Event, Feed, Flow, Progress, Samples, train};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
 use sonoseg_imaging::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
@@ -85,10 +86,10 @@ impl TaskVisitor for Learn<'_> {
         let mut feed = Direct(&task, &frames, Vec::new().into_iter());
         let begin = Progress::begin(task.init(&device.clone().autodiff()), train_config);
         let all: Vec<usize> = (0..frames.len()).collect();
-        let samples = [&all[..], &all[..4]];
+        let samples = Samples { train: &all, val: &all[..4], ..Samples::default() };
         let go_on = async |_: Event<'_, T::Model>| Ok(Flow::Continue);
         let done =
-            pollster::block_on(train(&task, begin, train_config, 0, samples, &mut feed, &device, go_on)).unwrap();
+            pollster::block_on(train(&task, begin, train_config, 0, samples, &mut feed, &mut Here, &device, go_on)).unwrap();
         pollster::block_on(read_state(task.exported(&done.model))).unwrap()
     }
 }

@@ -17,7 +17,7 @@ use crate::workspace::{Workspace, succeeds, text};
 const FRAMES: usize = 5;
 
 /// Three simulated clips and the truth about their frames, as a person would have marked them.
-fn project() -> (Project, Vec<Vec<Image>>) {
+pub(crate) fn project() -> (Project, Vec<Vec<Image>>) {
     let config: NeedleSimConfig = toml::from_str(include_str!("../../recipes/simulator/first.toml")).unwrap();
     let (mut project, mut clips) = (Project::default(), Vec::new());
     for number in 0..3 {
@@ -41,7 +41,7 @@ fn project() -> (Project, Vec<Vec<Image>>) {
     (project, clips)
 }
 
-fn export(project: &Project, clips: &[Vec<Image>]) -> Vec<u8> {
+pub(crate) fn export(project: &Project, clips: &[Vec<Image>]) -> Vec<u8> {
     let mut export = Export::new("Study", &Finding::Needles, project.clone());
     let mut bytes = Vec::new();
     for (key, frames) in project.document().clips.keys().zip(clips) {

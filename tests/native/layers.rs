@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use sonoseg_core::checkpoint::{State, decode};
-use sonoseg_core::models::unet::layer_set::LayerSet;
+use sonoseg_core::models::layer_set::LayerSet;
 use sonoseg_imaging::rng::splitmix64;
 
 use crate::workspace::{Workspace, fails, succeeds, text};

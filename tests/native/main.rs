@@ -10,6 +10,7 @@ mod data;
 mod ignore;
 mod import;
 mod layers;
+mod learn;
 mod layouts;
 mod metrics;
 mod misuse;

@@ -23,8 +23,8 @@ use folder::Folder;
 use sonoseg_core::models::NetworkConfig;
 use sonoseg_core::recipe::{Recipe, TaskVisitor};
 use sonoseg_core::tasks::Task;
-use sonoseg_core::train::Feed;
 use sonoseg_core::train::loader::training_plans;
+use sonoseg_core::train::{Feed, Samples, TrainConfig};
 use sonoseg_imaging::dataset::sample::Source;
 
 const RECIPE: &str = "name = \"loader\"\n[network]\npreset = \"tiny\"\n";
@@ -50,6 +50,8 @@ fn load<T: Task>(task: &T) -> Result<()> {
     let length = Duration::from_secs_f64(seconds.parse()?);
     let data = Folder::open(Path::new(data), 1)?;
     let samples: Vec<usize> = (0..data.len()).collect();
+    let samples = Samples { train: &samples, ..Samples::default() };
+    let config = TrainConfig { batch: BATCH, ..TrainConfig::default() };
     let first = data.sample(0)?.frames.swap_remove(0);
     let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
     let mut frames = 0;
@@ -57,7 +59,7 @@ fn load<T: Task>(task: &T) -> Result<()> {
     let taken = thread::scope(|scope| -> Result<Duration> {
         let mut feed = ThreadFeed::new(scope, &data, task, 0, threads);
         for epoch in 0.. {
-            let plans = training_plans(&samples, BATCH, None, 0, epoch);
+            let plans = training_plans(&samples, &config, 0, epoch);
             let count = plans.len();
             feed.start(plans);
             for _ in 0..count {

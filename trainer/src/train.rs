@@ -15,8 +15,11 @@ use sonoseg_core::models::NetworkConfig;
 use sonoseg_core::recipe::TaskVisitor;
 use sonoseg_core::tasks::Task;
 use sonoseg_core::train::loader::{BatchPlan, Drawn, read_views};
-use sonoseg_core::train::{Event, Progress, picture, train};
+use sonoseg_core::train::parts::Here;
+use sonoseg_core::train::record::RESUME;
+use sonoseg_core::train::{Event, Progress, Samples, picture, train};
 use sonoseg_imaging::formats::encode::encode_png_grey;
+use sonoseg_imaging::synthetic::Beside;
 
 use crate::args::Train;
 use crate::failure::Interrupted;
@@ -58,7 +61,7 @@ fn learn<T: Task>(verb: &Train, mut setup: Setup, task: &T) -> Result<()> {
     // Burn's own randomness (initial weights) is seeded once per run.
     device.seed(setup.recipe.seed);
     let model = task.init(&learning);
-    let saved = setup.folder.join(setup::RESUME);
+    let saved = setup.folder.join(RESUME);
     let progress = if setup.resumed {
         let bytes = files::read(&saved)?;
         Progress::from_bytes(&files::absolute(&saved), &bytes, model, &setup.recipe.train)?
@@ -77,13 +80,17 @@ fn learn<T: Task>(verb: &Train, mut setup: Setup, task: &T) -> Result<()> {
     // Whatever happens from here on, the run can be taken up again.
     pollster::block_on(observer.save(&progress)).with_context(good)?;
     let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
+    let simulated = setup.recipe.simulated();
+    let source = Beside::new(&setup.data, simulated.as_ref());
+    let beside = source.simulated();
     let done = thread::scope(|scope| {
-        let mut feed = ThreadFeed::new(scope, &setup.data, task, setup.recipe.seed, threads);
+        let mut feed = ThreadFeed::new(scope, &source, task, setup.recipe.seed, threads);
         let observe =
             async |event: Event<'_, T::Model>| observer.tell(event).await.map_err(anyhow::Error::into_boxed_dyn_error);
-        let samples = [setup.train.as_slice(), setup.val.as_slice()];
-        let config = &setup.recipe.train;
-        pollster::block_on(train(task, progress, config, setup.recipe.seed, samples, &mut feed, &device, observe))
+        let share = setup.recipe.data.simulated.map_or(0.0, |simulated| simulated.share);
+        let samples = Samples { train: &setup.train, beside: &beside, share, val: &setup.val };
+        let (config, seed) = (&setup.recipe.train, setup.recipe.seed);
+        pollster::block_on(train(task, progress, config, seed, samples, &mut feed, &mut Here, &device, observe))
     })
     .with_context(good)?;
     let ending = observer.finish();

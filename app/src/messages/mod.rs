@@ -2,6 +2,7 @@
 //! beside the message, moved and not copied; files as handles that only the worker reads.
 
 mod files;
+mod learn;
 #[cfg(target_arch = "wasm32")]
 pub mod post;
 mod predict;
@@ -9,6 +10,10 @@ mod project;
 
 pub use files::{
     CheckFile, ClipId, ClipInfo, FileNumber, FrameRead, OpenFile, PixelInfo, ReadFrames, Reading, UnpackFile, Unpacked,
+};
+pub use learn::{
+    Choice, DeleteRun, Ended, FinishLearning, Gradients, JudgeRun, Judgement, KeepRun, LayerChoice, Learn, Learning,
+    LearningPlan, Lesson, ListRuns, Measurement, PlanLearning, RunAbout, RunId, RunLine, RunState, TakeRunOut,
 };
 pub use predict::{
     DeviceChoice, DeviceInfo, Forward, Layer, LoadModel, MeasureDevices, Measured, ModelInfo, Predict, Predicted,
@@ -80,13 +85,43 @@ pub enum Call {
     TakeOut(TakeOut),
     /// Make a project of an archive.
     BringBack(BringBack),
+    /// Say what a run will do.
+    PlanLearning(PlanLearning),
+    /// Learn.
+    Learn(Learn),
+    /// Stop learning, and keep the best.
+    FinishLearning(FinishLearning),
+    /// All runs in this browser.
+    ListRuns(ListRuns),
+    /// Compare a run's model with the one before.
+    JudgeRun(JudgeRun),
+    /// Keep a run's model.
+    KeepRun(KeepRun),
+    /// Delete a run.
+    DeleteRun(DeleteRun),
+    /// Take a run out as a file.
+    TakeRunOut(TakeRunOut),
+    /// Compute gradients.
+    Gradients(Gradients),
 }
 
 impl Call {
     /// What it is about.
     pub fn subject(&self) -> Subject {
         match self {
-            Self::StartDevice(_) | Self::MeasureDevices(_) | Self::UseDevice(_) | Self::Forward(_) => Subject::Device,
+            Self::StartDevice(_)
+            | Self::MeasureDevices(_)
+            | Self::UseDevice(_)
+            | Self::Forward(_)
+            | Self::Gradients(_) => Subject::Device,
+            Self::PlanLearning(_)
+            | Self::Learn(_)
+            | Self::FinishLearning(_)
+            | Self::ListRuns(_)
+            | Self::JudgeRun(_)
+            | Self::KeepRun(_)
+            | Self::DeleteRun(_)
+            | Self::TakeRunOut(_) => Subject::Learning,
             Self::LoadModel(_) | Self::OpenFile(_) | Self::CheckFile(_) | Self::UnpackFile(_) => Subject::File,
             Self::ReadFrames(request) => Subject::Pixels(request.clip),
             Self::Predict(request) => Subject::Prediction(request.clip),
@@ -117,6 +152,8 @@ pub enum Subject {
     Prediction(ClipId),
     /// Projects, or one of them.
     Project,
+    /// A run that learns, or its model.
+    Learning,
 }
 
 /// From the page to the worker. The file that a request is about travels beside it, or a list of files.
@@ -273,6 +310,15 @@ requests! {
     KeepMedia -> (),
     TakeOut -> Vec<String>,
     BringBack -> OpenedProject,
+    PlanLearning -> LearningPlan,
+    Learn -> Ended,
+    FinishLearning -> (),
+    ListRuns -> Vec<RunLine>,
+    JudgeRun -> Judgement,
+    KeepRun -> (),
+    DeleteRun -> (),
+    TakeRunOut -> Vec<String>,
+    Gradients -> (),
 }
 
 impl Job for StartDevice {
@@ -296,6 +342,22 @@ impl Job for TakeOut {
 }
 
 impl Job for BringBack {
+    type Item = Packing;
+}
+
+impl Job for PlanLearning {
+    type Item = Learning;
+}
+
+impl Job for Learn {
+    type Item = Learning;
+}
+
+impl Job for JudgeRun {
+    type Item = Learning;
+}
+
+impl Job for TakeRunOut {
     type Item = Packing;
 }
 

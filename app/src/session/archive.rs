@@ -111,19 +111,19 @@ impl Session {
     }
 
     /// Where the file of a clip is: in the list, or kept.
-    fn source_of(&self, clip: ClipId, name: &str) -> Source {
+    pub(super) fn source_of(&self, clip: ClipId, name: &str) -> Source {
         let line = self.viewer.media.line_of(clip);
         let listed = line.and_then(|line| self.inner.with_value(|inner| inner.sources.get(&line.file).cloned()));
         listed.unwrap_or_else(|| Source::kept(name, clip))
     }
 }
 
-fn blob(bytes: &[u8]) -> Result<Blob, JsValue> {
+pub(super) fn blob(bytes: &[u8]) -> Result<Blob, JsValue> {
     Blob::new_with_u8_array_sequence(&Array::of1(&Uint8Array::from(bytes)))
 }
 
 /// Have the browser save these pieces as one file.
-fn save(pieces: &[Blob], name: &str) -> Result<(), JsValue> {
+pub(super) fn save(pieces: &[Blob], name: &str) -> Result<(), JsValue> {
     let file = Blob::new_with_blob_sequence(&pieces.iter().collect::<Array>())?;
     let address = Url::create_object_url_with_blob(&file)?;
     let anchor: HtmlAnchorElement = document().create_element("a")?.unchecked_into();

@@ -35,6 +35,7 @@ impl Session {
     /// Load a model file. The one in use stays when it is refused.
     pub(crate) fn open_model(&self, file: web_sys::File) {
         self.ask(&[self.model_task(file)]);
+        self.forget_used();
     }
 
     /// Load the model that comes with the app again.
@@ -42,6 +43,7 @@ impl Session {
         let bundled = self.inner.with_value(|inner| inner.bundled);
         let task = bundled.map(|file| Task::Model { file, keep: false });
         self.ask(task.as_slice());
+        self.forget_used();
     }
 
     /// Show a file of the list.
@@ -111,7 +113,7 @@ impl Session {
         Task::Model { file: self.add_source(Source::picked(file)), keep: false }
     }
 
-    fn ask(&self, tasks: &[Task]) {
+    pub(super) fn ask(&self, tasks: &[Task]) {
         let in_the_way = self.inner.try_update_value(|inner| inner.queue.add(tasks).then_some(inner.request).flatten());
         if let Some(request) = in_the_way.flatten() {
             self.link.cancel(request);

@@ -14,6 +14,8 @@ mod keeper;
 #[cfg(target_arch = "wasm32")]
 mod kept_files;
 #[cfg(target_arch = "wasm32")]
+mod learn;
+#[cfg(target_arch = "wasm32")]
 mod project;
 pub mod queue;
 #[cfg(target_arch = "wasm32")]

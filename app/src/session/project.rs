@@ -21,8 +21,8 @@ use crate::transform::Transform;
 use crate::viewer::Viewer;
 use crate::viewer::projects::Saved;
 
-/// How often the place of the user is looked at.
-const PLACE_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked for what is to be done meanwhile.
+const EVERY_SECOND: Duration = Duration::from_secs(1);
 /// How long what models find waits to be written together: every write waits for the disk, and so does the model.
 const TOGETHER: Duration = Duration::from_millis(500);
 /// When writing is tried again that the browser refused.
@@ -33,7 +33,7 @@ impl Session {
     pub(super) fn start_keeping(&self) {
         let session = *self;
         self.viewer.annotations.keep_with(move |entry| session.keep(&entry));
-        if let Ok(timer) = set_interval_with_handle(move || session.keep_place(), PLACE_EVERY) {
+        if let Ok(timer) = set_interval_with_handle(move || session.every_second(), EVERY_SECOND) {
             on_cleanup(move || timer.clear());
         }
         // The browser asks before it closes a page with something that a person said and that is not written.
@@ -377,6 +377,11 @@ impl Session {
             self.viewer.projects.list.set(list.projects);
             self.viewer.projects.room.set((list.used, list.quota));
         }
+    }
+
+    fn every_second(&self) {
+        self.keep_place();
+        self.tend_learning();
     }
 
     /// Remember where the user is, when that has changed.

@@ -6,6 +6,7 @@ use std::ops::Range;
 use leptos::prelude::*;
 
 use super::keeper::Keeper;
+use super::learn::Learner;
 use super::queue::{Queue, Task, Why};
 use crate::files::Source;
 use crate::link::restart::Recovery;
@@ -44,6 +45,8 @@ pub(super) struct Inner {
     pub(super) predicting: Vec<(ClipId, usize)>,
     /// The project, and what of it is not written yet.
     pub(super) keeper: Keeper,
+    /// Learning.
+    pub(super) learner: Learner,
     /// Why the worker was started again; told once the new one runs.
     recovering: Option<String>,
 }
@@ -78,6 +81,7 @@ impl Session {
             moving: false,
             predicting: Vec::new(),
             keeper: Keeper::default(),
+            learner: Learner::default(),
             recovering: None,
         });
         let handle = StoredValue::new_local(None::<Self>);

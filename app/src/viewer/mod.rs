@@ -1,7 +1,8 @@
-//! What the page shows: seven stores, and the rules that keep them consistent. No browser calls, no worker.
+//! What the page shows: eight stores, and the rules that keep them consistent. No browser calls, no worker.
 
 pub(crate) mod annotations;
 pub(crate) mod findings;
+pub(crate) mod learning;
 mod marks;
 pub(crate) mod media;
 pub(crate) mod notices;
@@ -21,6 +22,7 @@ use crate::timeline::FrameState;
 use crate::transform::Transform;
 use annotations::Annotations;
 use findings::{Findings, Found};
+use learning::Learning;
 pub(crate) use marks::Line;
 use media::Media;
 use notices::{Notices, Stage};
@@ -41,6 +43,8 @@ pub(crate) struct Viewer {
     pub(crate) annotations: Annotations,
     /// Which project is open, and whether it is kept.
     pub(crate) projects: Projects,
+    /// Learning from what was said.
+    pub(crate) learning: Learning,
     /// The tool in hand.
     pub(crate) tools: Tools,
     /// What the user is told.
@@ -55,6 +59,7 @@ impl Viewer {
             findings: Findings::new(),
             annotations: Annotations::new(),
             projects: Projects::new(),
+            learning: Learning::new(),
             tools: Tools::new(),
             notices: Notices::new(),
         }

@@ -18,7 +18,7 @@ use crate::{side_by_side, spawn};
 const HELPER: &str = "helper";
 
 /// What a helper answers: buffers, or nothing when it is dead or refused.
-type Answer = Option<Vec<Vec<u8>>>;
+pub(super) type Answer = Option<Vec<Vec<u8>>>;
 
 /// The helpers of the model in use.
 #[derive(Default)]
@@ -28,7 +28,8 @@ pub(super) struct Pool {
     models: Cell<u32>,
 }
 
-struct Helper {
+/// A worker of the worker.
+pub(super) struct Helper {
     worker: Worker,
     waiting: RefCell<Option<oneshot::Sender<Answer>>>,
     alive: Cell<bool>,
@@ -74,15 +75,23 @@ impl Pool {
         }
     }
 
+    /// The helpers that have nothing to do.
+    pub(super) fn free(&self) -> Vec<Rc<Helper>> {
+        let free = |helper: &&Rc<Helper>| helper.waiting.borrow().is_none();
+        self.helpers.borrow().iter().filter(free).cloned().collect()
+    }
+
+    /// Forget the helpers that died.
+    pub(super) fn bury(&self) {
+        self.helpers.borrow_mut().retain(|helper| helper.alive.get());
+    }
+
     /// What the network computes, by a helper; none where no helper is free.
     pub(super) async fn forward(&self, prepared: &Prepared) -> Option<Output> {
-        let free = |helper: &&Rc<Helper>| helper.waiting.borrow().is_none();
-        let helper = self.helpers.borrow().iter().find(free).cloned()?;
+        let helper = self.free().into_iter().next()?;
         let Prepared { ref numbers, channels, size } = *prepared;
         let answer = helper.ask(Forward { channels, size }, None, vec![bytes(numbers)]).await;
-        if !helper.alive.get() {
-            self.helpers.borrow_mut().retain(|other| !Rc::ptr_eq(other, &helper));
-        }
+        self.bury();
         let [probabilities, features] = answer?.try_into().ok()?;
         Some(Output { probabilities: numbers_of(&probabilities), features: numbers_of(&features) })
     }
@@ -138,15 +147,25 @@ impl Helper {
     }
 
     async fn ask(&self, call: impl Into<Call>, file: Option<&Blob>, buffers: Vec<Vec<u8>>) -> Answer {
+        self.send(call, file, buffers).await.ok().flatten()
+    }
+
+    /// Ask at once. Only one thing is asked at a time, so that all may have one number.
+    pub(super) fn send(
+        &self,
+        call: impl Into<Call>,
+        file: Option<&Blob>,
+        buffers: Vec<Vec<u8>>,
+    ) -> oneshot::Receiver<Answer> {
         let (sender, answer) = oneshot::channel();
         self.waiting.replace(Some(sender));
         let file = file.map_or(JsValue::UNDEFINED, |file| file.clone().into());
-        // Only one thing is asked at a time, so that all may have one number.
-        let (message, moved) = post::pack(&ToWorker::Ask { id: 0, call: call.into() }, &file, &buffers).ok()?;
-        if self.worker.post_message_with_transfer(&message, &moved).is_err() {
+        let sent = post::pack(&ToWorker::Ask { id: 0, call: call.into() }, &file, &buffers)
+            .and_then(|(message, moved)| self.worker.post_message_with_transfer(&message, &moved));
+        if sent.is_err() {
             self.died();
         }
-        answer.await.ok().flatten()
+        answer
     }
 
     fn answered(&self, answer: Answer) {

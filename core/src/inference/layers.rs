@@ -1,5 +1,6 @@
 //! What a network says of a frame, as layers: each can be shown, stored and measured without the others.
 
+use sonoseg_imaging::evaluate::Answer;
 use sonoseg_imaging::geometry::{Detection, Mask, shaft_of};
 
 /// One kind of answer, at the size of the picture that the prediction is about.
@@ -53,6 +54,16 @@ impl Prediction {
             Layer::Needle(found) => found.as_ref(),
             _ => None,
         })
+    }
+
+    /// What is said, to be compared with a label of the same size.
+    pub fn answer(&self) -> Answer {
+        let found = self.needle();
+        Answer {
+            mask: self.mask().map(|mask| mask.classes.clone()).unwrap_or_default(),
+            needle: found.map(|found| found.needle),
+            confidence: found.map_or(0.0, |found| found.confidence),
+        }
     }
 
     /// The needle, where it can be called seen: its tip is known.

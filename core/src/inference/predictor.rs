@@ -8,7 +8,8 @@ use crate::models::Network;
 use crate::models::frames::Frames;
 use crate::models::unet::Unet;
 use sonoseg_imaging::dataset::finding::Finding;
-use sonoseg_imaging::evaluate::Calibration;
+use sonoseg_imaging::dataset::sample::Sample;
+use sonoseg_imaging::evaluate::{Answer, Calibration};
 use sonoseg_imaging::geometry::resize;
 use sonoseg_imaging::geometry::{Detection, Image, Mask, fit};
 
@@ -272,6 +273,12 @@ impl Predictor {
         let mut layers = vec![Layer::Probability(probability), Layer::Classes(Mask { height, width, classes })];
         layers.extend(needle.map(Layer::Needle));
         Prediction { layers, novelty }
+    }
+
+    /// What is said of the middle frame of a sample at the network's own size, to be compared with its label.
+    pub async fn answer(&self, sample: &Sample) -> Result<Answer, PredictError> {
+        let frames: Vec<&Image> = sample.frames.iter().collect();
+        Ok(self.read_off(self.forward(&self.prepare(&frames)).await?).answer())
     }
 
     /// All steps for one window of frames.

@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 pub mod frames;
+pub mod layer_set;
 pub mod mae;
 pub mod unet;
 pub mod unetr;

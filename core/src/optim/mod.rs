@@ -11,11 +11,12 @@ use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::Value;
 
-use crate::checkpoint::{CheckpointError, State, StateNames, read_tensors};
+use crate::checkpoint::{CheckpointError, State, StateNames};
 
 pub mod adamw;
 mod clip;
 pub mod freeze;
+pub(crate) mod named;
 pub mod rules;
 pub mod schedule;
 pub mod sgd;
@@ -128,31 +129,9 @@ impl Optimiser {
     /// What is remembered, by kind of memory and parameter name, in the layout of the parameters here (not PyTorch's).
     /// Parameters that never had a gradient are not among them.
     pub async fn state<M: Module>(&self, model: &M) -> Result<BTreeMap<&'static str, State>, CheckpointError> {
-        struct Collect<'a> {
-            memory: &'a GradientsParams,
-            names: StateNames,
-            found: Vec<(String, Vec<usize>, Tensor<1>)>,
-        }
-        impl ModuleVisitor for Collect<'_> {
-            fn enter_module(&mut self, name: &str, container: &str) {
-                self.names.enter(name, container);
-            }
-            fn exit_module(&mut self, _: &str, _: &str) {
-                self.names.exit();
-            }
-            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                if let Some(moment) = self.memory.get::<D>(param.id) {
-                    let shape = moment.dims();
-                    let flat = moment.reshape([shape.iter().product::<usize>()]);
-                    self.found.push((self.names.name(), shape.to_vec(), flat));
-                }
-            }
-        }
         let mut states = BTreeMap::new();
         for (&kind, memory) in self.config.memory().iter().zip(&self.memory) {
-            let mut collect = Collect { memory, names: StateNames::default(), found: Vec::new() };
-            model.visit(&mut collect);
-            states.insert(kind, read_tensors(collect.found).await?);
+            states.insert(kind, named::read(model, memory).await?);
         }
         Ok(states)
     }

@@ -27,6 +27,27 @@ pub struct DataRecipe {
     /// `depth`, `contrast`, `entry` of needles, `size` of objects.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub balance: Vec<String>,
+    /// Simulated needles in every update, so that what was learned from the simulator is not forgotten; none = only the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<SimulatedRecipe>,
+}
+
+/// Samples from the simulator beside those of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SimulatedRecipe {
+    /// Share of what is learned from, below 1, the same in every update.
+    pub share: f64,
+    /// Number of simulated insertions, each with one sample; changed anew in every epoch as the data are.
+    pub samples: usize,
+    /// Seed of the simulator.
+    pub seed: u64,
+}
+
+impl Default for SimulatedRecipe {
+    fn default() -> Self {
+        Self { share: 0.5, samples: 64, seed: 77 }
+    }
 }
 
 fn name_or_number<'a, D: serde::Deserializer<'a>>(text: D) -> Result<Option<String>, D::Error> {
@@ -62,6 +83,14 @@ impl DataRecipe {
             let known: Vec<&str> = By::OF_NEEDLES.iter().chain(&By::OF_MASKS).map(|by| by.name()).collect();
             return Some(format!("data.balance: nothing is known as {unknown}; there are {}", known.join(", ")));
         }
+        if let Some(simulated) = &self.simulated {
+            if !(0.0..1.0).contains(&simulated.share) {
+                return Some("data.simulated.share must lie in a range from 0 to below 1".into());
+            }
+            if simulated.samples == 0 {
+                return Some("data.simulated.samples must be at least 1: leave data.simulated out for none".into());
+            }
+        }
         if folds == 1 {
             return Some("data.folds = 1 leaves nothing to learn from: write at least 2, or 0 for none".into());
         }
@@ -74,6 +103,15 @@ impl DataRecipe {
 
 impl Default for DataRecipe {
     fn default() -> Self {
-        Self { val_share: 0.2, stride: 1, class: None, folds: 0, fold: 0, leaky_folds: false, balance: Vec::new() }
+        Self {
+            val_share: 0.2,
+            stride: 1,
+            class: None,
+            folds: 0,
+            fold: 0,
+            leaky_folds: false,
+            balance: Vec::new(),
+            simulated: None,
+        }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::network::NetworkRecipe;
 use super::table::Table;
-use super::{Recipe, TaskVisitor};
+use super::{Recipe, SimulatedRecipe, TaskVisitor};
 use crate::losses::overlap::DiceFocalConfig;
 use crate::models::frames::Frames;
 use crate::models::mae::MaeConfig;
@@ -12,6 +12,7 @@ use crate::models::{NetworkConfig, NetworkSizes};
 use crate::tasks::mae::{MaeRecipe, MaskedAutoEncoding};
 use crate::tasks::segment::Segment;
 use crate::tasks::{Reads, Task};
+use sonoseg_imaging::synthetic::{NeedleSimConfig, Simulated};
 
 /// What a run learns, with the tables that only this task has. In the text of a recipe, `task` tells which one it is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -112,6 +113,19 @@ impl Recipe {
             }
         }
         self.visit(Needs)
+    }
+
+    /// The simulated samples that it asks for.
+    pub fn simulated(&self) -> Option<Simulated> {
+        self.data.simulated.and_then(|_| self.simulator())
+    }
+
+    /// The simulator that shows what its model looks for, if there is one: the samples behind those that it asks for are for
+    /// measuring.
+    pub fn simulator(&self) -> Option<Simulated> {
+        let SimulatedRecipe { samples, seed, .. } = self.data.simulated.unwrap_or_default();
+        let window = self.reads().frames;
+        self.finding().is_needles().then(|| Simulated::new(NeedleSimConfig::default(), seed, samples, window))
     }
 
     fn auto_encoder(&self, mae: &MaeRecipe) -> Result<MaeConfig, String> {

@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor, activation};
 use super::{Loss, Reads, Step, Task, loss_measure, read, upload};
 use crate::losses::overlap::{DiceFocalConfig, dice_focal, judged_dice_focal};
 use crate::models::frames::Frames;
-use crate::models::unet::layer_set::LayerSet;
+use crate::models::layer_set::LayerSet;
 use crate::models::{Network, NetworkConfig};
 use crate::optim::rules::Rules;
 use sonoseg_imaging::DataError;
@@ -217,7 +217,7 @@ impl Task for Segment {
 
     fn rules(&self) -> Rules {
         match &self.network {
-            NetworkConfig::Unetr(config) => config.encoder.rules("encoder.", true),
+            NetworkConfig::Unetr(config) => self.layers.of_unetr(config.encoder.rules("encoder.", true)),
             _ => self.layers.rules(),
         }
     }

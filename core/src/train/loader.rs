@@ -1,5 +1,6 @@
 //! From samples to views: which samples, in which order, changed how.
 
+use super::TrainConfig;
 use crate::tasks::Task;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::Source;
@@ -17,14 +18,40 @@ pub struct Drawn {
 /// What makes a batch.
 pub type BatchPlan = Vec<Drawn>;
 
+/// What is learned from and what is measured on, by numbers in the source.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Samples<'a> {
+    /// To learn from: an epoch goes through all of them.
+    pub train: &'a [usize],
+    /// Others to learn from beside them, simulated ones for example: batches are filled up with them.
+    pub beside: &'a [usize],
+    /// Share of those others, 0 to below 1, where there are any.
+    pub share: f64,
+    /// To measure on.
+    pub val: &'a [usize],
+}
+
+impl Samples<'_> {
+    /// Others among the first `samples` of an epoch.
+    fn others(&self, samples: usize) -> usize {
+        // A share like 0.3 is a little less than it says.
+        if self.beside.is_empty() { 0 } else { (samples as f64 * self.share + 1e-9) as usize }
+    }
+}
+
 /// The training batches of an epoch in random order; the last incomplete batch is dropped.
 ///
-/// Without a total, every sample once, with changes that no other epoch has. With one, the same `total` in every epoch: the
-/// samples as they are, then changed ones until there are enough (Amiri 2019 augments its images to a given total,
+/// Without a total, every sample once in each pass, with changes that no other pass has. With one, the same `total` in every
+/// epoch: the samples as they are, then changed ones until there are enough (Amiri 2019 augments its images to a given total,
 /// once). Of more samples than the total every epoch takes others.
-pub fn training_plans(samples: &[usize], batch: usize, total: Option<usize>, seed: u64, epoch: u64) -> Vec<BatchPlan> {
-    let drawn: Vec<Drawn> = match total {
-        None => samples.iter().map(|&sample| Drawn { sample, changes: Some(epoch) }).collect(),
+pub fn training_plans(all: &Samples<'_>, config: &TrainConfig, seed: u64, epoch: u64) -> Vec<BatchPlan> {
+    let (samples, batch) = (all.train, config.batch.max(1));
+    let passes = config.passes_per_epoch.max(1) as u64;
+    let drawn: Vec<Drawn> = match config.samples_per_epoch {
+        None => {
+            let pass = |number| samples.iter().map(move |&sample| Drawn { sample, changes: Some(number) });
+            (epoch * passes..(epoch + 1) * passes).flat_map(pass).collect()
+        }
         Some(total) if total < samples.len() => {
             let chosen = Rng::stream(seed, "total", [epoch, 0]).permutation(samples.len()).into_iter().take(total);
             chosen.map(|index| Drawn { sample: samples[index], changes: None }).collect()
@@ -36,8 +63,22 @@ pub fn training_plans(samples: &[usize], batch: usize, total: Option<usize>, see
         }
     };
     let order = Rng::stream(seed, "order", [epoch, 0]).permutation(drawn.len());
-    let chunks = order.chunks_exact(batch.min(drawn.len()).max(1));
-    chunks.map(|chunk| chunk.iter().map(|&index| drawn[index]).collect()).collect()
+    let mut others = Rng::stream(seed, "beside", [epoch, 0]).permutation(all.beside.len()).into_iter().cycle();
+    let (mut plans, mut at) = (Vec::new(), 0);
+    while at < order.len() {
+        let number = plans.len();
+        let beside = all.others((number + 1) * batch) - all.others(number * batch);
+        let own = (batch - beside).min(order.len());
+        if at + own > order.len() {
+            break;
+        }
+        let of_data = order[at..at + own].iter().map(|&index| drawn[index]);
+        let of_others =
+            others.by_ref().take(beside).map(|index| Drawn { sample: all.beside[index], changes: Some(epoch) });
+        plans.push(of_data.chain(of_others).collect());
+        at += own;
+    }
+    plans
 }
 
 /// All samples in order, unchanged.
@@ -66,10 +107,20 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
+    fn config(batch: usize, samples_per_epoch: Option<usize>) -> TrainConfig {
+        TrainConfig { batch, samples_per_epoch, ..TrainConfig::default() }
+    }
+
+    /// Plans of samples with nothing beside them.
+    fn plans(train: &[usize], batch: usize, total: Option<usize>, epoch: u64) -> Vec<BatchPlan> {
+        training_plans(&Samples { train, ..Samples::default() }, &config(batch, total), 1, epoch)
+    }
+
     #[test]
     fn an_epoch_covers_the_samples_in_another_order_each_time() {
         let samples: Vec<usize> = (100..123).collect();
-        let plans = |epoch| training_plans(&samples, 5, None, 1, epoch);
+        let config = config(5, None);
+        let plans = |epoch| training_plans(&Samples { train: &samples, ..Samples::default() }, &config, 1, epoch);
         assert_eq!(plans(0).len(), 4);
         let seen: BTreeSet<usize> = plans(0).concat().iter().map(|drawn| drawn.sample).collect();
         assert_eq!(seen.len(), 20);
@@ -82,17 +133,50 @@ mod tests {
     #[test]
     fn a_total_is_the_samples_as_they_are_and_the_same_changed_ones_in_every_epoch() {
         let samples = [7, 8, 9];
-        let lengths = |batch| training_plans(&samples, batch, Some(8), 1, 0).iter().map(Vec::len).collect::<Vec<_>>();
+        let lengths = |batch| plans(&samples, batch, Some(8), 0).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!((lengths(3), lengths(20)), (vec![3, 3], vec![8]));
-        let all = |number| training_plans(&samples, 2, Some(8), 1, number).concat();
+        let all = |number| plans(&samples, 2, Some(8), number).concat();
         let set = |number| all(number).iter().map(|drawn| (drawn.sample, drawn.changes)).collect::<BTreeSet<_>>();
         let whole = samples.map(|sample| [None, Some(0), Some(1)].map(|changes| (sample, changes))).concat();
         let whole: BTreeSet<_> = whole.into_iter().filter(|drawn| *drawn != (9, Some(1))).collect();
         assert_eq!((set(0), set(1)), (whole.clone(), whole));
         assert_ne!(all(0), all(1));
-        assert!(training_plans(&[], 2, Some(8), 1, 0).is_empty());
-        let few = |epoch| training_plans(&(0..20).collect::<Vec<_>>(), 2, Some(4), 1, epoch).concat();
+        assert!(plans(&[], 2, Some(8), 0).is_empty());
+        let few = |epoch| plans(&(0..20).collect::<Vec<_>>(), 2, Some(4), epoch).concat();
         let seen: BTreeSet<usize> = (0..40).flat_map(few).map(|drawn| drawn.sample).collect();
         assert_eq!((few(0).len(), seen.len()), (4, 20), "all have their turn");
+    }
+
+    #[test]
+    fn an_epoch_of_several_passes_changes_every_sample_in_each_of_them_otherwise() {
+        let config = TrainConfig { passes_per_epoch: 3, ..config(2, None) };
+        let samples = Samples { train: &[4, 5], ..Samples::default() };
+        let drawn = |epoch| training_plans(&samples, &config, 1, epoch).concat();
+        let changes = |epoch: u64| -> BTreeSet<_> { drawn(epoch).iter().map(|one| (one.sample, one.changes)).collect() };
+        let expected = |first: u64| -> BTreeSet<_> {
+            (first..first + 3).flat_map(|pass| [(4, Some(pass)), (5, Some(pass))]).collect()
+        };
+        assert_eq!((changes(0), changes(2)), (expected(0), expected(6)));
+    }
+
+    #[test]
+    fn others_have_their_share_of_every_update() {
+        let beside: Vec<usize> = (100..110).collect();
+        for (share, of_eight) in [(0.0, 0), (0.25, 2), (0.5, 4), (0.75, 6)] {
+            let samples = Samples { train: &[1, 2, 3], beside: &beside, share, val: &[] };
+            let config = TrainConfig { passes_per_epoch: 16, ..config(2, None) };
+            let plans = training_plans(&samples, &config, 1, 0);
+            for update in plans.chunks_exact(4) {
+                let others = update.concat().iter().filter(|drawn| drawn.sample >= 100).count();
+                assert_eq!((others, update.concat().len()), (of_eight, 8), "{share}");
+            }
+            let own = plans.concat().iter().filter(|drawn| drawn.sample < 100).count();
+            assert!((46..=48).contains(&own), "all of the data are used: {own}");
+            let seen: BTreeSet<usize> = plans.concat().iter().map(|drawn| drawn.sample).filter(|&one| one > 99).collect();
+            assert!(share == 0.0 || seen.len() == 10, "all others have their turn: {seen:?}");
+        }
+        let few = Samples { train: &[1], beside: &beside, share: 0.5, val: &[] };
+        let plans = training_plans(&few, &TrainConfig { batch: 8, ..TrainConfig::default() }, 1, 0);
+        assert_eq!(plans.iter().map(Vec::len).collect::<Vec<_>>(), [5], "a batch of what there is");
     }
 }

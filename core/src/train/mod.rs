@@ -4,25 +4,29 @@ use std::collections::BTreeSet;
 
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{CheckpointError, read_initialised, read_state, write_state};
-use crate::models::unet::layer_set::LayerSet;
+use crate::models::layer_set::LayerSet;
 use crate::optim::OptimiserConfig;
 use crate::optim::freeze::freeze;
 use crate::optim::schedule::Schedule;
-use crate::tasks::{LOSS, Loss, Step, Task};
+use crate::tasks::{LOSS, Step, Task};
 use crate::train::loader::{BatchPlan, measuring_plans, training_plans};
+use crate::train::parts::{Compute, Part, PartKey};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::geometry::Image;
 use sonoseg_imaging::metrics::measure::Measures;
-use sonoseg_imaging::rng::{Rng, splitmix64};
+use sonoseg_imaging::rng::Rng;
 
 pub mod loader;
+pub mod parts;
 mod progress;
+pub mod record;
 mod resume;
 
+pub use loader::Samples;
 pub use progress::{Position, Progress};
 
 /// How long and in what portions to learn.
@@ -43,6 +47,9 @@ pub struct TrainConfig {
     /// are so many, the same in every epoch (Amiri 2019 augments to a given total, once); none = every sample once,
     /// changed anew in every epoch.
     pub samples_per_epoch: Option<usize>,
+    /// How often an epoch goes through the samples, changing them anew each time: where they are few, an epoch would be over
+    /// and measured after an update.
+    pub passes_per_epoch: usize,
     /// Largest number of optimiser updates in an epoch; none = the whole epoch.
     pub updates_per_epoch: Option<usize>,
     /// What the learning rate of the optimiser is for.
@@ -64,6 +71,7 @@ impl Default for TrainConfig {
             accumulate: 8,
             patience: 5,
             samples_per_epoch: None,
+            passes_per_epoch: 1,
             updates_per_epoch: None,
             rate_for: RateFor::Update,
             layers: LayerSet::All,
@@ -187,7 +195,7 @@ pub trait Feed<V> {
     fn next(&mut self) -> impl Future<Output = Option<Result<Vec<V>, DataError>>>;
 }
 
-/// Learn from the samples `train`, measure on `val`, from where `progress` stands until the epochs are over, patience
+/// Learn from `samples` and measure on those that are held out, from where `progress` stands until the epochs are over, patience
 /// ends or the observer, which may await anything, stops. Gives the run as it is at the end; the observer saved the best weights.
 ///
 /// `device` is the plain device; the loop turns gradients on by itself, and the network must be on the device with
@@ -198,8 +206,9 @@ pub async fn train<T: Task>(
     mut progress: Progress<T::Model>,
     config: &TrainConfig,
     seed: u64,
-    [train, val]: [&[usize]; 2],
+    samples: Samples<'_>,
     feed: &mut impl Feed<T::View>,
+    compute: &mut impl Compute<T>,
     device: &Device,
     mut observe: impl AsyncFnMut(Event<'_, T::Model>) -> Result<Flow, ObserverError>,
 ) -> Result<Progress<T::Model>, TrainError> {
@@ -210,10 +219,10 @@ pub async fn train<T: Task>(
     if accumulate > 1 && !task.batch_may_be_cut() {
         return Err(TrainError::Accumulated(accumulate));
     }
-    if train.is_empty() {
+    if samples.train.is_empty() {
         return Err(DataError::Inconsistent("there is no sample to learn from".into()).into());
     }
-    let plans = |epoch| training_plans(train, config.batch, config.samples_per_epoch, seed, epoch);
+    let plans = |epoch| training_plans(&samples, config, seed, epoch);
     let batches = plans(0).len();
     let portion = accumulate.min(batches);
     let steps = (batches / accumulate).max(1).min(config.updates_per_epoch.unwrap_or(usize::MAX));
@@ -230,7 +239,7 @@ pub async fn train<T: Task>(
             let step = progress.position.step;
             let updates = progress.position.updates;
             let Portions { loss, parts, gradients, kept } =
-                gradients(task, &progress.model, [updates, total], portion, seed, feed, device).await?;
+                gradients(task, &progress.model, [updates, total], portion, seed, feed, compute, device).await?;
             if !loss.is_finite() {
                 return Err(TrainError::Diverged { epoch, step, loss });
             }
@@ -250,7 +259,7 @@ pub async fn train<T: Task>(
         }
 
         let run = [progress.position.updates, total];
-        let val = measure(task, &progress.model.valid(), config.batch, val, run, seed, feed, device).await?;
+        let val = measure(task, &progress.model.valid(), config.batch, samples.val, run, seed, feed, device).await?;
         let position = &mut progress.position;
         let train_loss = position.loss_sum / position.step as f64;
         let (improved, best) = compare(position, &val, task.decides());
@@ -332,6 +341,7 @@ struct Portions<K> {
 }
 
 /// Mean loss and mean gradients of the next `portion` batches.
+#[expect(clippy::too_many_arguments, reason = "everything that an update is made of, in the order of its use")]
 async fn gradients<T: Task>(
     task: &T,
     model: &T::Model,
@@ -339,31 +349,27 @@ async fn gradients<T: Task>(
     portion: usize,
     seed: u64,
     feed: &mut impl Feed<T::View>,
+    compute: &mut impl Compute<T>,
     device: &Device,
 ) -> Result<Portions<T::Kept>, TrainError> {
-    let learning = device.clone().autodiff();
+    let mut parts = Vec::with_capacity(portion);
+    for part in 0..portion {
+        let number = updates * portion as u64 + part as u64;
+        let key = PartKey { seed, number, parts: portion, updates, total };
+        parts.push(Part { views: next_views(feed).await?, key });
+    }
     let mut sum = GradientsAccumulator::new();
     let mut portions = Portions { loss: 0.0, parts: Vec::new(), gradients: GradientsParams::new(), kept: Vec::new() };
-    for part in 0..portion {
-        let batch = task.collate(&next_views(feed).await?, &learning);
-        let number = updates * portion as u64 + part as u64;
-        let mut step = Step { rng: Rng::stream(seed, "step", [number, 0]), updates, total };
-        // Burn's own randomness (dropout) must not depend on what ran before, or a resumed run would differ.
-        learning.seed(splitmix64(seed ^ splitmix64(number)));
-        let Loss { total, parts, kept } = task.loss(model, &batch, &mut step);
-        let loss = total / portion as f64;
-        let gradients = GradientsParams::from_grads(loss.backward(), model);
-        sum.accumulate(model, gradients);
-        let (names, parts): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        let tensors = std::iter::once(loss).chain(parts.into_iter().map(|part| part / portion as f64));
-        let numbers = read_scalars(tensors.map(Tensor::inner).collect()).await?;
-        portions.loss += numbers[0];
-        portions.parts.resize(names.len(), ("", 0.0));
-        for ((sum, name), number) in portions.parts.iter_mut().zip(names).zip(&numbers[1..]) {
+    let mut take = |computed: parts::Computed<T::Kept>| {
+        sum.accumulate(model, computed.gradients);
+        portions.loss += computed.loss;
+        portions.parts.resize(computed.parts.len(), ("", 0.0));
+        for (sum, (name, number)) in portions.parts.iter_mut().zip(computed.parts) {
             *sum = (name, sum.1 + number);
         }
-        portions.kept.push(kept);
-    }
+        portions.kept.push(computed.kept);
+    };
+    compute.compute(task, model, parts, device, &mut take).await?;
     portions.gradients = sum.grads();
     Ok(portions)
 }
@@ -396,12 +402,4 @@ async fn measure<T: Task>(
 async fn next_views<V>(feed: &mut impl Feed<V>) -> Result<Vec<V>, TrainError> {
     let missing = || TrainError::Observer("the loader ended before the epoch did".into());
     Ok(feed.next().await.ok_or_else(missing)??)
-}
-
-/// Read tensors of one number each, all at once.
-async fn read_scalars(tensors: Vec<Tensor<1>>) -> Result<Vec<f64>, TrainError> {
-    let failed = |e: &dyn std::fmt::Debug| TrainError::Device(format!("{e:?}"));
-    let data = Tensor::cat(tensors, 0).into_data_async().await.map_err(|e| failed(&e))?;
-    let numbers = data.try_into_vec::<f32>().map_err(|e| failed(&e))?;
-    Ok(numbers.into_iter().map(f64::from).collect())
 }

@@ -5,6 +5,7 @@
 //! | a frame's answer: what is there, who said so | `answer` |
 //! | all answers of a project, and the edits that change them | `document` |
 //! | document, predictions, undo and redo | `project` |
+//! | what of it a model can learn from | `tally` |
 //! | brush, eraser, filling: from strokes to changed pixels | `brush` |
 //! | a changed rectangle of a mask, as run lengths | `patch` |
 //! | ends of a line taken and moved | `handle` |
@@ -22,6 +23,7 @@ mod journal;
 mod line;
 mod patch;
 mod project;
+mod tally;
 
 pub use answer::{Answer, By, Predicted, Status, Verdict};
 pub use brush::{Brush, fill};
@@ -31,6 +33,7 @@ pub use journal::{Journal, encode};
 pub use line::{line_mask, line_of};
 pub use patch::Patch;
 pub use project::{Entry, Project, STEPS, Step};
+pub use tally::Tally;
 
 #[cfg(test)]
 mod tests;

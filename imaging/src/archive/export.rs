@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::described::Described;
 use super::label::Label;
 use super::left_out::{self, LeftOut};
 use super::manifest::{ArchivedClip, MANIFEST, Manifest};
@@ -9,10 +10,8 @@ use super::pack::Packer;
 use crate::DataError;
 use crate::annotation::{ClipRecord, Project};
 use crate::dataset::finding::Finding;
-use crate::dataset::labels::{LabelRow, write_labels};
-use crate::dataset::meta::Meta;
-use crate::formats::encode::{encode_png_grey, encode_png_mask, encode_png_rgb};
-use crate::geometry::{Image, Mask, Scale};
+use crate::formats::encode::{encode_png_grey, encode_png_rgb};
+use crate::geometry::{Image, Scale};
 
 /// What is known about a clip beside its frames.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,39 +55,29 @@ impl Export {
         let Some(record) = manifest.project.document().clips.get(key) else {
             return Err(DataError::Inconsistent(format!("The clip {key} is not in this project.")));
         };
-        let ClipFacts { times_us, scale, group } = facts;
         let taken = manifest.clips.iter().map(|clip| clip.procedure.as_str()).collect();
-        let procedure = folder_name(&record.name, &taken);
-        let folder = format!("procedures/{procedure}");
-        let (mut piece, mut rows, mut highest, mut ignored) = (Vec::new(), Vec::new(), None, false);
-        labels(record, &procedure, &manifest.finding, left_out, |frame, label| {
-            rows.extend(label.row.map(|needle| LabelRow::new(frame, needle.as_ref())));
-            let Some(mask) = label.mask else { return Ok(()) };
-            let classes = mask.classes.iter().copied().filter(|&class| Mask::shows(class));
-            highest = highest.max(Some(classes.max().unwrap_or(0)));
-            ignored |= mask.classes.contains(&Mask::IGNORE);
-            piece.extend(packer.add(&format!("{folder}/masks/{frame:06}.png"), &encode_png_mask(&mask)?)?);
-            Ok(())
-        })?;
-        let meta = Meta {
-            fps: times_us.as_deref().and_then(fps),
-            spacing: if let Scale::Everywhere(spacing) = scale { Some(spacing) } else { None },
-            origin: Some(format!("{}, marked in sonoseg", record.name)),
-            group: group.clone(),
-            classes: highest.map_or_else(Vec::new, |highest| class_names(&manifest.finding, highest)),
-            ignore: ignored.then_some(Mask::IGNORE),
-            ..Meta::default()
-        };
-        let unwritten = |error: &dyn std::fmt::Display| DataError::Inconsistent(format!("{folder}: {error}."));
-        let meta = serde_json::to_vec_pretty(&meta).map_err(|error| unwritten(&error))?;
+        let Described { procedure, meta, table, masks } =
+            Described::new(record, &facts, &manifest.finding, &taken, left_out)?;
+        let (folder, mut piece) = (format!("procedures/{procedure}"), Vec::new());
+        for (frame, mask) in masks {
+            piece.extend(packer.add(&format!("{folder}/masks/{frame:06}.png"), &mask)?);
+        }
         piece.extend(packer.add(&format!("{folder}/meta.json"), &meta)?);
-        if !rows.is_empty() {
-            let table = write_labels(rows).map_err(|error| unwritten(&error))?;
+        if let Some(table) = table {
             piece.extend(packer.add(&format!("{folder}/labels.csv"), &table)?);
         }
         *open = Some(Open { folder, name: record.name.clone(), size: [record.height, record.width] });
+        let ClipFacts { times_us, scale, group } = facts;
         manifest.clips.push(ArchivedClip { clip: key.to_owned(), procedure, times_us, scale, group });
         Ok(piece)
+    }
+
+    /// Put in a file that is none of the project's, for example of a run that learned from it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn file(&mut self, path: &str, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
+        self.packer.add(path, bytes)
     }
 
     /// Put in a frame of the clip; a black one where it cannot be decoded.
@@ -160,23 +149,4 @@ pub(super) fn folder_name(file: &str, taken: &BTreeSet<&str>) -> String {
     let numbered = (2..).map(|number| format!("{name}-{number}"));
     let free = |name: &String| !taken.contains(name.as_str());
     std::iter::once(name.clone()).chain(numbered).find(free).unwrap_or(name)
-}
-
-/// Names of all classes up to the highest that the masks hold.
-fn class_names(finding: &Finding, highest: u8) -> Vec<String> {
-    let mut names = vec!["background".to_owned()];
-    match finding {
-        Finding::Needles => names.push("needle".to_owned()),
-        Finding::Classes(classes) => names.extend(classes.iter().cloned()),
-    }
-    for class in names.len()..=usize::from(highest) {
-        names.push(format!("class {class}"));
-    }
-    names
-}
-
-/// Mean frames per second.
-fn fps(times_us: &[u64]) -> Option<f64> {
-    let span = times_us.last().copied().filter(|&last| last > 0)?;
-    Some((times_us.len() - 1) as f64 * 1e6 / span as f64)
 }

@@ -13,6 +13,8 @@
 //! |---|---|
 //! | a project and its frames become an archive | `export` |
 //! | an archive becomes a project and its frames | `import` |
+//! | a clip as the folder of a procedure, its frames aside | `described` |
+//! | a project as the data set that the trainer reads from its archive, in memory | `marked` |
 //! | what `project.json` says | `manifest` |
 //! | an answer as the row and the mask that the trainer reads | `label` |
 //! | all lines as one table, all masks as pictures | `geometry` |
@@ -21,12 +23,14 @@
 //!
 //! Where labels or masks were changed outside, the files are believed: the change is a step that can be undone.
 
+mod described;
 mod export;
 mod geometry;
 mod import;
 mod label;
 mod left_out;
 mod manifest;
+mod marked;
 mod pack;
 mod unpack;
 
@@ -34,6 +38,7 @@ pub use export::{ClipFacts, Export};
 pub use geometry::{geometry_csv, masks_zip};
 pub use import::Archive;
 pub use manifest::{ArchivedClip, MANIFEST};
+pub use marked::Marked;
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,9 @@ use crate::dataset::folder::{Listed, Numbered};
 use crate::dataset::labels::read_labels;
 use crate::dataset::meta::Meta;
 use crate::dataset::procedure::Procedure;
-use crate::dataset::sample::Target;
+use crate::dataset::sample::{Source, Target};
+use crate::dataset::split::SplitConfig;
+use crate::dataset::windows::Windows;
 use crate::geometry::{Image, Mask, Needle, Point, Scale, Spacing};
 
 const SIZE: [usize; 2] = [12, 16];
@@ -299,4 +301,77 @@ fn lines_are_a_table_and_masks_are_pictures_with_every_other_frame_named() {
     let mask = |at: usize| crate::formats::mask::read_class_mask("m", &files[at].1, Some(255)).unwrap();
     assert!(!mask(0).is_empty() && mask(1).is_empty() && mask(3) == painted(true));
     assert!(left_out.iter().any(|left| left.contains("frame 3: excluded")), "{left_out:?}");
+}
+
+/// The procedures of an archive, as the trainer lists their folders.
+fn as_the_trainer_reads(bytes: &[u8], finding: &Finding) -> (Windows, Vec<(String, Vec<u8>)>) {
+    let files = unzipped(bytes);
+    let ids: std::collections::BTreeSet<String> =
+        files.iter().filter_map(|(path, _)| Some(path.strip_prefix("procedures/")?.split('/').next()?.to_owned())).collect();
+    let procedure = |id: &String| {
+        let of = |file: &str| files.iter().find(|(path, _)| *path == format!("procedures/{id}/{file}")).map(|file| &file.1);
+        let listed = |folder: &str| {
+            let start = format!("procedures/{id}/{folder}/");
+            Numbered::of(files.iter().filter_map(|(path, _)| Some(path.strip_prefix(&start)?.to_owned())))
+        };
+        let meta = Meta::parse("meta.json", std::str::from_utf8(of("meta.json").unwrap()).unwrap()).unwrap();
+        let labels = of("labels.csv").map(|table| read_labels(table)).unwrap_or_default();
+        let listed = Listed { meta, frames: listed("frames"), masks: listed("masks"), labels };
+        Procedure::new(id.clone(), listed, str::to_owned).unwrap()
+    };
+    let procedures = ids.iter().map(procedure).collect();
+    (Windows::new("archive".into(), procedures, 1).unwrap().with_finding(finding).unwrap(), files)
+}
+
+#[test]
+fn a_project_in_memory_is_the_data_set_that_the_trainer_reads_from_its_archive() {
+    let project = project();
+    let (bytes, _) = export(&project, &Finding::Needles);
+    let (windows, files) = as_the_trainer_reads(&bytes, &Finding::Needles);
+    let facts = ClipFacts { times_us: None, scale: Scale::Everywhere(SPACING), group: None };
+    let facts = project.document().clips.keys().map(|clip| (clip.clone(), facts.clone())).collect();
+    let mut marked = Marked::new(&project, &facts, &Finding::Needles, 1).unwrap();
+    let labelled = windows.labelled_samples(None, 1);
+    assert_eq!(marked.windows().labelled_samples(None, 1), labelled);
+    assert_eq!((marked.len(), labelled.len()), (windows.len(), 5));
+    for (clip, frames) in marked.wanted() {
+        for frame in frames {
+            marked.put(&clip, frame, &picture(frame)).unwrap();
+        }
+    }
+    for &sample in &labelled {
+        let (procedure, positions) = windows.frames(sample);
+        let read = |file: &str| {
+            let path = format!("procedures/{}/{file}", procedure.id);
+            Ok((file.to_owned(), files.iter().find(|(name, _)| *name == path).unwrap().1.clone()))
+        };
+        let (image, target) = procedure.load(positions.start, read).unwrap();
+        let mut loading = Box::pin(marked.load(sample));
+        let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+        let std::task::Poll::Ready(Ok(loaded)) = loading.as_mut().poll(context) else { panic!("it is all here") };
+        assert_eq!((loaded.frames, loaded.targets, loaded.id), (vec![image], vec![target], windows.id(sample)));
+        assert_eq!(marked.place(sample), (&"aa".to_owned(), positions.start));
+    }
+}
+
+#[test]
+fn labelled_frames_that_lie_far_apart_are_all_used() {
+    let mut project = Project::default();
+    let record =
+        ClipRecord { name: "a.dcm".into(), frames: 60, height: SIZE[0], width: SIZE[1], answers: Default::default() };
+    do_it(&mut project, vec![Edit::Clip { clip: "aa".into(), record: Some(record) }]);
+    let facts = [("aa".to_owned(), ClipFacts::default())].into();
+    let config = SplitConfig { val_share: 0.2, stride: 1, folds: 0, fold: 0, seed: 1, labels_count: true };
+    let mut sides = |frames: &[usize]| {
+        for &frame in frames {
+            let answer = Some(Answer { needle: Some(needle(0.0)), ..Answer::bare(Verdict::Corrected, By::default()) });
+            do_it(&mut project, vec![Edit::Answer { clip: "aa".into(), frame, answer }]);
+        }
+        let marked = Marked::new(&project, &facts, &Finding::Needles, 1).unwrap();
+        let split = marked.split(&config).unwrap();
+        marked.sides(&split, 1).map(|side| side.len())
+    };
+    assert_eq!(sides(&[3, 30]), [2, 0], "too few to hold any out");
+    assert_eq!(sides(&[10, 17, 24, 38, 45, 52]), [6, 2], "nothing lies between them");
+    assert_eq!(sides(&(0..60).collect::<Vec<_>>()), [42, 12], "neighbours are left out");
 }

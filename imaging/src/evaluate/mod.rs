@@ -7,6 +7,7 @@ pub mod calibration;
 mod figure;
 mod figures;
 mod frame;
+mod gate;
 pub mod traits;
 mod truth;
 
@@ -14,5 +15,6 @@ pub use calibration::Calibration;
 pub use figure::Figure;
 pub use figures::{Figures, Score, metric};
 pub use frame::{Answer, Frame, Reference};
+pub use gate::{Gate, Line, Pair};
 pub use traits::Traits;
 pub use truth::{Truth, truth};

@@ -11,7 +11,8 @@
 //! Drop-outs inside the shaft belong to it. The end that counts as the tip is the deeper one, and within 5 degrees of
 //! horizontal the one farther from its side edge, as everywhere in this crate.
 //!
-//! [`simulate_in_tissue`] (`ground`, `screen`) puts the same needle into frames of a real machine.
+//! [`simulate_in_tissue`] (`ground`, `screen`) puts the same needle into frames of a real machine; `simulated` makes samples to
+//! learn from of it.
 
 mod bath;
 mod config;
@@ -25,6 +26,7 @@ mod render;
 mod screen;
 mod shaft;
 mod sheets;
+mod simulated;
 mod structures;
 mod tissue;
 
@@ -32,6 +34,7 @@ pub use config::{Difficulty, DifficultyConfig, NeedleSimConfig, Range};
 pub use ground::simulate_in_tissue;
 pub use probe::ProbeKind;
 pub use render::ProcedureSim;
+pub use simulated::{Beside, Simulated};
 
 use crate::geometry::{Image, Mask, Spacing};
 use crate::geometry::{Needle, Point};

@@ -6,11 +6,10 @@ use std::path::Path;
 use anyhow::Result;
 use sonoseg_core::inference::Predictor;
 use sonoseg_imaging::DataError;
-use sonoseg_imaging::dataset::sample::Sample;
 use sonoseg_imaging::evaluate::calibration::{Call, Reliability};
-use sonoseg_imaging::evaluate::{Answer, Figures, Frame, Reference, Score, Traits};
+use sonoseg_imaging::evaluate::{Figures, Frame, Reference, Score, Traits};
 use sonoseg_imaging::formats::encode::encode_png_mask;
-use sonoseg_imaging::geometry::{Image, Mask};
+use sonoseg_imaging::geometry::Mask;
 
 use super::Chosen;
 use crate::files;
@@ -115,7 +114,7 @@ fn measure_frame(predictor: &Predictor, data: &Folder, index: usize, masks: Opti
     let Some(reference) = Reference::new(&sample, size, recipe.needle.radius_px) else { return Ok(None) };
     let Some(traits) = Traits::new(&sample) else { return Ok(None) };
     let baseline = reference.score(&reference.baseline(&sample.frames[sample.frames.len() / 2]));
-    let answer = ask(predictor, &sample)?;
+    let answer = pollster::block_on(predictor.answer(&sample))?;
     let model = reference.score(&answer);
     if let Some(folder) = masks {
         let mask = Mask { height: size, width: size, classes: answer.mask };
@@ -123,16 +122,4 @@ fn measure_frame(predictor: &Predictor, data: &Folder, index: usize, masks: Opti
     }
     let difficulty = data.procedure(index).meta.difficulty.clone().unwrap_or_else(|| "unknown".into());
     Ok(Some(Frame { sample: index, difficulty, traits, model, baseline, id: sample.id, group: sample.group }))
-}
-
-/// What the network says about the middle frame of a sample.
-fn ask(predictor: &Predictor, sample: &Sample) -> Result<Answer> {
-    let frames: Vec<&Image> = sample.frames.iter().collect();
-    let prediction = predictor.read_off(pollster::block_on(predictor.forward(&predictor.prepare(&frames)))?);
-    let found = prediction.needle();
-    Ok(Answer {
-        mask: prediction.mask().map(|mask| mask.classes.clone()).unwrap_or_default(),
-        needle: found.map(|f| f.needle),
-        confidence: found.map_or(0.0, |f| f.confidence),
-    })
 }

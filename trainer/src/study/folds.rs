@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use burn::tensor::Device;
-use sonoseg_core::models::unet::layer_set::{Direction, LayerSet};
+use sonoseg_core::models::layer_set::{Direction, LayerSet};
 use sonoseg_imaging::dataset::sample::Source;
 use sonoseg_imaging::metrics::folds::FoldSummary;
 use sonoseg_imaging::metrics::measure::Metric;

@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use serde::Serialize;
-use serde_json::{Value, json};
 use sonoseg_core::checkpoint::{self, Storage};
 use sonoseg_core::tasks::{LOSS, Task};
-use sonoseg_core::train::{Event, Flow, Position, Progress};
+use sonoseg_core::train::{Event, Flow, Position, Progress, record};
 use sonoseg_imaging::metrics::measure::{Measures, Metric};
 
 use super::interrupt;
-use super::setup::{RESUME, Setup};
+use super::setup::Setup;
 use crate::args::Train;
 use crate::files;
 use crate::report::write_curves;
@@ -53,9 +52,9 @@ pub(super) struct Observer<'a, T, H> {
 impl<'a, T: Task, H: Serialize> Observer<'a, T, H> {
     /// Watch a run that stands at `position`.
     pub(super) fn new(verb: &Train, setup: &Setup, task: &'a T, header: &'a H, position: &Position) -> Result<Self> {
-        let path = setup.folder.join("metrics.jsonl");
-        let kept = if path.exists() { known(&files::read_text(&path)?, position) } else { Vec::new() };
-        let before = kept.iter().filter_map(|line| line["seconds"].as_f64()).fold(0.0, f64::max);
+        let path = setup.folder.join(record::METRICS);
+        let kept = if path.exists() { record::behind(&files::read_text(&path)?, position) } else { Vec::new() };
+        let before = record::seconds(&kept);
         let text: String = kept.iter().map(|line| format!("{line}\n")).collect();
         files::write(&path, text.as_bytes())?;
         let metrics = std::fs::OpenOptions::new().append(true).open(&path).with_context(|| files::absolute(&path))?;
@@ -77,7 +76,7 @@ impl<'a, T: Task, H: Serialize> Observer<'a, T, H> {
 
     /// Write the file that the run can be resumed from.
     pub(super) async fn save(&mut self, progress: &Progress<T::Model>) -> Result<()> {
-        files::write(&self.folder.join(RESUME), &progress.to_bytes().await?)?;
+        files::write(&self.folder.join(record::RESUME), &progress.to_bytes().await?)?;
         self.saved = Instant::now();
         Ok(())
     }
@@ -85,15 +84,12 @@ impl<'a, T: Task, H: Serialize> Observer<'a, T, H> {
     /// One event.
     pub(super) async fn tell(&mut self, event: Event<'_, T::Model>) -> Result<Flow> {
         let seconds = self.before + self.started.elapsed().as_secs_f64();
+        let line = record::line(&event, seconds);
         match event {
-            Event::Step { epoch, step, steps, loss, parts, rate, progress } => {
+            Event::Step { epoch, step, steps, loss, progress, .. } => {
                 self.progress.set_length(steps as u64);
                 self.progress.set_position(step as u64 + 1);
                 self.progress.set_message(format!("epoch {} loss {loss:.4}", epoch + 1));
-                let mut line = json!({ "epoch": epoch, "step": step, "loss": loss, "rate": rate, "seconds": seconds });
-                for (name, value) in parts {
-                    line[format!("loss_{name}")] = json!(value);
-                }
                 writeln!(self.metrics, "{line}")?;
                 if self.interrupted.load(Ordering::Relaxed) {
                     return Ok(Flow::Stop);
@@ -107,21 +103,10 @@ impl<'a, T: Task, H: Serialize> Observer<'a, T, H> {
                 }
             }
             Event::Epoch { epoch, train_loss, val, improved, best, progress } => {
-                let mut line = json!({ "epoch": epoch, "train_loss": train_loss, "seconds": seconds });
-                for measure in &val.0 {
-                    line[format!("val_{}", measure.metric.name)] = json!(measure.value());
-                }
-                if !val.0.is_empty() {
-                    line["best"] = json!(best);
-                }
                 let model = self.task.exported(&progress.model);
                 let bytes = checkpoint::encode(self.header, &checkpoint::read_state(model).await?, Storage::F32)?;
-                files::write(&self.folder.join("last.safetensors"), &bytes)?;
-                if improved.contains(LOSS) {
-                    files::write(&self.folder.join("best-loss.safetensors"), &bytes)?;
-                }
-                if best {
-                    files::write(&self.folder.join("best.safetensors"), &bytes)?;
+                for file in record::models(&improved, best) {
+                    files::write(&self.folder.join(file), &bytes)?;
                 }
                 writeln!(self.metrics, "{line}")?;
                 self.metrics.sync_data()?;
@@ -163,28 +148,4 @@ fn told(val: &Measures, decides: &str) -> String {
         format!("  val {label} {:.digits$}", measure.value().unwrap_or(f64::NAN))
     })
     .collect()
-}
-
-/// The lines of `metrics.jsonl` that a run at `position` has behind it. What came later is done again.
-fn known(text: &str, position: &Position) -> Vec<Value> {
-    let behind = |line: &Value| {
-        let (epoch, step) = (line["epoch"].as_u64()?, line["step"].as_u64());
-        Some(epoch < position.epoch || (epoch == position.epoch && step? < position.step as u64))
-    };
-    let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-    lines.filter(|line| behind(line) == Some(true)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_comes_after_the_saved_position_is_forgotten() {
-        let text = "{\"epoch\":0,\"step\":0}\n{\"epoch\":0,\"val_loss\":1.0}\n{\"epoch\":1,\"step\":0}\n\
-                    {\"epoch\":1,\"step\":1}\n{\"epoch\":1,\"val_loss\":2.0}\n{\"epoch\":2,\"ste";
-        let position = Position { epoch: 1, step: 1, ..Position::default() };
-        let steps: Vec<Option<u64>> = known(text, &position).iter().map(|line| line["step"].as_u64()).collect();
-        assert_eq!(steps, [Some(0), None, Some(0)]);
-    }
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use sonoseg_core::recipe::Recipe;
 use sonoseg_core::train::Position;
+use sonoseg_core::train::record::{ENVIRONMENT, Environment, RECIPE, RESUME, SPLIT};
+pub(crate) use sonoseg_core::train::record::FINISHED;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::Target;
 use sonoseg_imaging::dataset::split::{Side, Split};
@@ -26,24 +27,15 @@ use crate::report::origins::{Origin, origins};
 use crate::table::count;
 use crate::terminal::{say, warn};
 
-/// The file that a run is taken up again from.
-pub(super) const RESUME: &str = "resume.safetensors";
-
-/// Written when a run has ended of its own accord.
-pub(crate) const FINISHED: &str = "finished.json";
-
-/// Written first: where it is, the others of a run's beginning are ours.
-const ENVIRONMENT: &str = "environment.json";
-
 /// Whether a folder holds nothing but what a run writes before its first save, if anything: there is nothing to lose.
 fn begun_in_vain(folder: &Path) -> Result<bool> {
-    const EARLY: [&str; 6] = ["lock", ENVIRONMENT, CONTENTS, "origins.json", "splits.json", "recipe.toml"];
+    const EARLY: [&str; 6] = ["lock", ENVIRONMENT, CONTENTS, "origins.json", SPLIT, RECIPE];
     let mut early = true;
     for entry in fs::read_dir(folder).with_context(|| files::absolute(folder))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         early &= EARLY.contains(&name.strip_suffix(".part").unwrap_or(&name));
     }
-    Ok(early && (folder.join(ENVIRONMENT).exists() || !folder.join("recipe.toml").exists()))
+    Ok(early && (folder.join(ENVIRONMENT).exists() || !folder.join(RECIPE).exists()))
 }
 
 /// Whether some label of the samples shows what is looked for. The first sample tells, as a rule.
@@ -71,24 +63,11 @@ pub(super) struct Setup {
     _lock: File,
 }
 
-/// `environment.json`: where and on what the run was made.
-#[derive(Debug, Serialize, Deserialize)]
-struct Environment {
-    sonoseg: String,
-    system: String,
-    device: String,
-    data: PathBuf,
-    init: Option<PathBuf>,
-    train_samples: usize,
-    val_samples: usize,
-}
-
-impl Environment {
-    fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(ENVIRONMENT);
-        let text = files::read_text(&path)?;
-        Ok(serde_json::from_str(&text).map_err(|e| DataError::unreadable(files::absolute(&path), e))?)
-    }
+/// `environment.json` of a run.
+fn environment(folder: &Path) -> Result<Environment> {
+    let path = folder.join(ENVIRONMENT);
+    let text = files::read_text(&path)?;
+    Ok(serde_json::from_str(&text).map_err(|e| DataError::unreadable(files::absolute(&path), e))?)
 }
 
 impl Setup {
@@ -140,12 +119,12 @@ impl Setup {
                 format!("{} was begun with {what}: choose another --out, or remove it", files::absolute(folder));
             Err(DataError::Inconsistent(message).into())
         };
-        let path = folder.join("recipe.toml");
+        let path = folder.join(RECIPE);
         // Read back and not compared as text: an older file does not name settings that are newer than it.
         if Recipe::parse(&files::absolute(&path), &files::read_text(&path)?, &[])? != *recipe {
             return other("other settings".into());
         }
-        let begun = Environment::read(folder)?;
+        let begun = environment(folder)?;
         for (what, now, then) in [
             ("--data", verb.data.as_deref(), Some(begun.data.as_path())),
             ("--init", verb.init.as_deref(), begun.init.as_deref()),
@@ -168,7 +147,7 @@ impl Setup {
     }
 
     fn resume(verb: &Train, folder: &Path, lock: File) -> Result<Self> {
-        let path = folder.join("recipe.toml");
+        let path = folder.join(RECIPE);
         let (name, text) = (files::absolute(&path), files::read_text(&path)?);
         let (recipe, begun) = (Recipe::parse(&name, &text, &verb.all_settings())?, Recipe::parse(&name, &text, &[])?);
         let mut limited = begun.clone();
@@ -181,8 +160,8 @@ impl Setup {
             return Err(Usage(message.into()).into());
         }
 
-        let environment = Environment::read(folder)?;
-        let path = folder.join("splits.json");
+        let environment = environment(folder)?;
+        let path = folder.join(SPLIT);
         let split = serde_json::from_str(&files::read_text(&path)?)
             .map_err(|e| DataError::unreadable(files::absolute(&path), e))?;
         let data = verb.data.as_ref().unwrap_or(&environment.data);
@@ -251,7 +230,7 @@ impl Setup {
         ];
         origins.extend(limits.iter().filter(|(_, new)| *new).map(|(key, _)| ((*key).to_owned(), Origin::Setting)));
         files::write(&path, serde_json::to_string_pretty(&origins)?.as_bytes())?;
-        files::write(&self.folder.join("recipe.toml"), self.recipe.to_toml().as_bytes())
+        files::write(&self.folder.join(RECIPE), self.recipe.to_toml().as_bytes())
     }
 
     fn open(
@@ -380,8 +359,8 @@ impl Setup {
         let file = verb.recipe.as_deref().map(files::read_text).transpose()?.unwrap_or_default();
         let origins = origins(&table(&self.recipe.to_toml()), &table(&file), &verb.all_settings());
         write("origins.json", serde_json::to_string_pretty(&origins)?)?;
-        write("splits.json", serde_json::to_string_pretty(&self.split)?)?;
-        write("recipe.toml", self.recipe.to_toml())
+        write(SPLIT, serde_json::to_string_pretty(&self.split)?)?;
+        write(RECIPE, self.recipe.to_toml())
     }
 
     /// True when the run ended of its own accord.
@@ -417,15 +396,6 @@ impl Setup {
 
     /// The recipe as model files tell it: with what the split makes of its figures.
     pub(super) fn described(&self) -> Recipe {
-        let mut recipe = self.recipe.clone();
-        if let Some(caveat) = self.split.caveat() {
-            // It goes on a sentence that begins with "trained on".
-            let from = match recipe.trained_on.trim_end_matches('.') {
-                "" => "data without a name",
-                named => named,
-            };
-            recipe.trained_on = format!("{from}. {caveat}");
-        }
-        recipe
+        self.recipe.described(&self.split)
     }
 }

@@ -31,7 +31,7 @@ impl Services {
             Output::Geometry => finish(steps, geometry_csv(&project)),
             Output::Masks => finish(steps, masks_zip(&project, &request.finding)),
             Output::Project => {
-                let mut left_out = archive(&request, project, &beside, steps).await?;
+                let mut left_out = archive(&request, project, &beside, &[], steps).await?;
                 // The file is whole, whether or not the browser remembers when it was made.
                 left_out.extend(self.was_taken_out().await.err().map(|fault| fault.to_string()));
                 Ok(left_out)
@@ -91,8 +91,14 @@ fn finish(steps: &Step, made: Result<(Vec<u8>, Vec<String>), DataError>) -> Resu
     Ok(left_out)
 }
 
-/// Send the archive of a project piece by piece.
-async fn archive(request: &TakeOut, project: Project, beside: &Array, steps: &Step) -> Result<Vec<String>, Fault> {
+/// Send the archive of a project piece by piece, with other files in it.
+pub(super) async fn archive(
+    request: &TakeOut,
+    project: Project,
+    beside: &Array,
+    others: &[(String, Vec<u8>)],
+    steps: &Step,
+) -> Result<Vec<String>, Fault> {
     let bare = |record: &ClipRecord| ClipRecord {
         name: record.name.clone(),
         frames: record.frames,
@@ -120,13 +126,17 @@ async fn archive(request: &TakeOut, project: Project, beside: &Array, steps: &St
             }
         }
     }
+    for (path, bytes) in others {
+        piece(steps, export.file(path, bytes).map_err(|error| unreadable(&error))?);
+        steps.between().await?;
+    }
     let (rest, left_out) = export.finish().map_err(|error| unreadable(&error))?;
     piece(steps, rest);
     Ok(left_out)
 }
 
 /// A clip of the project, opened for its frames alone.
-async fn opened(id: ClipId, record: &ClipRecord, file: &JsValue, steps: &Step) -> Result<OpenClip, Fault> {
+pub(super) async fn opened(id: ClipId, record: &ClipRecord, file: &JsValue, steps: &Step) -> Result<OpenClip, Fault> {
     let name = &record.name;
     let (hash, bytes) = files::read(name, file, steps, |_| {}).await?;
     let clip = OpenClip::open(hash, name, bytes, &|| steps.check()).await;

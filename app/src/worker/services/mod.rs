@@ -3,6 +3,7 @@
 mod archive;
 mod device;
 mod files;
+mod learn;
 mod predict;
 mod project;
 
@@ -18,10 +19,11 @@ use super::clip::OpenClip;
 use super::pool::Pool;
 use super::{Step, channel};
 use crate::messages::{
-    AppendEntries, BringBack, Call, CheckFile, DeleteProject, DeviceInfo, Forward, KeepMedia, KeepPlace, ListProjects,
-    LoadModel, MakeProject, MeasureDevices, OpenFile, OpenProject, Predict, ReadFrames, RenameProject, StartDevice,
-    TakeOut, UnpackFile, UseDevice,
+    AppendEntries, BringBack, Call, CheckFile, DeleteProject, DeleteRun, DeviceInfo, FinishLearning, Forward, Gradients,
+    JudgeRun, KeepMedia, KeepPlace, KeepRun, Learn, ListProjects, ListRuns, LoadModel, MakeProject, MeasureDevices, OpenFile,
+    OpenProject, PlanLearning, Predict, ReadFrames, RenameProject, StartDevice, TakeOut, TakeRunOut, UnpackFile, UseDevice,
 };
+use learn::Learner;
 use project::Kept;
 
 /// What the worker holds. Nothing of it is borrowed while a request waits, so that others can go on.
@@ -39,6 +41,12 @@ pub(super) struct Services {
     alone: Cell<bool>,
     /// The open project.
     project: RefCell<Option<Kept>>,
+    /// A run learns.
+    learning: Cell<bool>,
+    /// It is to end with the update of the moment.
+    finish: Cell<bool>,
+    /// What a helper computes gradients with.
+    learner: RefCell<Option<Learner>>,
 }
 
 impl Services {
@@ -125,6 +133,40 @@ impl Services {
             Call::BringBack(request) => {
                 let opened = self.bring_back(&request.name, &file, steps).await;
                 channel::answer::<BringBack>(id, opened.map(|(opened, project)| (opened, alone(project))));
+            }
+            Call::PlanLearning(request) => {
+                let plan = self.plan_learning(request, &file, steps).await;
+                channel::answer::<PlanLearning>(id, plan.map(|plan| (plan, vec![])));
+            }
+            Call::Learn(request) => {
+                let ended = self.learn(request, &file, steps).await;
+                channel::answer::<Learn>(id, ended.map(|ended| (ended, vec![])));
+            }
+            Call::FinishLearning(FinishLearning {}) => {
+                self.finish.set(self.learning.get());
+                channel::answer::<FinishLearning>(id, Ok(((), vec![])));
+            }
+            Call::ListRuns(ListRuns {}) => {
+                let runs = self.list_runs().await;
+                channel::answer::<ListRuns>(id, runs.map(|runs| (runs, vec![])));
+            }
+            Call::JudgeRun(request) => {
+                let judged = self.judge_run(request, &file, steps).await;
+                channel::answer::<JudgeRun>(id, judged.map(|judged| (judged, vec![])));
+            }
+            Call::KeepRun(request) => {
+                channel::answer::<KeepRun>(id, self.keep_run(&request).await.map(|()| ((), vec![])));
+            }
+            Call::DeleteRun(request) => {
+                channel::answer::<DeleteRun>(id, self.delete_run(&request).await.map(|()| ((), vec![])));
+            }
+            Call::TakeRunOut(request) => {
+                let left_out = self.take_run_out(request, &file, steps).await;
+                channel::answer::<TakeRunOut>(id, left_out.map(|left_out| (left_out, vec![])));
+            }
+            Call::Gradients(request) => {
+                let given = self.gradients(request, &buffers).await;
+                channel::answer::<Gradients>(id, given.map(|given| ((), given)));
             }
         }
     }

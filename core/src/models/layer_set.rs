@@ -1,7 +1,8 @@
-//! Which blocks of a U-Net learn (Amiri 2019, section 2.2): sets with names, as a rule on parameter names.
+//! Which layers of a network learn: sets with names, as a rule on parameter names.
 //!
-//! Blocks are counted along the longest path from the image: `enc1` to `enc5` are 1 to 5, `dec6` to `dec9` are 6 to 9, and
-//! `out` belongs to 9. So the deepest block is the last one, not the bottleneck.
+//! Blocks of a U-Net (Amiri 2019, section 2.2) are counted along the longest path from the image: `enc1` to `enc5` are 1 to 5,
+//! `dec6` to `dec9` are 6 to 9, and `out` belongs to 9. So the deepest block is the last one, not the bottleneck. Of a UNETR the
+//! sets are its decoder, with the last blocks of its encoder or without any.
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,10 +32,12 @@ pub enum LayerSet {
     Contracting,
     /// `expanding`: convolution 10 of a U-Net and all after it. (Split between blocks instead: `deep-4`.)
     Expanding,
+    /// `last-2`: of a UNETR all that lies above its encoder's blocks, and the last 2 of them. Without a block it is `decoder`.
+    Last(usize),
 }
 
 impl LayerSet {
-    /// Whether the parameter `name` learns. Of a name that no U-Net has, only `all` knows.
+    /// Whether the parameter `name` of a U-Net learns. Of a name that no U-Net has, only `all` knows.
     pub fn trains(&self, name: &str) -> bool {
         let Some(place) = Place::of(name) else { return *self == Self::All };
         match *self {
@@ -43,7 +46,26 @@ impl LayerSet {
             Self::Deep(blocks) => place.block + blocks > BLOCKS,
             Self::Contracting => place.convolution <= CONTRACTING,
             Self::Expanding => place.convolution > CONTRACTING,
+            Self::Last(_) => false,
         }
+    }
+
+    /// The rules of a UNETR of which these layers learn, from those of a UNETR of which all do.
+    pub fn of_unetr(self, rules: Rules) -> Rules {
+        Box::new(move |name, axes| {
+            let rule = rules(name, axes);
+            let trained = match self {
+                Self::All => true,
+                Self::Last(blocks) => rule.layers_above <= blocks,
+                _ => false,
+            };
+            Rule { trained, ..rule }
+        })
+    }
+
+    /// Whether a UNETR has these layers; else a U-Net does.
+    pub fn is_of_unetr(&self) -> bool {
+        matches!(self, Self::All | Self::Last(_))
     }
 
     /// The rules of a U-Net of which these parameters learn, all alike.
@@ -58,7 +80,7 @@ impl LayerSet {
             Self::All => Some((&[Direction::Shallow, Direction::Deep], BLOCKS)),
             Self::Shallow(blocks) => Some((&[Direction::Shallow], blocks)),
             Self::Deep(blocks) => Some((&[Direction::Deep], blocks)),
-            Self::Contracting | Self::Expanding => None,
+            Self::Contracting | Self::Expanding | Self::Last(_) => None,
         }
     }
 }
@@ -114,18 +136,21 @@ impl FromStr for LayerSet {
                 "all" => Some(Self::All),
                 "contracting" => Some(Self::Contracting),
                 "expanding" => Some(Self::Expanding),
+                "decoder" => Some(Self::Last(0)),
                 _ => None,
             },
             Some(("shallow", count)) => blocks(count).map(Self::Shallow),
             Some(("deep", count)) => blocks(count).map(Self::Deep),
+            Some(("last", count)) => count.parse().ok().filter(|&blocks| blocks > 0).map(Self::Last),
             Some(_) => None,
         };
         match set {
             Some(Self::Shallow(BLOCKS) | Self::Deep(BLOCKS)) => Ok(Self::All),
             Some(set) => Ok(set),
             None => Err(format!(
-                "`{text}` is no set of layers; there are all, contracting, expanding, and shallow-K and deep-K for K \
-                 blocks from the image or from the masks, K from 1 to {BLOCKS}"
+                "`{text}` is no set of layers; there are all; of a U-Net contracting, expanding, and shallow-K and deep-K for \
+                 K blocks from the image or from the masks, K from 1 to {BLOCKS}; of a UNETR decoder, and last-K with the last K \
+                 blocks of the encoder"
             )),
         }
     }
@@ -139,6 +164,8 @@ impl fmt::Display for LayerSet {
             Self::Deep(blocks) => write!(f, "deep-{blocks}"),
             Self::Contracting => f.write_str("contracting"),
             Self::Expanding => f.write_str("expanding"),
+            Self::Last(0) => f.write_str("decoder"),
+            Self::Last(blocks) => write!(f, "last-{blocks}"),
         }
     }
 }
@@ -235,14 +262,33 @@ mod tests {
         assert_eq!((set("shallow-9"), set("deep-9")), (LayerSet::All, LayerSet::All));
         let json = serde_json::to_string(&LayerSet::Deep(3)).unwrap();
         assert_eq!((json.as_str(), serde_json::from_str(&json).unwrap()), ("\"deep-3\"", LayerSet::Deep(3)));
-        for wrong in ["", "shallow", "shallow-0", "deep-10", "deep-", "deep--1", "middle-2", "All"] {
+        for wrong in ["", "shallow", "shallow-0", "deep-10", "deep-", "deep--1", "middle-2", "last-0", "All"] {
             let message = wrong.parse::<LayerSet>().unwrap_err();
             assert!(message.contains("shallow-K"), "{wrong}: {message}");
         }
     }
 
     #[test]
-    fn other_networks_only_learn_as_a_whole() {
+    fn of_a_unetr_the_decoder_learns_with_the_last_blocks_of_the_encoder() {
+        let trained = |text: &str| {
+            let rules = set(text).of_unetr(crate::models::vit::VitConfig::new(16, 4, 2).rules("encoder.", true));
+            let names = ["patch_embed.proj.weight", "blocks.0.norm1.weight", "blocks.2.mlp.fc1.weight", "blocks.3.norm1.bias"];
+            let of_encoder = names.map(|name| rules(&format!("encoder.{name}"), 1).trained);
+            (of_encoder, rules("out.weight", 4).trained)
+        };
+        assert_eq!(trained("all"), ([true; 4], true));
+        assert_eq!(trained("last-2"), ([false, false, true, true], true));
+        assert_eq!(trained("last-1"), ([false, false, false, true], true));
+        assert_eq!(trained("decoder"), ([false; 4], true));
+        assert_eq!(trained("deep-2"), ([false; 4], false), "a U-Net has them");
+        for text in ["decoder", "last-3"] {
+            assert_eq!((set(text).to_string().as_str(), set(text).is_of_unetr()), (text, true));
+            assert!(!set(text).trains("enc1.conva.weight"));
+        }
+    }
+
+    #[test]
+    fn only_all_knows_names_that_no_unet_has() {
         let name = "encoder.blocks.0.norm1.weight";
         assert!(LayerSet::All.trains(name) && !set("shallow-8").trains(name));
     }

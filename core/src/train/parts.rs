@@ -1,0 +1,143 @@
+//! The parts of an update: batches whose gradients are averaged. Who computes them is left open, so that several workers can; they
+//! are summed in their order, which gives the same bits however many there are.
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use crate::checkpoint::{self, CheckpointError, Storage};
+use crate::optim::named;
+use crate::tasks::{Loss, Step, Task};
+use sonoseg_imaging::rng::{Rng, splitmix64};
+
+/// A part of an update: its views, and what keys everything random in it.
+#[derive(Clone, Debug)]
+pub struct Part<V> {
+    /// Inputs and targets.
+    pub views: Vec<V>,
+    /// Which part it is.
+    pub key: PartKey,
+}
+
+/// Which part of which update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartKey {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Number of the part among all parts of the run.
+    pub number: u64,
+    /// Parts of an update.
+    pub parts: usize,
+    /// Updates that are done.
+    pub updates: u64,
+    /// Updates of the whole run.
+    pub total: u64,
+}
+
+/// What a part gives: its share of the update's mean.
+#[derive(Debug)]
+pub struct Computed<K> {
+    /// Loss.
+    pub loss: f64,
+    /// What it is made of, by name.
+    pub parts: Vec<(&'static str, f64)>,
+    /// Gradients of the parameters that learn.
+    pub gradients: GradientsParams,
+    /// What the task keeps for after the update.
+    pub kept: K,
+}
+
+/// Whoever computes the parts of an update.
+pub trait Compute<T: Task> {
+    /// Compute all parts, and hand what they give over in their order.
+    fn compute(
+        &mut self,
+        task: &T,
+        model: &T::Model,
+        parts: Vec<Part<T::View>>,
+        device: &Device,
+        take: &mut impl FnMut(Computed<T::Kept>),
+    ) -> impl Future<Output = Result<(), TrainError>>;
+}
+
+/// Computes all of them here, one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Here;
+
+impl<T: Task> Compute<T> for Here {
+    async fn compute(
+        &mut self,
+        task: &T,
+        model: &T::Model,
+        parts: Vec<Part<T::View>>,
+        device: &Device,
+        take: &mut impl FnMut(Computed<T::Kept>),
+    ) -> Result<(), TrainError> {
+        for part in parts {
+            take(gradients(task, model, &part, device).await?);
+        }
+        Ok(())
+    }
+}
+
+/// Loss and gradients of one part. `device` is the plain one.
+///
+/// # Errors
+/// When the device fails.
+pub async fn gradients<T: Task>(
+    task: &T,
+    model: &T::Model,
+    part: &Part<T::View>,
+    device: &Device,
+) -> Result<Computed<T::Kept>, TrainError> {
+    let learning = device.clone().autodiff();
+    let PartKey { seed, number, parts: count, updates, total } = part.key;
+    let batch = task.collate(&part.views, &learning);
+    let mut step = Step { rng: Rng::stream(seed, "step", [number, 0]), updates, total };
+    // Burn's own randomness (dropout) must not depend on what ran before, or a resumed run would differ.
+    learning.seed(splitmix64(seed ^ splitmix64(number)));
+    let Loss { total, parts, kept } = task.loss(model, &batch, &mut step);
+    let loss = total / count as f64;
+    let gradients = GradientsParams::from_grads(loss.backward(), model);
+    let (names, parts): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    let tensors = std::iter::once(loss).chain(parts.into_iter().map(|part| part / count as f64));
+    let numbers = read_scalars(tensors.map(Tensor::inner).collect()).await?;
+    Ok(Computed { loss: numbers[0], parts: names.into_iter().zip(numbers[1..].to_vec()).collect(), gradients, kept })
+}
+
+/// Read tensors of one number each, all at once.
+async fn read_scalars(tensors: Vec<Tensor<1>>) -> Result<Vec<f64>, TrainError> {
+    let failed = |e: &dyn std::fmt::Debug| TrainError::Device(format!("{e:?}"));
+    let data = Tensor::cat(tensors, 0).into_data_async().await.map_err(|e| failed(&e))?;
+    let numbers = data.try_into_vec::<f32>().map_err(|e| failed(&e))?;
+    Ok(numbers.into_iter().map(f64::from).collect())
+}
+
+/// What a part gives as it travels: the loss, and the gradients as tensors.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    loss: f64,
+}
+
+impl Computed<()> {
+    /// As bytes, for one who sums.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub async fn to_bytes<M: Module>(&self, model: &M) -> Result<Vec<u8>, CheckpointError> {
+        let state = named::read(model, &self.gradients).await?;
+        checkpoint::encode(&Header { loss: self.loss }, &state, Storage::F32)
+    }
+
+    /// Back from bytes.
+    ///
+    /// # Errors
+    /// When they do not fit the model.
+    pub fn from_bytes<M: Module>(model: &M, bytes: &[u8]) -> Result<Self, CheckpointError> {
+        const NAME: &str = "gradients of a helper";
+        let (Header { loss }, state) = checkpoint::decode(NAME, bytes)?;
+        Ok(Self { loss, parts: Vec::new(), gradients: named::write(NAME, model, state)?, kept: () })
+    }
+}

@@ -1,0 +1,83 @@
+//! A clip as the folder of a procedure, its frames aside: what is known about it, its end points, its masks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ClipFacts;
+use super::export::{folder_name, labels};
+use super::left_out::LeftOut;
+use crate::DataError;
+use crate::annotation::ClipRecord;
+use crate::dataset::finding::Finding;
+use crate::dataset::labels::{LabelRow, write_labels};
+use crate::dataset::meta::Meta;
+use crate::formats::encode::encode_png_mask;
+use crate::geometry::{Mask, Scale};
+
+/// The files of a procedure, its frames aside.
+#[derive(Clone, Debug)]
+pub(super) struct Described {
+    /// Name of its folder in `procedures`.
+    pub(super) procedure: String,
+    /// `meta.json`.
+    pub(super) meta: Vec<u8>,
+    /// `labels.csv`, where there are any end points.
+    pub(super) table: Option<Vec<u8>>,
+    /// PNG files of masks by the number of their frame.
+    pub(super) masks: BTreeMap<usize, Vec<u8>>,
+}
+
+impl Described {
+    /// Of the answers of a clip. `taken`: names of other procedures.
+    pub(super) fn new(
+        record: &ClipRecord,
+        facts: &ClipFacts,
+        finding: &Finding,
+        taken: &BTreeSet<&str>,
+        left_out: &mut LeftOut,
+    ) -> Result<Self, DataError> {
+        let procedure = folder_name(&record.name, taken);
+        let (mut masks, mut rows, mut highest, mut ignored) = (BTreeMap::new(), Vec::new(), None, false);
+        labels(record, &procedure, finding, left_out, |frame, label| {
+            rows.extend(label.row.map(|needle| LabelRow::new(frame, needle.as_ref())));
+            let Some(mask) = label.mask else { return Ok(()) };
+            let classes = mask.classes.iter().copied().filter(|&class| Mask::shows(class));
+            highest = highest.max(Some(classes.max().unwrap_or(0)));
+            ignored |= mask.classes.contains(&Mask::IGNORE);
+            masks.insert(frame, encode_png_mask(&mask)?);
+            Ok(())
+        })?;
+        let meta = Meta {
+            fps: facts.times_us.as_deref().and_then(fps),
+            spacing: if let Scale::Everywhere(spacing) = facts.scale { Some(spacing) } else { None },
+            origin: Some(format!("{}, marked in sonoseg", record.name)),
+            group: facts.group.clone(),
+            classes: highest.map_or_else(Vec::new, |highest| class_names(finding, highest)),
+            ignore: ignored.then_some(Mask::IGNORE),
+            ..Meta::default()
+        };
+        let unwritten =
+            |error: &dyn std::fmt::Display| DataError::Inconsistent(format!("procedures/{procedure}: {error}."));
+        let meta = serde_json::to_vec_pretty(&meta).map_err(|error| unwritten(&error))?;
+        let table = if rows.is_empty() { None } else { Some(write_labels(rows).map_err(|error| unwritten(&error))?) };
+        Ok(Self { procedure, meta, table, masks })
+    }
+}
+
+/// Names of all classes up to the highest that the masks hold.
+fn class_names(finding: &Finding, highest: u8) -> Vec<String> {
+    let mut names = vec!["background".to_owned()];
+    match finding {
+        Finding::Needles => names.push("needle".to_owned()),
+        Finding::Classes(classes) => names.extend(classes.iter().cloned()),
+    }
+    for class in names.len()..=usize::from(highest) {
+        names.push(format!("class {class}"));
+    }
+    names
+}
+
+/// Mean frames per second.
+fn fps(times_us: &[u64]) -> Option<f64> {
+    let span = times_us.last().copied().filter(|&last| last > 0)?;
+    Some((times_us.len() - 1) as f64 * 1e6 / span as f64)
+}
