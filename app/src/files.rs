@@ -7,8 +7,8 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
 
 use crate::keeping::{MEDIA, RUNS};
-use crate::messages::{ClipId, RunId};
 use crate::messages::post::reason;
+use crate::messages::{ClipId, RunId};
 use crate::opfs::Folder;
 
 /// Where a file comes from.

@@ -25,6 +25,8 @@ pub const RUN: &str = "run.json";
 pub const BEFORE: &str = "before.safetensors";
 /// The answers that a run began with.
 pub const ANSWERS: &str = "project.json";
+/// How a run's model did against the one before.
+pub const GATE: &str = "gate.json";
 /// The folder of all files of clips.
 pub const MEDIA: &str = "media";
 /// The journal of a project.

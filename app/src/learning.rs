@@ -47,11 +47,8 @@ pub fn duration(seconds: f64) -> String {
 pub fn told(plan: &LearningPlan) -> Vec<(&'static str, String)> {
     let [update, simulated] = plan.samples;
     let frames = |count: usize| if count == 1 { "1 frame".to_owned() } else { format!("{count} frames") };
-    let held = if plan.held_out == 0 {
-        plan.held.clone()
-    } else {
-        format!("{} ({})", frames(plan.held_out), plan.held)
-    };
+    let held =
+        if plan.held_out == 0 { plan.held.clone() } else { format!("{} ({})", frames(plan.held_out), plan.held) };
     let mut lines = vec![("Learns from", frames(plan.learned)), ("Held out", held)];
     if plan.left_out > 0 {
         lines.push(("Left out", format!("{}, too near to those held out", frames(plan.left_out))));
@@ -123,12 +120,16 @@ pub fn verdict(held_out: &Gate, simulated: &Gate) -> String {
     let forgotten = change(simulated).is_some_and(|(old, new)| new < old - FORGOTTEN);
     let old_ground = if forgotten { " It forgot some of what it knew of simulated frames." } else { "" };
     match change(held_out) {
-        None => format!("Nothing is held out, so that no figure says how much better it is on your frames.{old_ground}"),
+        None => {
+            format!("Nothing is held out, so that no figure says how much better it is on your frames.{old_ground}")
+        }
         Some((old, new)) if new > old => {
             format!("On your held-out frames the new model is better: IoU {old:.2} before, {new:.2} now.{old_ground}")
         }
         Some((old, new)) => {
-            format!("On your held-out frames the new model is not better: IoU {old:.2} before, {new:.2} now.{old_ground}")
+            format!(
+                "On your held-out frames the new model is not better: IoU {old:.2} before, {new:.2} now.{old_ground}"
+            )
         }
     }
 }
@@ -150,9 +151,11 @@ pub fn summary(about: &RunAbout, labels_now: &str) -> String {
         RunState::Paused => format!("paused at {done} of {all} updates"),
         RunState::Done | RunState::Kept => format!("{done} updates"),
     };
-    let best = about.measured.iter().filter_map(|one| one.iou).fold(None, |best: Option<f64>, iou| {
-        Some(best.map_or(iou, |best| best.max(iou)))
-    });
+    let best = about
+        .measured
+        .iter()
+        .filter_map(|one| one.iou)
+        .fold(None, |best: Option<f64>, iou| Some(best.map_or(iou, |best| best.max(iou))));
     let best = best.map_or(String::new(), |iou| format!(", held-out IoU {iou:.2}"));
     let stale = if about.labels == labels_now { "" } else { "; labels have changed since" };
     format!("{state}, {}, {} frames{best}{stale}", layers(&about.layers), about.samples[0])
@@ -167,6 +170,12 @@ pub fn heat(grey: &[u8], probability: &[u8]) -> Vec<u8> {
         [red, green, blue, 255]
     };
     grey.iter().zip(probability).flat_map(mix).collect()
+}
+
+/// A map of `grid` x `grid` levels as a picture of `size` x `size` pixels.
+pub fn enlarged(map: &[u8], grid: usize, size: usize) -> Vec<u8> {
+    let of = |at: usize| at * grid / size.max(1);
+    (0..size * size).map(|at| map.get(of(at / size) * grid + of(at % size)).copied().unwrap_or(0)).collect()
 }
 
 #[cfg(test)]
@@ -205,10 +214,10 @@ mod tests {
         assert_eq!(words[6], "Time: 120 updates of about 0.9 s: 1 min 48 s");
         let none = LearningPlan { held_out: 0, held: "nothing: there are too few frames".into(), ..plan() };
         assert_eq!(super::told(&none)[1].1, "nothing: there are too few frames");
-        assert_eq!([layers("last-2"), layers("deep-3")], [
-            "the decoder and the last 2 blocks of the encoder".to_owned(),
-            "the last 3 blocks".to_owned()
-        ]);
+        assert_eq!(
+            [layers("last-2"), layers("deep-3")],
+            ["the decoder and the last 2 blocks of the encoder".to_owned(), "the last 3 blocks".to_owned()]
+        );
         assert_eq!([weights(12), weights(4_500)], ["12 weights", "4 k weights"]);
     }
 
@@ -217,7 +226,10 @@ mod tests {
         assert_eq!(left(30.0, [60, 120]), Some(30.0));
         assert_eq!((left(0.0, [0, 120]), left(9.0, [120, 120])), (None, Some(0.0)));
         assert_eq!([duration(59.4), duration(61.0), duration(3_700.0)], ["59 s", "1 min 01 s", "1 h 02 min"]);
-        assert_eq!(curve(&[(0.0, 1.0), (5.0, 0.5), (10.0, 2.0)], 10.0, Some(1.0), [100.0, 40.0]), "0.0,0.0 50.0,20.0 100.0,0.0");
+        assert_eq!(
+            curve(&[(0.0, 1.0), (5.0, 0.5), (10.0, 2.0)], 10.0, Some(1.0), [100.0, 40.0]),
+            "0.0,0.0 50.0,20.0 100.0,0.0"
+        );
         assert_eq!(curve(&[(10.0, 4.0)], 10.0, None, [100.0, 40.0]), "100.0,0.0");
         let losses: Vec<(u64, f64)> = vec![(1, 4.0), (2, 2.0), (3, 0.0)];
         assert_eq!(smoothed(&losses, 2), [(1.0, 4.0), (2.0, 3.0), (3.0, 1.0)]);
@@ -226,12 +238,21 @@ mod tests {
     #[test]
     fn the_gate_is_a_sentence_and_rows() {
         let gate = |name: &str, values: [Option<f64>; 2], less_is_better| Gate {
-            lines: vec![Line { name: name.into(), label: name.into(), unit: String::new(), digits: 2, less_is_better, values }],
+            lines: vec![Line {
+                name: name.into(),
+                label: name.into(),
+                unit: String::new(),
+                digits: 2,
+                less_is_better,
+                values,
+            }],
             pairs: vec![],
         };
         let iou = |old, new| gate("iou", [Some(old), Some(new)], false);
         assert!(verdict(&iou(0.1, 0.6), &iou(0.5, 0.48)).ends_with("is better: IoU 0.10 before, 0.60 now."));
-        assert!(verdict(&iou(0.1, 0.6), &iou(0.5, 0.4)).ends_with("It forgot some of what it knew of simulated frames."));
+        assert!(
+            verdict(&iou(0.1, 0.6), &iou(0.5, 0.4)).ends_with("It forgot some of what it knew of simulated frames.")
+        );
         assert!(verdict(&iou(0.5, 0.5), &Gate::default()).contains("is not better"));
         assert!(verdict(&Gate::default(), &Gate::default()).starts_with("Nothing is held out"));
         assert_eq!(row(&gate("miss_rate", [Some(0.5), Some(0.25)], true).lines[0]).1, ["50 %", "25 %"]);
@@ -255,6 +276,12 @@ mod tests {
         assert_eq!(summary(&about, "aa"), "paused at 40 of 120 updates, all layers, 9 frames, held-out IoU 0.25");
         assert!(summary(&about, "bb").ends_with("; labels have changed since"));
         assert_eq!(name(&RunAbout { name: "Mine".into(), ..about }), "Mine");
+    }
+
+    #[test]
+    fn maps_of_patches_cover_their_picture() {
+        assert_eq!(enlarged(&[1, 2, 3, 4], 2, 4), [1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4]);
+        assert_eq!(enlarged(&[], 0, 2), [0; 4]);
     }
 
     #[test]

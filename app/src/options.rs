@@ -48,7 +48,14 @@ mod tests {
         let lose_after = vec![3, 5];
         let (updates, crash_after) = (Some(6), None);
         let expected = Options { device: DeviceChoice::WebGpu, fail_selftest: true, lose_after, updates, crash_after };
-        let asked = [("device", "webgpu"), ("selftest", "fail"), ("lose", "3,5,x"), ("x", "1"), ("updates", "6"), ("crash", "y")];
+        let asked = [
+            ("device", "webgpu"),
+            ("selftest", "fail"),
+            ("lose", "3,5,x"),
+            ("x", "1"),
+            ("updates", "6"),
+            ("crash", "y"),
+        ];
         assert_eq!(of(&asked), expected);
         assert_eq!(of(&[]), Options::default());
         assert_eq!(of(&[("device", "abacus")]), Options::default());

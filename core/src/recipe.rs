@@ -196,7 +196,8 @@ impl Recipe {
         if self.augment.still > 0.0 && self.reads().frames == 1 {
             return Some("augment.still is for networks that read several frames, and this one reads one".into());
         }
-        if self.train.batch == 0 || self.train.epochs == 0 || self.data.stride == 0 || self.train.passes_per_epoch == 0 {
+        if self.train.batch == 0 || self.train.epochs == 0 || self.data.stride == 0 || self.train.passes_per_epoch == 0
+        {
             return Some("train.batch, train.epochs, train.passes_per_epoch and data.stride must be at least 1".into());
         }
         if self.train.samples_per_epoch.is_some() && self.train.passes_per_epoch > 1 {

@@ -115,7 +115,19 @@ async fn learn<T: Task>(task: &T, recipe: &Recipe, device: &Device, epochs: u64)
     let mut feed = Direct(task, Vec::new().into_iter());
     let config = sonoseg_core::train::TrainConfig { patience: 0, ..recipe.train.clone() };
     let begin = Progress::begin(model, &config);
-    train(task, begin, &config, 0, Samples { train: &all, val: &all, ..Samples::default() }, &mut feed, &mut Here, device, observe).await.unwrap();
+    train(
+        task,
+        begin,
+        &config,
+        0,
+        Samples { train: &all, val: &all, ..Samples::default() },
+        &mut feed,
+        &mut Here,
+        device,
+        observe,
+    )
+    .await
+    .unwrap();
     (first, last, best)
 }
 

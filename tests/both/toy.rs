@@ -222,7 +222,18 @@ fn learn(toy: &Toy, progress: Progress<Model>, config: &TrainConfig, until: Opti
             Event::Epoch { .. } => Flow::Continue,
         })
     };
-    pollster::block_on(train(toy, progress, config, 5, Samples { train: &all, val: &all[..4], ..Samples::default() }, &mut feed, &mut Here, &device, observe)).unwrap()
+    pollster::block_on(train(
+        toy,
+        progress,
+        config,
+        5,
+        Samples { train: &all, val: &all[..4], ..Samples::default() },
+        &mut feed,
+        &mut Here,
+        &device,
+        observe,
+    ))
+    .unwrap()
 }
 
 fn bytes(progress: &Progress<Model>) -> Vec<u8> {
@@ -311,6 +322,16 @@ fn a_batch_that_may_not_be_cut_is_not_made_of_portions() {
     let (all, device) = ([0, 1, 2, 3], Device::flex());
     let mut feed = Direct(&toy, Vec::new().into_iter());
     let observe = async |_: Event<'_, Model>| Ok(Flow::Continue);
-    let done = pollster::block_on(train(&toy, progress, &config, 5, Samples { train: &all, val: &all, ..Samples::default() }, &mut feed, &mut Here, &device, observe));
+    let done = pollster::block_on(train(
+        &toy,
+        progress,
+        &config,
+        5,
+        Samples { train: &all, val: &all, ..Samples::default() },
+        &mut feed,
+        &mut Here,
+        &device,
+        observe,
+    ));
     assert!(matches!(done, Err(TrainError::Accumulated(2))));
 }

@@ -5,6 +5,7 @@
 mod chromium;
 mod faults;
 mod files;
+mod learn;
 mod mark;
 mod page;
 mod projects;

@@ -89,7 +89,8 @@ impl TaskVisitor for Learn<'_> {
         let samples = Samples { train: &all, val: &all[..4], ..Samples::default() };
         let go_on = async |_: Event<'_, T::Model>| Ok(Flow::Continue);
         let done =
-            pollster::block_on(train(&task, begin, train_config, 0, samples, &mut feed, &mut Here, &device, go_on)).unwrap();
+            pollster::block_on(train(&task, begin, train_config, 0, samples, &mut feed, &mut Here, &device, go_on))
+                .unwrap();
         pollster::block_on(read_state(task.exported(&done.model))).unwrap()
     }
 }

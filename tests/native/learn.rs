@@ -96,9 +96,10 @@ impl Tab {
     fn new(before: Vec<u8>, layers: &str) -> Self {
         let (project, clips) = project();
         let keys: Vec<String> = project.document().clips.keys().cloned().collect();
-        let facts = keys.iter().zip(&clips).map(|(key, frames)| {
-            (key.clone(), ClipFacts { scale: frames[0].scale.clone(), ..ClipFacts::default() })
-        });
+        let facts = keys
+            .iter()
+            .zip(&clips)
+            .map(|(key, frames)| (key.clone(), ClipFacts { scale: frames[0].scale.clone(), ..ClipFacts::default() }));
         let facts: BTreeMap<String, ClipFacts> = facts.collect();
         let base = ModelHeader::read("before", &before).unwrap().0.recipe;
         let mut marked = Marked::new(&project, &facts, &Finding::Needles, base.reads().frames).unwrap();

@@ -14,7 +14,7 @@ const LISTED: usize = 12;
 
 /// What was measured, and the choice.
 #[component]
-pub(crate) fn Judged(judgement: Judgement) -> impl IntoView {
+pub fn Judged(judgement: Judgement) -> impl IntoView {
     let viewer = expect_context::<Viewer>();
     let session = expect_context::<Session>();
     let learning = viewer.learning;
@@ -37,7 +37,8 @@ pub(crate) fn Judged(judgement: Judgement) -> impl IntoView {
         gate.values("iou").and_then(|values| values[at]).map(|value| value.to_string()).unwrap_or_default()
     };
     let pairs = held_out.pairs.clone().into_iter().zip(places).take(LISTED);
-    let frames: Vec<_> = pairs.map(|(pair, (clip, frame))| frame_line(pair.id.clone(), pair.iou, clip, frame)).collect();
+    let frames: Vec<_> =
+        pairs.map(|(pair, (clip, frame))| frame_line(pair.id.clone(), pair.iou, clip, frame)).collect();
     let listed = !frames.is_empty();
     let frames = StoredValue::new(Some(frames));
     view! {

@@ -7,12 +7,12 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
 use super::gate::Judged;
 use crate::learning::{
-    MOST_SIMULATED, curve, duration, heat, layers, left, points, smoothed, summary, told, weights,
+    MOST_SIMULATED, curve, duration, enlarged, heat, layers, left, points, smoothed, summary, told, weights,
 };
 use crate::messages::{LayerChoice, LearningPlan, RunLine, RunState};
 use crate::session::Session;
 use crate::viewer::Viewer;
-use crate::viewer::learning::{Phase, Pinned, PinnedFrame};
+use crate::viewer::learning::{Look, Phase, Pinned, PinnedFrame};
 
 /// Width and height of a curve's picture.
 const CURVE: [f64; 2] = [240.0, 56.0];
@@ -31,7 +31,7 @@ pub fn Learn() -> impl IntoView {
         Phase::Planning(doing) | Phase::Judging(doing) => {
             view! { <p class="quiet" role="status">{format!("{doing}\u{2026}")}</p> }.into_any()
         }
-        Phase::Planned(plan) => planned(*plan).into_any(),
+        Phase::Planned(plan) => planned(&plan).into_any(),
         Phase::Learning(_) | Phase::Paused => view! { <Running /> }.into_any(),
         Phase::Judged(judgement) => view! { <Judged judgement=*judgement /> }.into_any(),
         Phase::Failed(reason) => failed(reason).into_any(),
@@ -83,7 +83,7 @@ fn Start() -> impl IntoView {
 }
 
 /// What will happen.
-fn planned(plan: LearningPlan) -> impl IntoView {
+fn planned(plan: &LearningPlan) -> impl IntoView + use<> {
     let viewer = expect_context::<Viewer>();
     let session = expect_context::<Session>();
     let choice = viewer.learning.choice;
@@ -106,7 +106,7 @@ fn planned(plan: LearningPlan) -> impl IntoView {
     let line = |(what, how): (&'static str, String)| view! { <dt>{what}</dt> <dd>{how}</dd> };
     let notes: Vec<String> = plan.caveat.iter().cloned().chain(plan.notes.iter().cloned()).collect();
     view! {
-        <dl class="plan">{told(&plan).into_iter().map(line).collect::<Vec<_>>()}</dl>
+        <dl class="plan">{told(plan).into_iter().map(line).collect::<Vec<_>>()}</dl>
         {notes.into_iter().map(|note| view! { <p class="quiet">{note}</p> }).collect::<Vec<_>>()}
         <div class="row">
             <button class="primary start" on:click=move |_| session.learn(None)>"Start"</button>
@@ -188,7 +188,7 @@ fn Running() -> impl IntoView {
 
 /// Loss, held-out IoU and tip error.
 #[component]
-pub(crate) fn Curves() -> impl IntoView {
+pub fn Curves() -> impl IntoView {
     let learning = expect_context::<Viewer>().learning;
     let to = move || learning.updates.get()[1] as f64;
     let loss = move || learning.losses.with(|losses| smoothed(losses, SMOOTH));
@@ -217,7 +217,7 @@ pub(crate) fn Curves() -> impl IntoView {
 
 /// The pinned frames: what the model saw before learning, and what it sees now.
 #[component]
-pub(crate) fn PinnedFrames() -> impl IntoView {
+pub fn PinnedFrames() -> impl IntoView {
     let learning = expect_context::<Viewer>().learning;
     let count = Memo::new(move |_| learning.pinned.with(|pinned| pinned.frames.len()));
     view! {
@@ -226,6 +226,8 @@ pub(crate) fn PinnedFrames() -> impl IntoView {
                 {move || format!("Before learning, and after {} updates", learning.pinned.with(|pinned| pinned.update))}
             </p>
             <div class="pinned">{move || (0..count.get()).map(|at| view! { <PinnedPair at /> }).collect::<Vec<_>>()}</div>
+            <p class="quiet">"The brighter the colour, the surer the model. Click a place to see where the model looks for it."</p>
+            <Attention />
         </Show>
     }
 }
@@ -233,6 +235,7 @@ pub(crate) fn PinnedFrames() -> impl IntoView {
 #[component]
 fn PinnedPair(at: usize) -> impl IntoView {
     let learning = expect_context::<Viewer>().learning;
+    let session = expect_context::<Session>();
     let canvas = NodeRef::<html::Canvas>::new();
     Effect::new(move || {
         let Some(canvas) = canvas.get() else { return };
@@ -241,15 +244,77 @@ fn PinnedPair(at: usize) -> impl IntoView {
     });
     let name = move || {
         let name = learning.pinned.with(|pinned| pinned.frames.get(at).map(|frame| frame.name.clone()));
-        format!("{} before learning and now", name.unwrap_or_default())
+        format!("{} before learning and now: see where the model looks", name.unwrap_or_default())
     };
-    view! { <canvas node_ref=canvas role="img" aria-label=name></canvas> }
+    let click = move |event: web_sys::MouseEvent| {
+        let Some(canvas) = canvas.get_untracked() else { return };
+        let (width, height) = (f64::from(canvas.client_width()).max(2.0), f64::from(canvas.client_height()).max(1.0));
+        // By the keyboard it is the middle; else a place of either of the two pictures.
+        let place = match event.detail() {
+            0 => [0.5, 0.5],
+            _ => [event.offset_x() / (width / 2.0) % 1.0, event.offset_y() / height],
+        };
+        session.look_at(at, place);
+    };
+    view! { <button class="look" aria-label=name on:click=click><canvas node_ref=canvas></canvas></button> }
+}
+
+/// Where the model looks for the place that was clicked: a column for each block that its decoder reads, before learning above and
+/// now below.
+#[component]
+fn Attention() -> impl IntoView {
+    let learning = expect_context::<Viewer>().learning;
+    let canvas = NodeRef::<html::Canvas>::new();
+    Effect::new(move || {
+        let Some(canvas) = canvas.get() else { return };
+        // A picture that cannot be drawn is no reason to stop.
+        learning.look.with(|look| {
+            let look = look.as_ref()?;
+            learning
+                .pinned
+                .with(|pinned| Some(draw_attention(&canvas, look, pinned.size, &pinned.frames.get(look.frame)?.grey)))
+        });
+    });
+    let grid = move || learning.look.with(|look| look.as_ref().map_or(0, |look| look.grid));
+    view! {
+        <Show when=move || { grid() > 0 }>
+            <figure class="attention" data-grid=move || grid().to_string()>
+                <canvas node_ref=canvas role="img" aria-label="Attention of the place before learning and now"></canvas>
+                <figcaption class="quiet">
+                    "Where it looks for that place: early to late blocks from left to right, before learning above, now below"
+                </figcaption>
+            </figure>
+        </Show>
+    }
+}
+
+fn draw_attention(canvas: &HtmlCanvasElement, look: &Look, size: usize, grey: &[u8]) -> Result<(), JsValue> {
+    let columns = look.maps[0].len().max(1);
+    canvas.set_width((columns * size) as u32);
+    canvas.set_height(2 * size as u32);
+    let Some(context) = canvas.get_context("2d")? else { return Ok(()) };
+    let context: CanvasRenderingContext2d = context.unchecked_into();
+    for (row, maps) in look.maps.iter().enumerate() {
+        for (column, map) in maps.iter().enumerate() {
+            let rgba = heat(grey, &enlarged(map, look.grid, size));
+            let image = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&rgba), size as u32, size as u32)?;
+            let (left, top) = ((column * size) as f64, (row * size) as f64);
+            context.put_image_data(&image, left as i32, top as i32)?;
+            let patch = size as f64 / look.grid as f64;
+            let corner = |share: f64| (share.clamp(0.0, 0.999) * look.grid as f64).floor() * patch;
+            context.set_stroke_style_str("#ffb84d");
+            context.set_line_width(2.0);
+            context.stroke_rect(left + corner(look.at[0]), top + corner(look.at[1]), patch, patch);
+        }
+    }
+    Ok(())
 }
 
 /// Both heats side by side.
 fn draw(canvas: &HtmlCanvasElement, pinned: &Pinned, frame: &PinnedFrame) -> Result<(), JsValue> {
     let size = pinned.size as u32;
-    (canvas.set_width(2 * size), canvas.set_height(size));
+    canvas.set_width(2 * size);
+    canvas.set_height(size);
     let Some(context) = canvas.get_context("2d")? else { return Ok(()) };
     let context: CanvasRenderingContext2d = context.unchecked_into();
     for (left, probability) in [(0.0, &frame.before), (f64::from(size), &frame.now)] {
@@ -264,9 +329,13 @@ fn failed(reason: String) -> impl IntoView {
     let viewer = expect_context::<Viewer>();
     let session = expect_context::<Session>();
     let learning = viewer.learning;
-    let again = move || learning.run.get().and_then(|run| learning.line(&run)).is_some_and(|line| {
-        matches!(line.about.state, RunState::Running | RunState::Paused)
-    });
+    let again = move || {
+        learning
+            .run
+            .get()
+            .and_then(|run| learning.line(&run))
+            .is_some_and(|line| matches!(line.about.state, RunState::Running | RunState::Paused))
+    };
     let close = move |_| {
         learning.run.set(None);
         learning.phase.set(Phase::Idle);
@@ -296,7 +365,7 @@ fn Runs() -> impl IntoView {
                     <For
                         each=move || learning.runs.get()
                         key=|run| (run.id.clone(), run.about.name.clone(), run.about.state as u8, run.about.updates)
-                        children=run_line
+                        children=|run| run_line(&run)
                     />
                 </ul>
             </details>
@@ -305,7 +374,7 @@ fn Runs() -> impl IntoView {
 }
 
 /// A run of the list: to use, to rename, to take out, to delete.
-fn run_line(run: RunLine) -> impl IntoView {
+fn run_line(run: &RunLine) -> impl IntoView + use<> {
     let viewer = expect_context::<Viewer>();
     let session = expect_context::<Session>();
     let learning = viewer.learning;
@@ -332,7 +401,7 @@ fn run_line(run: RunLine) -> impl IntoView {
             session.rename_run(id.get_value(), name);
         }
     };
-    let from = run.about.from.clone();
+    let back = StoredValue::new(format!("Go back to {}, which it began from", run.about.from));
     view! {
         <li>
             <Show when=move || kept fallback={let name = name.clone(); move || view! { <b>{name.clone()}</b> }}>
@@ -345,7 +414,7 @@ fn run_line(run: RunLine) -> impl IntoView {
                         {move || if used() { "In use" } else { "Use" }}
                     </button>
                     <button
-                        title=format!("Go back to {from}, which it began from")
+                        title=back.get_value()
                         on:click=move |_| session.use_before(&id.get_value())
                     >
                         "Use the one before"

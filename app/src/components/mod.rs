@@ -4,7 +4,7 @@ pub mod answer;
 pub mod canvas;
 pub mod display;
 pub mod files;
-mod gate;
+pub mod gate;
 pub mod header;
 pub mod keys;
 pub mod learn;

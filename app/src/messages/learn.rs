@@ -263,6 +263,27 @@ pub struct TakeRunOut {
     pub lesson: Lesson,
 }
 
+/// Where a run's model looks, before learning and now, for a place in a picture. Beside the request travels the picture, grey
+/// `[size, size]`. The answer has a buffer for each map, all those of before first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LookAt {
+    /// Which run.
+    pub run: RunId,
+    /// Edge of the picture in pixels.
+    pub size: usize,
+    /// The place, from 0 to 1 from the left and from the top.
+    pub at: [f64; 2],
+}
+
+/// Maps of attention, square, 255 where a model attends most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looked {
+    /// Patches along an edge; 0 for a network that has no attention.
+    pub grid: usize,
+    /// Maps of a model: one for each block that its decoder reads.
+    pub maps: usize,
+}
+
 /// Compute gradients: asked by the worker of its helpers. Buffers: the weights, then the views of every part. The answer has a
 /// buffer for every part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

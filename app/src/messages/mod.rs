@@ -13,7 +13,8 @@ pub use files::{
 };
 pub use learn::{
     Choice, DeleteRun, Ended, FinishLearning, Gradients, JudgeRun, Judgement, KeepRun, LayerChoice, Learn, Learning,
-    LearningPlan, Lesson, ListRuns, Measurement, PlanLearning, RunAbout, RunId, RunLine, RunState, TakeRunOut,
+    LearningPlan, Lesson, ListRuns, LookAt, Looked, Measurement, PlanLearning, RunAbout, RunId, RunLine, RunState,
+    TakeRunOut,
 };
 pub use predict::{
     DeviceChoice, DeviceInfo, Forward, Layer, LoadModel, MeasureDevices, Measured, ModelInfo, Predict, Predicted,
@@ -101,6 +102,8 @@ pub enum Call {
     DeleteRun(DeleteRun),
     /// Take a run out as a file.
     TakeRunOut(TakeRunOut),
+    /// Where models look.
+    LookAt(LookAt),
     /// Compute gradients.
     Gradients(Gradients),
 }
@@ -121,6 +124,7 @@ impl Call {
             | Self::JudgeRun(_)
             | Self::KeepRun(_)
             | Self::DeleteRun(_)
+            | Self::LookAt(_)
             | Self::TakeRunOut(_) => Subject::Learning,
             Self::LoadModel(_) | Self::OpenFile(_) | Self::CheckFile(_) | Self::UnpackFile(_) => Subject::File,
             Self::ReadFrames(request) => Subject::Pixels(request.clip),
@@ -318,6 +322,7 @@ requests! {
     KeepRun -> (),
     DeleteRun -> (),
     TakeRunOut -> Vec<String>,
+    LookAt -> Looked,
     Gradients -> (),
 }
 

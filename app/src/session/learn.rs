@@ -15,11 +15,11 @@ use crate::keeping::{ARCHIVE_ENDING, BEFORE, file_name};
 use crate::learning;
 use crate::messages::post::reason;
 use crate::messages::{
-    ClipId, DeleteRun, Ended, Fault, FinishLearning, JudgeRun, KeepRun, Learn, Learning, Lesson, ListRuns, Packing,
-    PlanLearning, RunId, RunState, TakeRunOut,
+    ClipId, DeleteRun, Ended, Fault, FinishLearning, JudgeRun, KeepRun, Learn, Learning, Lesson, ListRuns, LookAt,
+    Looked, Packing, PlanLearning, RunId, RunState, TakeRunOut,
 };
 use crate::viewer::Viewer;
-use crate::viewer::learning::Phase;
+use crate::viewer::learning::{Look, Phase};
 
 /// Where the run is remembered whose model is in use.
 const USED: &str = "sonoseg.model";
@@ -64,6 +64,9 @@ impl Session {
         }
         let (session, learning) = (*self, self.viewer.learning);
         learning.phase.set(Phase::Learning(Some("Reading your frames".to_owned())));
+        if run.is_none() {
+            learning.run.set(None);
+        }
         // Nobody else begins meanwhile.
         self.learner(|learner| learner.request = Some(0));
         spawn_local(async move {
@@ -251,10 +254,39 @@ impl Session {
                 Ok::<_, Fault>(left_out)
             };
             match taken.await {
-                Ok(_) => notices.info(format!("{name} was taken out with its data; run/README.txt in it says how to go on.")),
+                Ok(_) => {
+                    notices
+                        .info(format!("{name} was taken out with its data; run/README.txt in it says how to go on."));
+                }
                 Err(fault) => notices.problem(format!("Nothing was taken out. {fault}")),
             }
             projects.doing.set(None);
+        });
+    }
+
+    /// Ask where the models look for a place in a pinned frame, from 0 to 1 from the left and from the top.
+    pub(crate) fn look_at(&self, frame: usize, at: [f64; 2]) {
+        let (session, learning) = (*self, self.viewer.learning);
+        let Some(run) = learning.run.get_untracked() else { return };
+        let picture = learning.pinned.with_untracked(|pinned| {
+            pinned.frames.get(frame).and_then(|frame| Some((pinned.size, blob(&frame.grey).ok()?)))
+        });
+        let Some((size, picture)) = picture else { return };
+        learning.look.set(Some(Look { frame, at, ..Look::default() }));
+        spawn_local(async move {
+            match session.link.ask(LookAt { run, size, at }, Some(&picture)).await {
+                Ok((Looked { grid, maps }, mut buffers)) => {
+                    let now = buffers.split_off(maps.min(buffers.len()));
+                    // Another place may be wanted by now.
+                    learning.look.update(|look| {
+                        if let Some(look) = look.as_mut().filter(|look| (look.frame, look.at) == (frame, at)) {
+                            (look.grid, look.maps) = (grid, [buffers, now]);
+                        }
+                    });
+                }
+                Err(Fault::Died { .. }) => learning.look.set(None),
+                Err(fault) => session.viewer.notices.problem(fault.to_string()),
+            }
         });
     }
 

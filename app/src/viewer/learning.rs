@@ -59,6 +59,19 @@ pub(crate) struct PinnedFrame {
     pub(crate) now: Vec<u8>,
 }
 
+/// Where the models look for a patch of a pinned frame.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Look {
+    /// Which of the pinned frames.
+    pub(crate) frame: usize,
+    /// The place, from 0 to 1 from the left and from the top.
+    pub(crate) at: [f64; 2],
+    /// Patches along an edge; 0 until the answer is there, or for a network without attention.
+    pub(crate) grid: usize,
+    /// Maps before learning and now, one for each block that the decoder reads.
+    pub(crate) maps: [Vec<Vec<u8>>; 2],
+}
+
 /// The store. Cheap to copy.
 #[derive(Clone, Copy)]
 pub(crate) struct Learning {
@@ -74,6 +87,7 @@ pub(crate) struct Learning {
     pub(crate) losses: RwSignal<Vec<(u64, f64)>>,
     pub(crate) measured: RwSignal<Vec<Measurement>>,
     pub(crate) pinned: RwSignal<Pinned>,
+    pub(crate) look: RwSignal<Option<Look>>,
     /// All runs, the newest first.
     pub(crate) runs: RwSignal<Vec<RunLine>>,
     /// The run whose model is in use.
@@ -91,6 +105,7 @@ impl Learning {
             losses: RwSignal::new(Vec::new()),
             measured: RwSignal::new(Vec::new()),
             pinned: RwSignal::new(Pinned::default()),
+            look: RwSignal::new(None),
             runs: RwSignal::new(Vec::new()),
             used: RwSignal::new(None),
         }
@@ -103,6 +118,7 @@ impl Learning {
         self.seconds.set(0.0);
         self.losses.set(Vec::new());
         self.measured.set(Vec::new());
+        self.look.set(None);
         self.phase.set(Phase::Learning(None));
     }
 

@@ -147,7 +147,7 @@ impl Helper {
     }
 
     async fn ask(&self, call: impl Into<Call>, file: Option<&Blob>, buffers: Vec<Vec<u8>>) -> Answer {
-        self.send(call, file, buffers).await.ok().flatten()
+        self.send(call, file, &buffers).await.ok().flatten()
     }
 
     /// Ask at once. Only one thing is asked at a time, so that all may have one number.
@@ -155,12 +155,12 @@ impl Helper {
         &self,
         call: impl Into<Call>,
         file: Option<&Blob>,
-        buffers: Vec<Vec<u8>>,
+        buffers: &[Vec<u8>],
     ) -> oneshot::Receiver<Answer> {
         let (sender, answer) = oneshot::channel();
         self.waiting.replace(Some(sender));
         let file = file.map_or(JsValue::UNDEFINED, |file| file.clone().into());
-        let sent = post::pack(&ToWorker::Ask { id: 0, call: call.into() }, &file, &buffers)
+        let sent = post::pack(&ToWorker::Ask { id: 0, call: call.into() }, &file, buffers)
             .and_then(|(message, moved)| self.worker.post_message_with_transfer(&message, &moved));
         if sent.is_err() {
             self.died();

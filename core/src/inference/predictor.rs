@@ -154,6 +154,11 @@ impl Predictor {
         self
     }
 
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
     /// The network, where it is a U-Net.
     pub fn unet(&self) -> Option<&Unet> {
         match &self.network {

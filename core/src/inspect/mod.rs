@@ -1,5 +1,6 @@
 //! Pictures that show what a network has learned.
 
+pub mod attention;
 pub mod filters;
 pub mod grid;
 pub mod reconstruct;

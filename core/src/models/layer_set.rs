@@ -272,7 +272,8 @@ mod tests {
     fn of_a_unetr_the_decoder_learns_with_the_last_blocks_of_the_encoder() {
         let trained = |text: &str| {
             let rules = set(text).of_unetr(crate::models::vit::VitConfig::new(16, 4, 2).rules("encoder.", true));
-            let names = ["patch_embed.proj.weight", "blocks.0.norm1.weight", "blocks.2.mlp.fc1.weight", "blocks.3.norm1.bias"];
+            let names =
+                ["patch_embed.proj.weight", "blocks.0.norm1.weight", "blocks.2.mlp.fc1.weight", "blocks.3.norm1.bias"];
             let of_encoder = names.map(|name| rules(&format!("encoder.{name}"), 1).trained);
             (of_encoder, rules("out.weight", 4).trained)
         };

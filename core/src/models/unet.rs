@@ -34,7 +34,6 @@ use super::{NetworkConfig, NetworkSettings, NetworkSizes, channel_means, too_lar
 use crate::blocks::up::upsample_nearest;
 use crate::kernels::{conv3x3, group_norm_gelu, interleave};
 
-
 /// Groups of a group normalisation.
 const GROUPS: usize = 8;
 

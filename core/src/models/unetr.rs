@@ -227,6 +227,11 @@ impl Unetr {
         self.decoder.forward(self.encoder.forward_taps(images, &self.taps))
     }
 
+    /// Attention in the tapped blocks, see [`Vit::attention_taps`].
+    pub fn attention(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
+        self.encoder.attention_taps(images, &self.taps)
+    }
+
     /// [`Unetr::forward`], and the means of the tokens at the first tap and at the end.
     ///
     /// # Shapes

@@ -161,6 +161,23 @@ impl Vit {
         VitFeatures { taps: tapped, last: as_map(tokens), class }
     }
 
+    /// How every token attends to every other one in the blocks named in `taps` (counted from 1).
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channels, size, size]`
+    /// - output: one per tap, `[batch, heads, tokens, tokens]`, rows of which sum to 1
+    pub fn attention_taps(&self, images: Tensor<4>, taps: &[usize]) -> Vec<Tensor<4>> {
+        let mut tokens = self.embed(images);
+        let mut tapped = Vec::with_capacity(taps.len());
+        for (index, block) in self.blocks.iter().enumerate() {
+            if taps.contains(&(index + 1)) {
+                tapped.push(block.attention(tokens.clone()));
+            }
+            tokens = block.forward(tokens);
+        }
+        tapped
+    }
+
     fn embed(&self, images: Tensor<4>) -> Tensor<3> {
         let batch = images.dims()[0];
         let patches = self.patch_embed.forward(images);

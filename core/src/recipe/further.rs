@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn a_run_from_a_few_frames_has_its_updates_and_is_measured_now_and_then() {
         let recipe = |text: &str| Recipe::parse("t.toml", text, &[]).unwrap();
-        let base = recipe("name = \"t\"\n[network]\npreset = \"tiny\"\n[data]\nstride = 3\n[train]\nsamples_per_epoch = 90\n");
+        let base =
+            recipe("name = \"t\"\n[network]\npreset = \"tiny\"\n[data]\nstride = 3\n[train]\nsamples_per_epoch = 90\n");
         for (learned, simulated) in [(1, 0.5), (3, 0.5), (6, 0.25), (16, 0.0), (200, 0.5)] {
             let chosen = Further { simulated, ..Further::default() };
             let further = base.further(&chosen, learned);

@@ -152,7 +152,8 @@ mod tests {
         let config = TrainConfig { passes_per_epoch: 3, ..config(2, None) };
         let samples = Samples { train: &[4, 5], ..Samples::default() };
         let drawn = |epoch| training_plans(&samples, &config, 1, epoch).concat();
-        let changes = |epoch: u64| -> BTreeSet<_> { drawn(epoch).iter().map(|one| (one.sample, one.changes)).collect() };
+        let changes =
+            |epoch: u64| -> BTreeSet<_> { drawn(epoch).iter().map(|one| (one.sample, one.changes)).collect() };
         let expected = |first: u64| -> BTreeSet<_> {
             (first..first + 3).flat_map(|pass| [(4, Some(pass)), (5, Some(pass))]).collect()
         };
@@ -172,7 +173,8 @@ mod tests {
             }
             let own = plans.concat().iter().filter(|drawn| drawn.sample < 100).count();
             assert!((46..=48).contains(&own), "all of the data are used: {own}");
-            let seen: BTreeSet<usize> = plans.concat().iter().map(|drawn| drawn.sample).filter(|&one| one > 99).collect();
+            let seen: BTreeSet<usize> =
+                plans.concat().iter().map(|drawn| drawn.sample).filter(|&one| one > 99).collect();
             assert!(share == 0.0 || seen.len() == 10, "all others have their turn: {seen:?}");
         }
         let few = Samples { train: &[1], beside: &beside, share: 0.5, val: &[] };

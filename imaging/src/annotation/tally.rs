@@ -39,9 +39,9 @@ impl Tally {
                 "All answers say that there is no {noun}: correct at least one frame that shows one, or the model would learn \
                  to find nothing."
             )),
-            (1, _) => Some(format!(
-                "One frame alone teaches only itself: correct or accept the {noun} in at least one more."
-            )),
+            (1, _) => {
+                Some(format!("One frame alone teaches only itself: correct or accept the {noun} in at least one more."))
+            }
             _ => None,
         }
     }
@@ -50,8 +50,7 @@ impl Tally {
     pub fn words(&self, noun: &str) -> String {
         let part = |count: usize, word: &str| (count > 0).then(|| format!("{count} {word}"));
         let nothing = format!("without a {noun}");
-        let parts =
-            [part(self.corrected, "corrected"), part(self.accepted, "accepted"), part(self.nothing, &nothing)];
+        let parts = [part(self.corrected, "corrected"), part(self.accepted, "accepted"), part(self.nothing, &nothing)];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
     }

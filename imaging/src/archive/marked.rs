@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ClipFacts;
 use super::described::Described;
 use super::left_out::LeftOut;
-use super::ClipFacts;
 use crate::DataError;
 use crate::annotation::{ClipKey, Project};
 use crate::dataset::finding::Finding;

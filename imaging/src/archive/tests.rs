@@ -306,10 +306,13 @@ fn lines_are_a_table_and_masks_are_pictures_with_every_other_frame_named() {
 /// The procedures of an archive, as the trainer lists their folders.
 fn as_the_trainer_reads(bytes: &[u8], finding: &Finding) -> (Windows, Vec<(String, Vec<u8>)>) {
     let files = unzipped(bytes);
-    let ids: std::collections::BTreeSet<String> =
-        files.iter().filter_map(|(path, _)| Some(path.strip_prefix("procedures/")?.split('/').next()?.to_owned())).collect();
+    let ids: std::collections::BTreeSet<String> = files
+        .iter()
+        .filter_map(|(path, _)| Some(path.strip_prefix("procedures/")?.split('/').next()?.to_owned()))
+        .collect();
     let procedure = |id: &String| {
-        let of = |file: &str| files.iter().find(|(path, _)| *path == format!("procedures/{id}/{file}")).map(|file| &file.1);
+        let of =
+            |file: &str| files.iter().find(|(path, _)| *path == format!("procedures/{id}/{file}")).map(|file| &file.1);
         let listed = |folder: &str| {
             let start = format!("procedures/{id}/{folder}/");
             Numbered::of(files.iter().filter_map(|(path, _)| Some(path.strip_prefix(&start)?.to_owned())))

@@ -82,9 +82,9 @@ impl Gate {
                 values: [old.value, new.value].map(|value| Some(value).filter(|value| value.is_finite())),
             })
         };
-        let lines = if frames.is_empty() { Vec::new() } else { Self::SHOWN.iter().filter_map(|name| line(name)).collect() };
-        let mut pairs: Vec<Pair> =
-            frames.iter().map(|(id, _, [old, new])| Pair::new(id, [old, new])).collect();
+        let lines =
+            if frames.is_empty() { Vec::new() } else { Self::SHOWN.iter().filter_map(|name| line(name)).collect() };
+        let mut pairs: Vec<Pair> = frames.iter().map(|(id, _, [old, new])| Pair::new(id, [old, new])).collect();
         pairs.sort_by(|a, b| a.gain().total_cmp(&b.gain()));
         Self { lines, pairs }
     }

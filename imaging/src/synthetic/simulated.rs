@@ -62,7 +62,11 @@ impl Simulated {
         Sample {
             id: format!("{GROUP}/{index:06}"),
             group: GROUP.to_owned(),
-            frames: made.frames.iter().map(|(height, width, bytes)| Image::from_grey8(*height, *width, bytes)).collect(),
+            frames: made
+                .frames
+                .iter()
+                .map(|(height, width, bytes)| Image::from_grey8(*height, *width, bytes))
+                .collect(),
             targets: made.needles.iter().map(|needle| Target::Needle(*needle)).collect(),
         }
     }

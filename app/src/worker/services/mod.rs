@@ -19,9 +19,10 @@ use super::clip::OpenClip;
 use super::pool::Pool;
 use super::{Step, channel};
 use crate::messages::{
-    AppendEntries, BringBack, Call, CheckFile, DeleteProject, DeleteRun, DeviceInfo, FinishLearning, Forward, Gradients,
-    JudgeRun, KeepMedia, KeepPlace, KeepRun, Learn, ListProjects, ListRuns, LoadModel, MakeProject, MeasureDevices, OpenFile,
-    OpenProject, PlanLearning, Predict, ReadFrames, RenameProject, StartDevice, TakeOut, TakeRunOut, UnpackFile, UseDevice,
+    AppendEntries, BringBack, Call, CheckFile, DeleteProject, DeleteRun, DeviceInfo, FinishLearning, Forward,
+    Gradients, JudgeRun, KeepMedia, KeepPlace, KeepRun, Learn, ListProjects, ListRuns, LoadModel, LookAt, MakeProject,
+    MeasureDevices, OpenFile, OpenProject, PlanLearning, Predict, ReadFrames, RenameProject, StartDevice, TakeOut,
+    TakeRunOut, UnpackFile, UseDevice,
 };
 use learn::Learner;
 use project::Kept;
@@ -163,6 +164,10 @@ impl Services {
             Call::TakeRunOut(request) => {
                 let left_out = self.take_run_out(request, &file, steps).await;
                 channel::answer::<TakeRunOut>(id, left_out.map(|left_out| (left_out, vec![])));
+            }
+            Call::LookAt(request) => {
+                let looked = self.look_at(&request, &file, steps).await;
+                channel::answer::<LookAt>(id, looked);
             }
             Call::Gradients(request) => {
                 let given = self.gradients(request, &buffers).await;

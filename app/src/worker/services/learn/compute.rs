@@ -32,7 +32,9 @@ pub(super) fn segment(recipe: &Recipe) -> Result<Segment, Fault> {
             task.downcast::<Segment>().ok().map(|task| *task)
         }
     }
-    recipe.visit(Marks).ok_or_else(|| Fault::Refused("Only models that mark pixels learn here: this one is pre-trained only.".to_owned()))
+    recipe.visit(Marks).ok_or_else(|| {
+        Fault::Refused("Only models that mark pixels learn here: this one is pre-trained only.".to_owned())
+    })
 }
 
 /// Computes parts by the helpers of the worker, or by the worker itself.
@@ -91,8 +93,8 @@ impl SideBySide<'_> {
             .map(|(parts, helper)| {
                 let keys = parts.iter().map(|part| serde_json::to_string(&part.key).unwrap_or_default()).collect();
                 let views = parts.iter().map(|part| views_to_bytes(&part.views));
-                let buffers = std::iter::once(weights.clone()).chain(views).collect();
-                (helper.send(Gradients { recipe: self.recipe.clone(), keys }, None, buffers), parts.len())
+                let buffers: Vec<Vec<u8>> = std::iter::once(weights.clone()).chain(views).collect();
+                (helper.send(Gradients { recipe: self.recipe.clone(), keys }, None, &buffers), parts.len())
             })
             .collect();
         let mut answers = Vec::new();
@@ -126,7 +128,7 @@ impl Services {
             None => {
                 let recipe = Recipe::parse("the run", &request.recipe, &[]).map_err(|error| refused(&error))?;
                 let task = segment(&recipe)?;
-                let (rules, optimiser) = (task.rules(), recipe.train.optimiser.clone());
+                let (rules, optimiser) = (task.rules(), recipe.train.optimiser);
                 let model = task.init(&device.clone().autodiff());
                 // The weights first: what was never used is drawn when it is frozen.
                 let model = checkpoint::write_state(NAME, weights.clone(), model).map_err(|error| refused(&error))?;

@@ -1,20 +1,23 @@
 //! The model of a run against the one that it began from, on frames that neither learned from; and the run taken out as a file.
 
 use sonoseg_core::inference::Predictor;
-use sonoseg_core::train::record::{
-    BEST, BEST_LOSS, ENVIRONMENT, FINISHED, LAST, METRICS, RECIPE, RESUME, SPLIT,
-};
+use sonoseg_core::inspect::attention::attention;
+use sonoseg_core::train::record::{BEST, BEST_LOSS, ENVIRONMENT, FINISHED, LAST, METRICS, RECIPE, RESUME, SPLIT};
 use sonoseg_imaging::archive::Marked;
 use sonoseg_imaging::dataset::sample::{Sample, Source};
 use sonoseg_imaging::evaluate::{Gate, Reference, Score};
+use sonoseg_imaging::geometry::Image;
 use wasm_bindgen::JsValue;
 
-use super::super::{Services, archive};
+use super::super::{Services, archive, files};
 use super::data::Given;
 use super::folder::RunFolder;
 use super::setup::Setup;
-use crate::keeping::{ANSWERS, BEFORE};
-use crate::messages::{ClipId, Fault, JudgeRun, Judgement, Learning, Lesson, Output, TakeOut, TakeRunOut};
+use super::watch::levels;
+use crate::keeping::{ANSWERS, BEFORE, GATE};
+use crate::messages::{
+    ClipId, Fault, JudgeRun, Judgement, Learning, Lesson, LookAt, Looked, Output, TakeOut, TakeRunOut,
+};
 use crate::worker::{Step, channel};
 
 /// Simulated frames that both models are measured on.
@@ -34,11 +37,15 @@ impl Services {
         steps: &Step,
     ) -> Result<Judgement, Fault> {
         let folder = RunFolder::open(&request.run).await?;
+        if let Some(known) = folder.read(GATE).await.ok().and_then(|text| serde_json::from_slice(&text).ok()) {
+            return Ok(known);
+        }
         let given = self.of_run(&folder, &request.lesson, beside, steps).await?;
         let (setup, mut marked) = Setup::of_run(&folder, &given, self, steps).await?;
         given.fill(self, &mut marked, steps).await?;
         let about = folder.about().await?;
-        let model = about.model.ok_or_else(|| Fault::Refused("The run has no model yet: let it learn on.".to_owned()))?;
+        let model =
+            about.model.ok_or_else(|| Fault::Refused("The run has no model yet: let it learn on.".to_owned()))?;
         let device = self.device.borrow().clone().ok_or(Fault::NoDevice)?;
         let load = |bytes: &[u8]| {
             Predictor::load("The run", bytes, &device).map_err(|error| Fault::Refused(error.to_string()))
@@ -56,7 +63,8 @@ impl Services {
         }
         let mut drawn = Vec::new();
         let simulator = setup.recipe.simulator();
-        for (simulator, number) in simulator.iter().flat_map(|simulator| (0..SIMULATED).map(move |at| (simulator, at))) {
+        for (simulator, number) in simulator.iter().flat_map(|simulator| (0..SIMULATED).map(move |at| (simulator, at)))
+        {
             doing(steps, format!("Comparing on simulated frame {} of {SIMULATED}", number + 1));
             // Behind those that are learned from.
             let sample = simulator.sample(simulator.len() + number);
@@ -71,7 +79,43 @@ impl Services {
         let place_of = |id: &String| names.iter().position(|name| name == id).and_then(|at| places[at]);
         let places = held_out.pairs.iter().filter_map(|pair| place_of(&pair.id)).collect();
         let caveat = setup.split.caveat().map(str::to_owned);
-        Ok(Judgement { held_out, places, simulated: Gate::new(&drawn), caveat })
+        let judgement = Judgement { held_out, places, simulated: Gate::new(&drawn), caveat };
+        let text = serde_json::to_vec(&judgement).map_err(|error| Fault::Refused(format!("{error}.")))?;
+        folder.write(GATE, &text).await?;
+        Ok(judgement)
+    }
+
+    /// Where the model of a run looks, before learning and now.
+    pub(in super::super) async fn look_at(
+        &self,
+        request: &LookAt,
+        picture: &JsValue,
+        steps: &Step,
+    ) -> Result<(Looked, Vec<Vec<u8>>), Fault> {
+        let (_, grey) = files::read("The picture", picture, steps, |_| {}).await?;
+        let size = request.size;
+        if size == 0 || grey.len() != size * size {
+            return Err(Fault::Refused("The picture has another size than it says.".to_owned()));
+        }
+        let image = Image::from_grey8(size, size, &grey);
+        let folder = RunFolder::open(&request.run).await?;
+        let device = self.device.borrow().clone().ok_or(Fault::NoDevice)?;
+        let (mut buffers, mut grid) = (Vec::new(), 0);
+        let model = folder.about().await?.model;
+        for file in std::iter::once(BEFORE.to_owned()).chain(model) {
+            let bytes = folder.whole(&file).await?;
+            let predictor = Predictor::load("The run", &bytes, &device);
+            let predictor = predictor.map_err(|error| Fault::Refused(error.to_string()))?;
+            let prepared = predictor.prepare(&vec![&image; predictor.window()]);
+            let maps = attention(&predictor, &prepared, request.at).await;
+            let Some(maps) = maps.map_err(|error| Fault::Refused(format!("{error}.")))? else {
+                return Ok((Looked { grid: 0, maps: 0 }, Vec::new()));
+            };
+            grid = maps.first().map_or(0, |map| map.len().isqrt());
+            buffers.push(maps.iter().map(|map| levels(map)).collect::<Vec<_>>());
+        }
+        let maps = buffers.first().map_or(0, Vec::len);
+        Ok((Looked { grid, maps }, buffers.concat()))
     }
 
     /// Take a run out with the data that it learned from.

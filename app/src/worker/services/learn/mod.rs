@@ -29,6 +29,7 @@ use sonoseg_imaging::synthetic::Beside;
 use wasm_bindgen::JsValue;
 
 use super::Services;
+use crate::keeping::ANSWERS;
 use crate::messages::{DeleteRun, Ended, Fault, KeepRun, Learn, Learning, RunLine, RunState};
 use crate::worker::{Step, channel};
 pub(super) use compute::Learner;
@@ -82,13 +83,13 @@ impl Services {
         let (folder, given, setup, mut marked) = match &request.run {
             Some(run) => {
                 let folder = RunFolder::open(run).await?;
-                let given = given.with_project(&folder.read(crate::keeping::ANSWERS).await?)?;
+                let given = given.with_project(&folder.read(ANSWERS).await?)?;
                 let (setup, marked) = Setup::of_run(&folder, &given, self, steps).await?;
-                (folder, given, setup, marked)
+                (Some(folder), given, setup, marked)
             }
             None => {
                 let (setup, marked, _) = Setup::new(&request.lesson, &request.choice, &given, self, steps).await?;
-                (setup.begin(&given, self).await?, given, setup, marked)
+                (None, given, setup, marked)
             }
         };
         given.fill(self, &mut marked, steps).await?;
@@ -100,6 +101,10 @@ impl Services {
             )));
         }
         steps.check()?;
+        let folder = match folder {
+            Some(folder) => folder,
+            None => setup.begin(&given, self).await?,
+        };
 
         let device = self.device.borrow().clone().ok_or(Fault::NoDevice)?;
         let task = compute::segment(&setup.recipe)?;

@@ -23,9 +23,7 @@ use super::data::{self, Given};
 use super::folder::RunFolder;
 use crate::clock::{date_ms, now};
 use crate::keeping::{ANSWERS, BEFORE, size};
-use crate::messages::{
-    Choice, Fault, LayerChoice, LearningPlan, Lesson, PlanLearning, RunAbout, RunState,
-};
+use crate::messages::{Choice, Fault, LayerChoice, LearningPlan, Lesson, PlanLearning, RunAbout, RunState};
 use crate::worker::{Step, pool};
 
 /// Bytes that the memory of a worker can grow to.
@@ -74,7 +72,9 @@ impl Setup {
         if train.is_empty() {
             let frames = base.reads().frames;
             let why = if frames > 1 {
-                format!("This model reads {frames} frames in a row: answer for neighbours, too, so that there are {frames} in a row.")
+                format!(
+                    "This model reads {frames} frames in a row: answer for neighbours, too, so that there are {frames} in a row."
+                )
             } else {
                 "None of the answered frames can be learned from: open the files of their clips.".to_owned()
             };

@@ -248,6 +248,6 @@ impl<'a> Watch<'a> {
 }
 
 /// Numbers from 0 to 1 as levels of grey.
-fn levels(numbers: &[f32]) -> Vec<u8> {
+pub(super) fn levels(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().map(|number| (number.clamp(0.0, 1.0) * 255.0).round() as u8).collect()
 }

@@ -1,0 +1,248 @@
+//! A model learns in the tab from a few marked frames: paused, reloaded, ended in mid-update; judged, kept, taken back, exported.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use burn::tensor::Device;
+use serde_json::Value;
+use sonoseg_core::checkpoint::{Storage, encode, read_state};
+use sonoseg_core::inference::{ModelHeader, Predictor};
+use sonoseg_core::recipe::Recipe;
+use sonoseg_imaging::archive::Archive;
+use zip::ZipArchive;
+
+use crate::chromium::{Graphics, Page};
+
+/// A network that learns in moments.
+const RECIPE: &str = r#"
+name = "small"
+trained_on = "nothing"
+[network]
+preset = "tiny"
+width = 32
+depth = 3
+heads = 2
+taps = [1, 2, 3]
+feature_size = 4
+[preparation]
+size = 64
+"#;
+
+/// A line to mark frames with.
+const LINE: [(f64, f64); 3] = [(40.0, 50.0), (80.0, 80.0), (120.0, 110.0)];
+
+/// The file of a network that has learned nothing.
+fn small_model(folder: &Path) -> PathBuf {
+    let (recipe, device) = (Recipe::parse("small", RECIPE, &[]).unwrap(), Device::flex());
+    let header = ModelHeader::of(&recipe);
+    device.seed(7);
+    let state = pollster::block_on(read_state(&header.network.init(&device))).unwrap();
+    let path = folder.join("small.safetensors");
+    std::fs::write(&path, encode(&header, &state, Storage::F32).unwrap()).unwrap();
+    path
+}
+
+/// The page with the small model.
+fn open(name: &str, query: &str, folder: &Path) -> Page {
+    let page = Page::open(name, Graphics::Off, query);
+    page.wait(300, "ready page", |state| (state.text("state") == "ready").then_some(()));
+    page.pause();
+    page.choose_files("#open-model", &[&small_model(folder)]);
+    page.wait(120, "small model", |_| (words(&page, ".model-name") == "small.safetensors").then_some(()));
+    page
+}
+
+/// Mark the first frames with the same line.
+fn mark(page: &Page, frames: usize) {
+    page.press("Home");
+    page.press("l");
+    for frame in 0..frames {
+        page.wait(60, "frame", |state| (state.number("frame") == Some(frame as f64)).then_some(()));
+        page.draw("mouse", false, &LINE);
+        let marked = (frame + 1).to_string();
+        page.wait(60, "marked frame", |state| (state.text("answered") == marked).then_some(()));
+        page.press("f");
+    }
+    page.press("Escape");
+    page.wait(20, "saved project", |_| (page.part(".project").text("saved") == "saved").then_some(()));
+}
+
+fn words(page: &Page, selector: &str) -> String {
+    let script = format!("document.querySelector('{selector}')?.innerText ?? ''");
+    page.script(&script).as_str().unwrap_or_default().to_owned()
+}
+
+fn press_button(page: &Page, name: &str) {
+    let there = page.script(&format!(
+        "(b => {{ b?.click(); return !!b; }})([...document.querySelectorAll('.learn button')].find(b => b.textContent.trim() === '{name}'))"
+    ));
+    assert_eq!(there, true, "there is no button {name}: {}", words(page, ".learn"));
+}
+
+fn learning(page: &Page, seconds: u64, phase: &str) {
+    page.wait(seconds, &format!("learning {phase}"), |_| {
+        let now = page.part(".learn").text("learning").to_owned();
+        assert!(now != "failed" || phase == "failed", "{}", words(page, ".learn"));
+        (now == phase).then_some(())
+    });
+}
+
+/// Updates that are done.
+fn updates(page: &Page) -> u64 {
+    page.part(".learn").text("updates").split(' ').next().unwrap().parse().unwrap()
+}
+
+fn until_update(page: &Page, update: u64) {
+    page.wait(300, &format!("update {update}"), |_| (updates(page) >= update).then_some(()));
+}
+
+/// A file that the browser saved.
+fn saved(folder: &Path, ending: &str, page: &Page) -> PathBuf {
+    let start = Instant::now();
+    loop {
+        let found = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        if let Some(path) = found.into_iter().find(|path| path.to_str().unwrap().ends_with(ending)) {
+            return path;
+        }
+        assert!(start.elapsed() < Duration::from_secs(120), "no {ending} was saved: {:?}", page.notices());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Run the native program, which `cargo build` made beside the tests.
+fn sonoseg(arguments: &[&str]) {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.ancestors().nth(2).unwrap().join("sonoseg");
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The losses of a run's updates.
+fn losses(run: &Path) -> Vec<f64> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["step"].is_u64()).map(|line| line["loss"].as_f64().unwrap()).collect()
+}
+
+#[test]
+fn a_model_learns_is_paused_goes_on_after_reloads_and_is_kept_taken_back_and_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut page = open("learn", "?device=cpu&updates=16", folder.path());
+    page.save_into(folder.path());
+    mark(&page, 8);
+    press_button(&page, "Learn from my frames\u{2026}");
+    learning(&page, 300, "planned");
+    let plan = words(&page, ".learn .plan");
+    for said in ["Learns from", "Held out", "frames", "weights", "16 updates of about", "simulated"] {
+        assert!(plan.contains(said), "{said} is missing: {plan}");
+    }
+    page.screenshot("plan");
+    press_button(&page, "Start");
+    learning(&page, 60, "learning");
+    until_update(&page, 2);
+    // The page is of use meanwhile.
+    page.press("End");
+    page.wait(120, "prediction meanwhile", |state| matches!(state.text("predicted"), "seen" | "none").then_some(()));
+    page.screenshot("learning");
+
+    // Whoever reloads in mid-run finds it learning.
+    page.reload();
+    learning(&page, 300, "learning");
+    until_update(&page, 4);
+    press_button(&page, "Pause");
+    learning(&page, 120, "paused");
+    let paused = updates(&page);
+    assert!((4..16).contains(&paused), "paused after {paused}");
+    page.screenshot("paused");
+    page.reload();
+    learning(&page, 300, "paused");
+    assert_eq!(updates(&page), paused, "it stands where it was paused");
+    press_button(&page, "Go on");
+    until_update(&page, 16);
+    learning(&page, 300, "judged");
+    assert_eq!(page.part(".learn").text("pinned").split(' ').next(), Some("2"), "pinned frames");
+    let gate = page.part(".gate");
+    for figure in ["iouBefore", "iouAfter", "simulatedBefore", "simulatedAfter"] {
+        assert!(gate.number(figure).is_some_and(|value| (0.0..=1.0).contains(&value)), "{figure}");
+    }
+    assert!(gate.number("iouAfter") >= gate.number("iouBefore"), "{}", words(&page, ".gate"));
+    page.screenshot("gate");
+
+    press_button(&page, "Keep and use");
+    page.wait(120, "new model", |_| words(&page, ".model-name").contains("frames").then_some(()));
+    let kept = words(&page, ".model-name");
+    assert!(!page.part(".learn").text("used").is_empty());
+    page.reload();
+    page.wait(300, "kept model after a reload", |_| (words(&page, ".model-name") == kept).then_some(()));
+    page.click(".learn .runs summary");
+    page.screenshot("kept");
+    press_button(&page, "Use the one before");
+    page.wait(120, "model of before", |_| (words(&page, ".model-name") == "small.safetensors").then_some(()));
+    press_button(&page, "Use");
+    page.wait(120, "new model again", |_| (words(&page, ".model-name") == kept).then_some(()));
+
+    press_button(&page, "Export model");
+    let model = std::fs::read(saved(folder.path(), &format!("{kept}.safetensors"), &page)).unwrap();
+    let model = Predictor::load("exported", &model, &Device::flex()).unwrap();
+    assert!(model.summary().trained_on.contains("marked in the browser"), "{:?}", model.summary());
+
+    // The trainer begins the same run, and comes to the same losses.
+    press_button(&page, "Take run out");
+    let archive = saved(folder.path(), ".sonoseg.zip", &page);
+    Archive::open("run", std::fs::read(&archive).unwrap()).unwrap();
+    let data = folder.path().join("data");
+    ZipArchive::new(File::open(&archive).unwrap()).unwrap().extract(&data).unwrap();
+    let (run, again) = (data.join("run"), folder.path().join("again"));
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (recipe, init) = (run.join("recipe.toml"), run.join("before.safetensors"));
+    let [recipe, data, init, out] = [&recipe, &data, &init, &again].map(|path| text(path));
+    sonoseg(&["train", &recipe, "--data", &data, "--init", &init, "--out", &out, "--device", "flex"]);
+    let (tab, native) = (losses(&run), losses(&again));
+    assert_eq!((tab.len(), native.len()), (16, 16));
+    for (update, (tab, native)) in tab.iter().zip(&native).enumerate() {
+        assert!((tab - native).abs() < 1e-5, "update {update}: {tab} in the tab, {native} natively");
+    }
+    page.close();
+}
+
+#[test]
+fn a_worker_that_ends_in_mid_run_is_replaced_and_the_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = open("learn-crash", "?device=cpu&updates=8&crash=3", folder.path());
+    mark(&page, 5);
+    press_button(&page, "Learn from my frames\u{2026}");
+    learning(&page, 300, "planned");
+    press_button(&page, "Start");
+    page.wait(300, "worker that was replaced", |_| {
+        page.notices().iter().any(|notice| notice.contains("It was started again")).then_some(())
+    });
+    learning(&page, 300, "judged");
+    assert_eq!(updates(&page), 8);
+    press_button(&page, "Throw away");
+    learning(&page, 60, "idle");
+    assert_eq!(words(&page, ".model-name"), "small.safetensors", "the model in use is what it was");
+    assert_eq!(words(&page, ".learn .runs"), "");
+    page.close();
+}
+
+#[test]
+fn what_nothing_can_be_learned_from_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = open("learn-nothing", "?device=cpu&updates=8", folder.path());
+    let says = |sentence: &str| {
+        page.wait(20, sentence, |_| words(&page, ".learn").contains(sentence).then_some(()));
+        let disabled = page.script("document.querySelector('.learn .begin').getAttribute('aria-disabled')");
+        assert_eq!(disabled, "true");
+    };
+    says("No frame is corrected yet");
+    page.press("Home");
+    page.press("0");
+    page.wait(60, "answer", |state| (state.text("answered") == "1").then_some(()));
+    says("All answers say that there is no needle");
+    page.press_with("z", &[headless_chrome::browser::tab::ModifierKey::Ctrl]);
+    mark(&page, 1);
+    says("One frame alone teaches only itself");
+    page.close();
+}
