@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use sonoseg_imaging::evaluate::Gate;
 
-use super::learn::{Curves, PinnedFrames};
+use super::progress::{Curves, PinnedFrames};
 use crate::learning::{name, row, verdict};
 use crate::messages::{ClipId, Judgement};
 use crate::session::Session;

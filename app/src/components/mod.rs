@@ -12,6 +12,7 @@ pub mod model;
 pub mod notices;
 pub mod place;
 mod pointers;
+pub mod progress;
 pub mod project;
 pub mod readout;
 pub mod speed;

@@ -8,6 +8,7 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::Blob;
 
 use super::archive::{blob, save};
+use super::learner::Learner;
 use super::queue::Task;
 use super::start::Session;
 use crate::files::Source;
@@ -26,17 +27,6 @@ const USED: &str = "sonoseg.model";
 
 /// Workers that one and the same run may stop.
 const DEATHS: u32 = 3;
-
-/// What the session knows of learning.
-#[derive(Default)]
-pub(super) struct Learner {
-    /// The request that learns, to pause it by.
-    request: Option<u32>,
-    /// The runs of this browser were looked at.
-    looked: bool,
-    /// Workers that the run stopped in a row.
-    deaths: u32,
-}
 
 impl Session {
     /// Find out what learning would do.

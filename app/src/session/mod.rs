@@ -16,6 +16,8 @@ mod kept_files;
 #[cfg(target_arch = "wasm32")]
 mod learn;
 #[cfg(target_arch = "wasm32")]
+mod learner;
+#[cfg(target_arch = "wasm32")]
 mod project;
 pub mod queue;
 #[cfg(target_arch = "wasm32")]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use leptos::prelude::*;
 
 use super::keeper::Keeper;
-use super::learn::Learner;
+use super::learner::Learner;
 use super::queue::{Queue, Task, Why};
 use crate::files::Source;
 use crate::link::restart::Recovery;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ClipFacts;
-use super::export::{folder_name, labels};
+use super::label::Label;
 use super::left_out::LeftOut;
 use crate::DataError;
 use crate::annotation::ClipRecord;
@@ -80,4 +80,38 @@ fn class_names(finding: &Finding, highest: u8) -> Vec<String> {
 fn fps(times_us: &[u64]) -> Option<f64> {
     let span = times_us.last().copied().filter(|&last| last > 0)?;
     Some((times_us.len() - 1) as f64 * 1e6 / span as f64)
+}
+
+/// Give the label of every frame of a clip that has one. The others are left out by name, as those of this folder.
+pub(super) fn labels(
+    record: &ClipRecord,
+    folder: &str,
+    finding: &Finding,
+    left_out: &mut LeftOut,
+    mut give: impl FnMut(usize, Label) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let place = format!("{} ({folder})", record.name);
+    for frame in 0..record.frames {
+        let label = match record.answers.get(&frame) {
+            None => Err("nobody answered for it"),
+            Some(answer) => Label::of(answer, [record.height, record.width], finding),
+        };
+        match label {
+            Ok(label) => give(frame, label)?,
+            Err(reason) => left_out.frame(&place, frame, reason),
+        }
+    }
+    Ok(())
+}
+
+/// A folder for the procedure of a file: its name in letters that every system takes, and a number where it is taken.
+pub(super) fn folder_name(file: &str, taken: &BTreeSet<&str>) -> String {
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
+    let words: String = stem.chars().take(60).map(plain).collect();
+    let words: Vec<&str> = words.split('-').filter(|word| !word.is_empty()).collect();
+    let name = if words.is_empty() { "clip".to_owned() } else { words.join("-") };
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    let free = |name: &String| !taken.contains(name.as_str());
+    std::iter::once(name.clone()).chain(numbered).find(free).unwrap_or(name)
 }

@@ -1,14 +1,11 @@
 //! A project and its frames become an archive, piece by piece.
 
-use std::collections::BTreeSet;
-
 use super::described::Described;
-use super::label::Label;
 use super::left_out::{self, LeftOut};
 use super::manifest::{ArchivedClip, MANIFEST, Manifest};
 use super::pack::Packer;
 use crate::DataError;
-use crate::annotation::{ClipRecord, Project};
+use crate::annotation::Project;
 use crate::dataset::finding::Finding;
 use crate::formats::encode::{encode_png_grey, encode_png_rgb};
 use crate::geometry::{Image, Scale};
@@ -115,38 +112,4 @@ impl Export {
         piece.extend(self.packer.finish()?);
         Ok((piece, sentences))
     }
-}
-
-/// Give the label of every frame of a clip that has one. The others are left out by name, as those of this folder.
-pub(super) fn labels(
-    record: &ClipRecord,
-    folder: &str,
-    finding: &Finding,
-    left_out: &mut LeftOut,
-    mut give: impl FnMut(usize, Label) -> Result<(), DataError>,
-) -> Result<(), DataError> {
-    let place = format!("{} ({folder})", record.name);
-    for frame in 0..record.frames {
-        let label = match record.answers.get(&frame) {
-            None => Err("nobody answered for it"),
-            Some(answer) => Label::of(answer, [record.height, record.width], finding),
-        };
-        match label {
-            Ok(label) => give(frame, label)?,
-            Err(reason) => left_out.frame(&place, frame, reason),
-        }
-    }
-    Ok(())
-}
-
-/// A folder for the procedure of a file: its name in letters that every system takes, and a number where it is taken.
-pub(super) fn folder_name(file: &str, taken: &BTreeSet<&str>) -> String {
-    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
-    let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
-    let words: String = stem.chars().take(60).map(plain).collect();
-    let words: Vec<&str> = words.split('-').filter(|word| !word.is_empty()).collect();
-    let name = if words.is_empty() { "clip".to_owned() } else { words.join("-") };
-    let numbered = (2..).map(|number| format!("{name}-{number}"));
-    let free = |name: &String| !taken.contains(name.as_str());
-    std::iter::once(name.clone()).chain(numbered).find(free).unwrap_or(name)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::export::{folder_name, labels};
+use super::described::{folder_name, labels};
 use super::label::Label;
 use super::left_out::{self, LeftOut};
 use super::pack::Packer;
