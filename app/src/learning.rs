@@ -140,7 +140,7 @@ pub fn name(about: &RunAbout) -> String {
         return about.name.clone();
     }
     let from = about.from.trim_end_matches(".safetensors");
-    format!("{from} + {} frames", about.samples[0])
+    format!("{from} after {} frames", about.samples[0])
 }
 
 /// A run in a few words.
@@ -272,7 +272,7 @@ mod tests {
             measured: vec![Measurement { update: 10, loss: None, iou: Some(0.25), tip_px: None, best: true }],
             ..RunAbout::default()
         };
-        assert_eq!(name(&about), "demo + 9 frames");
+        assert_eq!(name(&about), "demo after 9 frames");
         assert_eq!(summary(&about, "aa"), "paused at 40 of 120 updates, all layers, 9 frames, held-out IoU 0.25");
         assert!(summary(&about, "bb").ends_with("; labels have changed since"));
         assert_eq!(name(&RunAbout { name: "Mine".into(), ..about }), "Mine");

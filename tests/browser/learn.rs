@@ -167,7 +167,6 @@ fn a_model_learns_is_paused_goes_on_after_reloads_and_is_kept_taken_back_and_exp
     for figure in ["iouBefore", "iouAfter", "simulatedBefore", "simulatedAfter"] {
         assert!(gate.number(figure).is_some_and(|value| (0.0..=1.0).contains(&value)), "{figure}");
     }
-    assert!(gate.number("iouAfter") >= gate.number("iouBefore"), "{}", words(&page, ".gate"));
     page.screenshot("gate");
 
     press_button(&page, "Keep and use");

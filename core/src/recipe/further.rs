@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Recipe, SimulatedRecipe};
+use super::{Recipe, SimulatedRecipe, TaskRecipe};
 use crate::models::layer_set::LayerSet;
 use crate::optim::OptimiserConfig;
 use crate::optim::adamw::AdamWConfig;
@@ -44,6 +44,9 @@ impl Recipe {
     /// The recipe of a run that goes on from a model of this one, by `learned` samples of new data.
     pub fn further(&self, chosen: &Further, learned: usize) -> Self {
         let share = if self.finding().is_needles() { chosen.simulated.clamp(0.0, 0.9) } else { 0.0 };
+        // A loss of the whole batch cannot be had in parts.
+        let whole = matches!(&self.task, TaskRecipe::Segment { loss } if loss.batch_dice);
+        let batch = if whole { UPDATE } else { PART };
         let own = (UPDATE as f64 * (1.0 - share)).max(1.0);
         let passes = (BETWEEN as f64 * own / learned.max(1) as f64).ceil().max(1.0);
         let per_epoch = (passes * learned.max(1) as f64 / own).floor().max(1.0);
@@ -56,8 +59,8 @@ impl Recipe {
         recipe.train = TrainConfig {
             epochs: (chosen.updates as f64 / per_epoch).ceil().max(1.0) as u64,
             steps: Some(chosen.updates.max(1)),
-            batch: PART,
-            accumulate: UPDATE / PART,
+            batch,
+            accumulate: UPDATE / batch,
             patience: 0,
             samples_per_epoch: None,
             passes_per_epoch: passes as usize,
@@ -117,6 +120,9 @@ mod tests {
         let nerve = base.clone();
         let nerve = Recipe { data: super::super::DataRecipe { class: Some("nerve".into()), ..nerve.data }, ..nerve };
         assert_eq!(nerve.further(&Further::default(), 5).data.simulated, None, "the simulator shows needles");
+        let whole = recipe("name = \"t\"\n[network]\npreset = \"tiny\"\n[loss]\nbatch_dice = true\n");
+        let train = whole.further(&Further::default(), 5).train;
+        assert_eq!((train.batch, train.accumulate), (8, 1), "one Dice of all");
         assert_eq!(base.layer_sets().len(), 3);
         for layers in base.layer_sets() {
             let further = base.further(&Further { layers, ..Further::default() }, 5);

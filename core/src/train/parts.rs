@@ -49,7 +49,8 @@ pub struct Computed<K> {
     pub kept: K,
 }
 
-/// Whoever computes the parts of an update.
+/// Whoever computes the parts of an update. Who does so with a copy of the model loses what a training pass changes in it beside
+/// the gradients: networks with running statistics are computed by [`Here`].
 pub trait Compute<T: Task> {
     /// Compute all parts, and hand what they give over in their order.
     fn compute(
