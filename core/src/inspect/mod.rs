@@ -1,6 +1,5 @@
 //! Pictures that show what a network has learned.
 
-pub mod attention;
 pub mod filters;
 pub mod grid;
 pub mod reconstruct;

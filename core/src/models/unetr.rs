@@ -227,7 +227,11 @@ impl Unetr {
         self.decoder.forward(self.encoder.forward_taps(images, &self.taps))
     }
 
-    /// Attention in the tapped blocks, see [`Vit::attention_taps`].
+    /// How every token attends to every other one in the tapped blocks.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channels, size, size]`
+    /// - output: one per tap, `[batch, heads, tokens, tokens]`
     pub fn attention(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
         self.encoder.attention_taps(images, &self.taps)
     }

@@ -69,6 +69,11 @@ impl<M: Module> Progress<M> {
         self.model.num_params()
     }
 
+    /// The network as it is, to predict with.
+    pub fn to_predict(&self) -> M {
+        self.model.valid()
+    }
+
     /// A run that begins with `model`.
     pub fn begin(model: M, config: &TrainConfig) -> Self {
         Self { model, optimiser: Optimiser::new(config.optimiser.clone()), position: Position::default() }

@@ -1,7 +1,6 @@
 //! The model of a run against the one that it began from, on frames that neither learned from; and the run taken out as a file.
 
-use sonoseg_core::inference::Predictor;
-use sonoseg_core::inspect::attention::attention;
+use sonoseg_core::inference::{Predictor, attention};
 use sonoseg_core::train::record::{BEST, BEST_LOSS, ENVIRONMENT, FINISHED, LAST, METRICS, RECIPE, RESUME, SPLIT};
 use sonoseg_imaging::archive::Marked;
 use sonoseg_imaging::dataset::sample::{Sample, Source};

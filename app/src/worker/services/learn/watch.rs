@@ -1,6 +1,5 @@
 //! What happens in a run: written to its folder as the trainer does, told to the page, and where the page's wishes come in.
 
-use burn::module::Module;
 use burn::tensor::Device;
 use sonoseg_core::checkpoint::{self, Storage};
 use sonoseg_core::inference::{ModelHeader, Predictor, Prepared};
@@ -216,7 +215,7 @@ impl<'a> Watch<'a> {
 
     /// The newest weights as a model.
     fn predictor(&self, progress: &Progress<Network>) -> Predictor {
-        Predictor::new(progress.model.valid(), self.header.clone(), &self.device)
+        Predictor::new(progress.to_predict(), self.header.clone(), &self.device)
     }
 
     /// Tell what a model makes of the pinned frames.

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::inference::{PredictError, Predictor, Prepared};
+use super::{PredictError, Predictor, Prepared};
 use crate::models::Network;
 
 /// Attention of a patch, one map for each tapped block: the mean over its heads, `[grid * grid]`, scaled so that the most
@@ -35,8 +35,8 @@ pub async fn attention(predictor: &Predictor, prepared: &Prepared, at: [f64; 2])
 
 #[cfg(test)]
 mod tests {
+    use super::super::ModelHeader;
     use super::*;
-    use crate::inference::ModelHeader;
     use crate::recipe::Recipe;
     use burn::tensor::Device;
     use sonoseg_imaging::geometry::Image;
