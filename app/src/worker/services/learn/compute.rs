@@ -10,8 +10,10 @@ use sonoseg_core::tasks::Task;
 use sonoseg_core::tasks::segment::{Segment, View};
 use sonoseg_core::train::TrainError;
 use sonoseg_core::train::parts::{Compute, Computed, Part, PartKey, gradients};
+use sonoseg_imaging::dataset::sample::Source;
 
 use super::super::Services;
+use super::ahead::Ahead;
 use crate::messages::{Fault, Gradients};
 use crate::worker::{channel, pool};
 
@@ -38,15 +40,17 @@ pub(super) fn segment(recipe: &Recipe) -> Result<Segment, Fault> {
 }
 
 /// Computes parts by the helpers of the worker, or by the worker itself.
-pub(super) struct SideBySide<'a> {
+pub(super) struct SideBySide<'a, S> {
     pub(super) services: &'a Services,
     /// The recipe of the run, as TOML.
     pub(super) recipe: String,
     /// Whether there may be helpers: on the CPU.
     pub(super) helpers: bool,
+    /// Views of the next update, which are made meanwhile.
+    pub(super) ahead: &'a Ahead<'a, S>,
 }
 
-impl Compute<Segment> for SideBySide<'_> {
+impl<S: Source> Compute<Segment> for SideBySide<'_, S> {
     async fn compute(
         &mut self,
         task: &Segment,
@@ -76,7 +80,7 @@ impl Compute<Segment> for SideBySide<'_> {
     }
 }
 
-impl SideBySide<'_> {
+impl<S: Source> SideBySide<'_, S> {
     /// What free helpers make of the parts, which they share out in their order; none for those that nobody took.
     async fn by_helpers(&self, model: &Network, parts: &[Part<View>]) -> Result<Vec<Option<Vec<u8>>>, TrainError> {
         let free = self.services.pool.free();
@@ -97,6 +101,7 @@ impl SideBySide<'_> {
                 (helper.send(Gradients { recipe: self.recipe.clone(), keys }, None, &buffers), parts.len())
             })
             .collect();
+        self.ahead.make(parts.len()).await;
         let mut answers = Vec::new();
         for (asked, count) in asked {
             let given = asked.await.ok().flatten().filter(|given| given.len() == count);

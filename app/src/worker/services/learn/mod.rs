@@ -5,10 +5,12 @@
 //! | what a run learns from | `data` |
 //! | what it is made of before its first update, and what it will do | `setup` |
 //! | its folder in the browser's own file system | `folder` |
+//! | its views, made ahead | `ahead` |
 //! | its parts, computed side by side | `compute` |
 //! | what happens in it, written down and told to the page | `watch` |
 //! | its model against the one before | `gate` |
 
+mod ahead;
 mod compute;
 mod data;
 mod folder;
@@ -19,11 +21,9 @@ mod watch;
 use burn::tensor::Device;
 use sonoseg_core::checkpoint;
 use sonoseg_core::tasks::Task;
-use sonoseg_core::tasks::segment::{Segment, View};
-use sonoseg_core::train::loader::{BatchPlan, read_views};
+use sonoseg_core::tasks::segment::Segment;
 use sonoseg_core::train::record::{FINISHED, RESUME};
-use sonoseg_core::train::{Feed, Progress, Samples, TrainError, train};
-use sonoseg_imaging::DataError;
+use sonoseg_core::train::{Progress, Samples, TrainError, train};
 use sonoseg_imaging::dataset::sample::{Source, Target};
 use sonoseg_imaging::synthetic::Beside;
 use wasm_bindgen::JsValue;
@@ -32,38 +32,13 @@ use super::Services;
 use crate::keeping::ANSWERS;
 use crate::messages::{DeleteRun, Ended, Fault, KeepRun, Learn, Learning, RunLine, RunState};
 use crate::worker::{Step, channel};
+use ahead::Ahead;
 pub(super) use compute::Learner;
 use compute::SideBySide;
 use data::Given;
 use folder::RunFolder;
 use setup::Setup;
 use watch::Watch;
-
-/// Gives views when they are asked for, others having their turn in between.
-struct InTurn<'a, S> {
-    task: &'a Segment,
-    source: &'a S,
-    seed: u64,
-    plans: std::vec::IntoIter<BatchPlan>,
-}
-
-impl<S: Source> Feed<View> for InTurn<'_, S> {
-    fn start(&mut self, plans: Vec<BatchPlan>) {
-        self.plans = plans.into_iter();
-    }
-
-    async fn next(&mut self) -> Option<Result<Vec<View>, DataError>> {
-        let mut views = Vec::new();
-        for drawn in self.plans.next()? {
-            match read_views(self.task, self.source, &[drawn], self.seed).await {
-                Ok(read) => views.extend(read),
-                Err(error) => return Some(Err(error)),
-            }
-            channel::pause(0).await;
-        }
-        Some(Ok(views))
-    }
-}
 
 impl Services {
     /// Begin a run, or go on with one.
@@ -119,9 +94,9 @@ impl Services {
             val: &setup.val,
         };
         let (config, seed) = (&setup.recipe.train, setup.recipe.seed);
-        let mut feed = InTurn { task: &task, source: &source, seed, plans: Vec::new().into_iter() };
-        let recipe = setup.recipe.to_toml();
-        let mut compute = SideBySide { services: self, recipe, helpers: device == Device::flex() };
+        let ahead = Ahead::new(&task, &source, seed);
+        let (mut feed, recipe) = (&ahead, setup.recipe.to_toml());
+        let mut compute = SideBySide { services: self, recipe, helpers: device == Device::flex(), ahead: &ahead };
         let mut watch = Watch::new(self, steps, &folder, &setup, &marked, &device, &progress.position).await?;
         watch.crash_after = request.crash_after;
         let trained = {
