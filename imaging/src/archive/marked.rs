@@ -112,14 +112,17 @@ impl Marked {
         Ok(())
     }
 
-    /// A split as a run draws it; where stretches of one recording are held out, frames between labelled ones that lie far
-    /// apart are gap enough.
+    /// A split as a run draws it, unless that holds out more than a third of the few labels that there are: then another
+    /// recording is held out, or stretches of all. Of stretches, frames between labelled ones that lie far apart are gap enough.
     ///
     /// # Errors
     /// When nothing can be drawn.
     pub fn split(&self, wanted: &SplitConfig) -> Result<Split, DataError> {
-        let mut split = self.windows.drawn(wanted)?;
         let labelled = self.windows.labelled_samples(None, wanted.stride);
+        let mut split = self.windows.drawn(wanted)?;
+        if split.stretches.is_empty() && 3 * self.sides(&split, wanted.stride)[1].len() > labelled.len() {
+            split = self.sparing(wanted, &labelled);
+        }
         for stretch in &mut split.stretches {
             let of_it = labelled.iter().filter_map(|&sample| {
                 let (procedure, positions) = self.windows.frames(sample);
@@ -134,6 +137,31 @@ impl Marked {
             }
         }
         Ok(split)
+    }
+
+    /// Hold out the recording with the most labels up to a third of all; where there is none, stretches.
+    fn sparing(&self, wanted: &SplitConfig, labelled: &[usize]) -> Split {
+        let (mut counts, mut starts) = (BTreeMap::new(), BTreeMap::new());
+        for &sample in labelled {
+            let (procedure, positions) = self.windows.frames(sample);
+            *counts.entry(procedure.group().to_owned()).or_insert(0) += 1;
+            let of_it: &mut Vec<usize> = starts.entry(procedure.id.clone()).or_default();
+            of_it.push(procedure.number(positions.start));
+        }
+        let groups = self.windows.groups();
+        let small = counts.iter().filter(|(_, count)| 3 * **count <= labelled.len());
+        match small.max_by_key(|(_, count)| **count) {
+            Some((group, _)) => {
+                let mut split = Split::all(&groups);
+                split.train.remove(group);
+                split.val.insert(group.clone());
+                split
+            }
+            None => {
+                let recordings: Vec<(String, Vec<usize>)> = starts.into_iter().collect();
+                Split::within(&groups, &recordings, wanted.val_share, self.windows.window(), wanted.seed)
+            }
+        }
     }
 
     /// Numbers of the samples to learn from and of those that are held out.

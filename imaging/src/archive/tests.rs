@@ -378,3 +378,32 @@ fn labelled_frames_that_lie_far_apart_are_all_used() {
     assert_eq!(sides(&[10, 17, 24, 38, 45, 52]), [6, 2], "nothing lies between them");
     assert_eq!(sides(&(0..60).collect::<Vec<_>>()), [42, 12], "neighbours are left out");
 }
+
+#[test]
+fn whole_recordings_are_held_out_where_that_leaves_enough_to_learn_from() {
+    let marked = |frames: [usize; 2]| {
+        let mut project = Project::default();
+        for (key, count) in ["aa", "bb"].into_iter().zip(frames) {
+            let answer = Answer { needle: Some(needle(0.0)), ..Answer::bare(Verdict::Corrected, By::default()) };
+            let answers = (0..count).map(|at| (at * 6, answer.clone())).collect();
+            let (name, [height, width]) = (format!("{key}.dcm"), SIZE);
+            let record = ClipRecord { name, frames: 60, height, width, answers };
+            do_it(&mut project, vec![Edit::Clip { clip: key.into(), record: Some(record) }]);
+        }
+        let facts = ["aa", "bb"].map(|key| (key.to_owned(), ClipFacts::default())).into();
+        Marked::new(&project, &facts, &Finding::Needles, 1).unwrap()
+    };
+    for seed in 0..6 {
+        let config = SplitConfig { val_share: 0.2, stride: 1, folds: 0, fold: 0, seed, labels_count: true };
+        let sides = |frames: [usize; 2]| {
+            let marked = marked(frames);
+            let split = marked.split(&config).unwrap();
+            split.check().unwrap();
+            (marked.sides(&split, 1).map(|side| side.len()), split.val.len(), split.stretches.len())
+        };
+        assert_eq!(sides([8, 3]), ([8, 3], 1, 0), "the small one is held out whole");
+        assert_eq!(sides([1, 8]), ([8, 1], 1, 0), "however small");
+        let ([learned, held], recordings, stretches) = sides([5, 5]);
+        assert_eq!((learned + held, held, recordings, stretches), (10, 2, 0, 2), "two alike: stretches of both");
+    }
+}

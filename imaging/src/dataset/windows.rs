@@ -160,6 +160,11 @@ impl Windows {
         self.windows.len()
     }
 
+    /// Frames of a sample.
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
     /// Never true: a data set without samples is refused.
     pub fn is_empty(&self) -> bool {
         self.windows.is_empty()
