@@ -82,17 +82,19 @@ pub fn App() -> impl IntoView {
             data-entry-x=move || viewer.line().map(|line| line.needle.entry.x.to_string())
             data-entry-y=move || viewer.line().map(|line| line.needle.entry.y.to_string())
             data-confidence=move || viewer.line().and_then(|line| Some(line.detection?.confidence.to_string()))
-            data-status=move || viewer.standing().map(|standing| standing.name())
-            data-answered=move || viewer.answered().to_string()
-            data-tool=move || viewer.tool().name().to_lowercase()
-            data-brush=move || viewer.tools.size.get().to_string()
-            data-drawing=move || viewer.tools.hand.with(|hand| hand.is_drawing()).to_string()
-            data-undo=move || viewer.annotations.project.with(|project| project.to_undo().map(str::to_owned))
-            data-redo=move || viewer.annotations.project.with(|project| project.to_redo().map(str::to_owned))
             data-overlay-pixels=move || overlay_pixels(viewer).to_string()
         >
             <Header />
-            <main>
+            // Two elements say how the page stands: one of Leptos has at most 26 attributes.
+            <main
+                data-status=move || viewer.standing().map(|standing| standing.name())
+                data-answered=move || viewer.answered().to_string()
+                data-tool=move || viewer.tool().name().to_lowercase()
+                data-brush=move || viewer.tools.size.get().to_string()
+                data-drawing=move || viewer.tools.hand.with(|hand| hand.is_drawing()).to_string()
+                data-undo=move || viewer.annotations.project.with(|project| project.to_undo().map(str::to_owned))
+                data-redo=move || viewer.annotations.project.with(|project| project.to_redo().map(str::to_owned))
+            >
                 <Tools />
                 <section class="stage" aria-label="Picture">
                     <Canvas />

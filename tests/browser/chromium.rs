@@ -105,9 +105,11 @@ impl Page {
         self.opened.elapsed()
     }
 
-    /// What the page says about itself: the `data-*` attributes of its root, names as in JavaScript (`tipX`).
+    /// What the page says about itself: the `data-*` attributes of its root and its main part, names as in JavaScript (`tipX`).
     pub(crate) fn state(&self) -> State {
-        let text = self.script("JSON.stringify({...(document.querySelector('[data-state]') ?? {}).dataset})");
+        let text = self.script(
+            "JSON.stringify({...document.querySelector('[data-state]')?.dataset, ...document.querySelector('main')?.dataset})",
+        );
         State(text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
     }
 
