@@ -95,9 +95,13 @@ impl Files {
 
     /// Simulated stills as PNG, each of another frame.
     pub(crate) fn stills(&self, count: usize) -> Vec<PathBuf> {
-        let png = |image: &Image| encode_png_grey(image.height, image.width, &image.to_bytes()).unwrap();
-        let images = simulated(count);
-        images.iter().enumerate().map(|(at, image)| self.write(&format!("still-{at}.png"), &png(image))).collect()
+        let still = |(at, image): (usize, &Image)| {
+            let mut bytes = image.to_bytes();
+            // Neighbours may be the same, and would be one clip.
+            bytes[0] = at as u8;
+            self.write(&format!("still-{at}.png"), &encode_png_grey(image.height, image.width, &bytes).unwrap())
+        };
+        simulated(count).iter().enumerate().map(still).collect()
     }
 
     /// A text file that calls itself DICOM.

@@ -71,16 +71,26 @@ pub fn Strip() -> impl IntoView {
         ></canvas>
         <p class="legend quiet">
             {move || Verdict::ALL.map(|verdict| answer(viewer, Standing::Answered(verdict))).collect_view()}
-            <i class="seen"></i>
-            {move || viewer.findings.finding.with(finding::bars)}
-            <i class="none"></i>
-            {move || viewer.findings.finding.with(finding::not_seen).to_lowercase()}
-            <i class="unlike"></i>
-            {finding::UNLIKE.to_lowercase()}
-            <i class="waiting"></i>
-            "not looked at"
-            <i class="failed"></i>
-            "failed"
+            <span>
+                <i class="seen"></i>
+                {move || viewer.findings.finding.with(finding::bars)}
+            </span>
+            <span>
+                <i class="none"></i>
+                {move || viewer.findings.finding.with(finding::not_seen).to_lowercase()}
+            </span>
+            <span>
+                <i class="unlike"></i>
+                {finding::UNLIKE.to_lowercase()}
+            </span>
+            <span>
+                <i class="waiting"></i>
+                "not looked at"
+            </span>
+            <span>
+                <i class="failed"></i>
+                "failed"
+            </span>
         </p>
     }
 }
@@ -89,8 +99,10 @@ pub fn Strip() -> impl IntoView {
 fn answer(viewer: Viewer, standing: Standing) -> impl IntoView {
     let words = viewer.findings.finding.with(|finding| standing.words(finding)).to_lowercase();
     view! {
-        <b class=standing.name()>{standing.glyph()}</b>
-        {words}
+        <span>
+            <b class=standing.name()>{standing.glyph()}</b>
+            {words}
+        </span>
     }
 }
 

@@ -84,6 +84,7 @@ pub fn Tools() -> impl IntoView {
                 </label>
             </Show>
             {move || class(viewer)}
+            <p class="quiet said" role="status" aria-live="polite">{move || viewer.tools.said.get()}</p>
             <div class="answers" role="group" aria-label="Answer for this frame">
                 {answer(Reply::Accept, Some(Verdict::Accepted), Signal::stored("Accept"), "A")}
                 {answer(Reply::Nothing, Some(Verdict::Nothing), nothing, "0")}
@@ -109,7 +110,6 @@ pub fn Tools() -> impl IntoView {
                     "Redo"
                 </button>
             </div>
-            <p class="quiet said" role="status" aria-live="polite">{move || viewer.tools.said.get()}</p>
         </section>
     }
 }

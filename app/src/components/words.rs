@@ -55,11 +55,14 @@ pub(super) fn provenance(viewer: Viewer) -> String {
     let Some(frame) = viewer.frame() else { return String::new() };
     viewer.annotations.project.with(|project| {
         if let Some(answer) = project.document().answer(&frame.clip, frame.number) {
-            let who = if answer.by.name.is_empty() { "no name" } else { answer.by.name.as_str() };
+            let who = match answer.by.name.as_str() {
+                "" => "Answered".to_owned(),
+                name => format!("By {name},"),
+            };
             let when = js_sys::Date::new(&JsValue::from_f64(answer.by.at_ms as f64));
             let when: String = when.to_locale_string("default", &JsValue::UNDEFINED).into();
             let model = answer.by.model.as_ref().map_or_else(String::new, |model| format!(", with {model}"));
-            return format!("By {who}, {when}{model}");
+            return format!("{who} {when}{model}");
         }
         let model = project.predicted(&frame.clip, frame.number).map(|predicted| predicted.model.as_str());
         model.map_or_else(String::new, |model| format!("By the model {model}"))
