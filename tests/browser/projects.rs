@@ -136,7 +136,8 @@ fn a_browser_that_keeps_nothing_says_so_and_the_project_can_still_be_taken_out()
         page.save_into(folder.path());
         mark(&page, 2);
         page.wait(30, "sentence about the storage", |_| page.text().contains(words).then_some(()));
-        assert_eq!(says(&page, "saved"), "failed");
+        // It is tried again now and then.
+        page.wait(10, "project that is not saved", |_| (says(&page, "saved") == "failed").then_some(()));
         assert_eq!(nothing(&read(&taken_out(&page, folder.path()))), 2);
         page.screenshot("said");
         page.close();
