@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
+mod access;
 mod chromium;
 mod faults;
 mod files;
 mod mark;
 mod page;
+mod process;
 mod projects;
 mod scenarios;
 mod server;
+mod session;
 mod trained;

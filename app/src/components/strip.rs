@@ -26,15 +26,14 @@ pub fn Strip() -> impl IntoView {
         viewer.view.canvas.track();
         let (Some(canvas), frame) = (canvas.get(), viewer.view.frame.get()) else { return };
         let clip = viewer.media.shown().map(|clip| clip.to_string()).unwrap_or_default();
-        viewer.findings.states.with(|states| {
-            viewer.annotations.project.with(|project| {
-                let record = project.document().clips.get(&clip);
-                let answers = |count| match record {
-                    Some(record) => answer_columns(&record.answers, states.len(), count),
-                    None => vec![None; count],
-                };
-                draw(&canvas, states, answers, frame);
-            });
+        let states = viewer.all_states();
+        viewer.annotations.project.with(|project| {
+            let record = project.document().clips.get(&clip);
+            let answers = |count| match record {
+                Some(record) => answer_columns(&record.answers, states.len(), count),
+                None => vec![None; count],
+            };
+            draw(&canvas, &states, answers, frame);
         });
     });
     let scrub = move |event: &PointerEvent| {

@@ -35,7 +35,7 @@ pub(super) fn describe(viewer: Viewer) -> String {
     let Some(clip) = viewer.media.clip.get() else { return "No picture".to_owned() };
     let frame = viewer.view.frame.get() + 1;
     let standing = viewer.standing().map_or("", |standing| viewer.findings.finding.with(|of| standing.words(of)));
-    let unlike = viewer.shown().is_some_and(|found| found.unlike_training);
+    let unlike = viewer.shown_state() == Some(FrameState::Unlike);
     let found = match viewer.line().filter(|line| line.detection.is_none() || !unlike) {
         Some(line) => {
             let (tip, angle) = (line.needle.tip, line.needle.angle_deg(line.spacing));

@@ -44,6 +44,18 @@ impl Session {
         self.ask(task.as_slice());
     }
 
+    /// Load a model in place of the one that is awaited, or else of the one in use.
+    pub(super) fn load_model(&self, file: FileNumber) {
+        let instead = self.inner.try_update_value(|inner| {
+            let instead = inner.queue.replace_model(file);
+            inner.model = if instead { Some(file) } else { inner.model };
+            instead
+        });
+        if instead != Some(true) {
+            self.ask(&[Task::Model { file, keep: false }]);
+        }
+    }
+
     /// Show a file of the list.
     pub(crate) fn show(&self, file: FileNumber) {
         self.inner.update_value(|inner| inner.queue.forget_check(file));
@@ -295,6 +307,7 @@ impl Session {
         } else {
             self.link.recovery(Recovery::trust);
             self.viewer.forget_predictions();
+            self.viewer.view.threshold.set(None);
             findings.measured.set(None);
         }
     }

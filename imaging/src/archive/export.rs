@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::held_out::HeldOut;
 use super::label::Label;
 use super::left_out::{self, LeftOut};
-use super::manifest::{ArchivedClip, MANIFEST, Manifest};
+use super::manifest::{ArchivedClip, ArchivedModel, MANIFEST, Manifest, SPLITS};
 use super::pack::Packer;
 use crate::DataError;
 use crate::annotation::{ClipRecord, Project};
@@ -30,6 +31,7 @@ pub struct Export {
     packer: Packer,
     manifest: Manifest,
     left_out: LeftOut,
+    held_out: HeldOut,
     open: Option<Open>,
 }
 
@@ -44,7 +46,8 @@ impl Export {
     /// An archive of a project of this name.
     pub fn new(name: &str, finding: &Finding, project: Project) -> Self {
         let manifest = Manifest::new(name, finding, project);
-        Self { packer: Packer::new(), manifest, left_out: LeftOut::default(), open: None }
+        let (left_out, held_out) = (LeftOut::default(), HeldOut::default());
+        Self { packer: Packer::new(), manifest, left_out, held_out, open: None }
     }
 
     /// Put in the labels of a clip; its frames come next, all of them in their order.
@@ -52,7 +55,7 @@ impl Export {
     /// # Errors
     /// When the project has no such clip, or a file cannot be written.
     pub fn clip(&mut self, key: &str, facts: ClipFacts) -> Result<Vec<u8>, DataError> {
-        let Self { packer, manifest, left_out, open } = self;
+        let Self { packer, manifest, left_out, held_out, open } = self;
         let Some(record) = manifest.project.document().clips.get(key) else {
             return Err(DataError::Inconsistent(format!("The clip {key} is not in this project.")));
         };
@@ -60,10 +63,12 @@ impl Export {
         let taken = manifest.clips.iter().map(|clip| clip.procedure.as_str()).collect();
         let procedure = folder_name(&record.name, &taken);
         let folder = format!("procedures/{procedure}");
-        let (mut piece, mut rows, mut highest, mut ignored) = (Vec::new(), Vec::new(), None, false);
+        let (mut piece, mut rows, mut masked) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut highest, mut ignored) = (None, false);
         labels(record, &procedure, &manifest.finding, left_out, |frame, label| {
             rows.extend(label.row.map(|needle| LabelRow::new(frame, needle.as_ref())));
             let Some(mask) = label.mask else { return Ok(()) };
+            masked.push(frame);
             let classes = mask.classes.iter().copied().filter(|&class| Mask::shows(class));
             highest = highest.max(Some(classes.max().unwrap_or(0)));
             ignored |= mask.classes.contains(&Mask::IGNORE);
@@ -80,12 +85,14 @@ impl Export {
             ..Meta::default()
         };
         let unwritten = |error: &dyn std::fmt::Display| DataError::Inconsistent(format!("{folder}: {error}."));
-        let meta = serde_json::to_vec_pretty(&meta).map_err(|error| unwritten(&error))?;
-        piece.extend(packer.add(&format!("{folder}/meta.json"), &meta)?);
+        let text = serde_json::to_vec_pretty(&meta).map_err(|error| unwritten(&error))?;
+        piece.extend(packer.add(&format!("{folder}/meta.json"), &text)?);
+        let mut table = Vec::new();
         if !rows.is_empty() {
-            let table = write_labels(rows).map_err(|error| unwritten(&error))?;
+            table = write_labels(rows).map_err(|error| unwritten(&error))?;
             piece.extend(packer.add(&format!("{folder}/labels.csv"), &table)?);
         }
+        held_out.add(&procedure, meta, record.frames, &table, &masked)?;
         *open = Some(Open { folder, name: record.name.clone(), size: [record.height, record.width] });
         manifest.clips.push(ArchivedClip { clip: key.to_owned(), procedure, times_us, scale, group });
         Ok(piece)
@@ -110,8 +117,20 @@ impl Export {
         self.packer.add(&format!("{folder}/frames/{index:06}.png"), &png)
     }
 
-    /// A clip has no frames in the archive, for the reason in this sentence. What was said of it stays in `project.json`.
-    pub fn without_frames(&mut self, sentence: String) {
+    /// Put in the file of the model that is in use.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn model(&mut self, name: &str, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
+        let file = format!("models/{}.safetensors", folder_name(name, &BTreeSet::new()));
+        let piece = self.packer.add(&file, bytes)?;
+        self.manifest.model = Some(ArchivedModel { name: name.to_owned(), file });
+        Ok(piece)
+    }
+
+    /// Something is left out, for the reason in this sentence: the frames of a clip, what was said of which stays in
+    /// `project.json`, or the model.
+    pub fn without(&mut self, sentence: String) {
         self.left_out.sentence(sentence);
     }
 
@@ -120,8 +139,19 @@ impl Export {
     /// # Errors
     /// When it cannot be written.
     pub fn finish(mut self) -> Result<(Vec<u8>, Vec<String>), DataError> {
+        let mut piece = match self.held_out.split()? {
+            Some(split) => {
+                let text = serde_json::to_vec_pretty(&split)
+                    .map_err(|error| DataError::Inconsistent(format!("{SPLITS} cannot be written: {error}.")))?;
+                self.packer.add(SPLITS, &text)?
+            }
+            None => {
+                self.left_out.sentence(format!("{SPLITS}: too little is labelled to hold out some of it."));
+                Vec::new()
+            }
+        };
         let sentences = self.left_out.sentences();
-        let mut piece = self.packer.add("left-out.txt", left_out::text(&sentences).as_bytes())?;
+        piece.extend(self.packer.add("left-out.txt", left_out::text(&sentences).as_bytes())?);
         piece.extend(self.packer.add(MANIFEST, &self.manifest.encode()?)?);
         piece.extend(self.packer.finish()?);
         Ok((piece, sentences))
