@@ -1,5 +1,5 @@
 #!/bin/bash
-# The model that the app ships with, from the data to the file: recipes/needle-demo.sh FRAMES OUT
+# The next model of the app, from the data to the file: recipes/needle-demo.sh FRAMES OUT
 #
 # FRAMES holds folders of real frames and clips without needles, one a source (app/assets/MODEL_CARD.md names those that were used).
 # OUT is where everything goes; what is there already is not made again.
