@@ -383,7 +383,10 @@ mod tests {
         assert!(on_even.len() > 15 && 2 * on_hard.len() < on_even.len(), "{} and {}", on_even.len(), on_hard.len());
         for (gain, deviation) in on_even.into_iter().chain(on_hard) {
             // The deviation on the needle is much like that beside it.
-            assert!(stands_out(gain, 0.7 * deviation, NeedleSimConfig::default().least_contrast), "{gain} over {deviation}");
+            assert!(
+                stands_out(gain, 0.7 * deviation, NeedleSimConfig::default().least_contrast),
+                "{gain} over {deviation}"
+            );
         }
     }
 
