@@ -7,7 +7,7 @@
 //!
 //! **Ground truth.** [`SimFrame::needle`] is the *visible* shaft as a straight line: from where the shaft enters the
 //! scan area (or the imaging plane, when its first part lies outside the plane) to the visible tip, which is the true
-//! tip unless that has left the plane or the picture. A bent shaft is labelled by the chord between its visible ends.
+//! tip unless that has left the plane or the picture. A needle that does not stand out from what is beside it is not drawn. A bent shaft is labelled by the chord between its visible ends.
 //! Drop-outs inside the shaft belong to it. The end that counts as the tip is the deeper one, and within 5 degrees of
 //! horizontal the one farther from its side edge, as everywhere in this crate.
 //!
@@ -23,6 +23,7 @@ mod motion;
 mod probe;
 mod render;
 mod screen;
+mod seen;
 mod shaft;
 mod sheets;
 mod structures;
