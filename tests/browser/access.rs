@@ -86,7 +86,7 @@ fn nobody_is_kept_out_while_marking() {
     page.script("document.querySelectorAll('.off').forEach(button => button.click())");
     until(&page, "no clip", |state| state.text("clip").is_empty());
     looked.at(&page, "empty");
-    looked.passes(15);
+    looked.passes(16);
     page.close();
 }
 
