@@ -1,7 +1,7 @@
 #!/bin/bash
 # The next model of the app, from the data to the file: recipes/needle-demo.sh FRAMES OUT
 #
-# FRAMES holds folders of real frames and clips without needles, one a source (app/assets/MODEL_CARD.md names those that were used).
+# FRAMES holds folders of real frames and clips without needles, one a source (`sources` to learn from, `held_out` to measure on).
 # OUT is where everything goes; what is there already is not made again.
 set -euo pipefail
 frames=$1 out=$2
@@ -10,7 +10,7 @@ sources=(muscle_us_timtrack breast_us_busuc usgra_nerve_vessel lung_us_pocus hip
 held_out=(carotid_us_ccaus fetal_head_hc18 breast_us_breast_tcia)
 
 tissue() { for source in "$@"; do printf '%s\n' --tissue "$frames/$source"; done; }
-simulate() { # NAME ARGUMENTS: one set, its procedures under names of their own
+simulate() { # NAME ARGUMENTS: one set of procedures
     local name=$1; shift
     [ -e "$out/$name" ] || sonoseg simulate needle --out "$out/$name" "$@"
 }

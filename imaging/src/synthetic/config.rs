@@ -219,7 +219,7 @@ pub struct NeedleSimConfig {
     /// And as a share of the depth shown.
     pub least_visible_share: f64,
     /// A needle is drawn and labelled only where it is brighter than what is beside it by so many of the standard
-    /// deviations there; 0 draws all.
+    /// deviations there (and by 15 of 255 grey levels); 0 draws all in simulated tissue.
     pub least_contrast: f64,
 
     /// Hand jitter of the needle, mm.
