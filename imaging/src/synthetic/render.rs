@@ -122,7 +122,12 @@ impl ProcedureSim {
             self.screen.picture(&self.probe, grey)
         };
         let (mut needle, mut mask, mut pixels) = (needle, mask, picture(placed.as_ref()));
-        if needle.is_some() && self.least_contrast > 0.0 && !self.sees(&pixels, &mask) {
+        // A needle that is drawn without a label would teach that it is none. Settings from before this rule keep their pictures.
+        let unseen = match needle {
+            Some(_) => self.least_contrast > 0.0 && !self.sees(&pixels, &mask),
+            None => placed.is_some() && self.least_contrast > 0.0,
+        };
+        if unseen {
             (needle, mask, pixels) = (None, Mask::empty(self.probe.height, self.probe.width), picture(None));
         }
         SimFrame {
