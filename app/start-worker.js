@@ -15,6 +15,20 @@ if (self.GPUAdapter) {
   };
 }
 
+// Firefox looks every 100 ms whether a read from the GPU is done, and whenever something is submitted: while one is awaited,
+// nothing is submitted again and again.
+if (self.GPUBuffer && navigator.userAgent.includes("Firefox")) {
+  const mapAsync = GPUBuffer.prototype.mapAsync;
+  GPUBuffer.prototype.mapAsync = async function (...range) {
+    const nudge = setInterval(() => devices.forEach((device) => device.queue.submit([])), 2);
+    try {
+      return await mapAsync.apply(this, range);
+    } finally {
+      clearInterval(nudge);
+    }
+  };
+}
+
 // For the tests of device loss: the page asks for it with ?lose=N.
 self.addEventListener("message", (event) => {
   if (event.data && event.data.lose) devices.forEach((device) => device.destroy());

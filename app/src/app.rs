@@ -83,17 +83,19 @@ pub fn App() -> impl IntoView {
             data-entry-x=move || viewer.line().map(|line| line.needle.entry.x.to_string())
             data-entry-y=move || viewer.line().map(|line| line.needle.entry.y.to_string())
             data-confidence=move || viewer.line().and_then(|line| Some(line.detection?.confidence.to_string()))
-            data-status=move || viewer.standing().map(|standing| standing.name())
-            data-answered=move || viewer.answered().to_string()
-            data-tool=move || viewer.tool().name().to_lowercase()
-            data-brush=move || viewer.tools.size.get().to_string()
-            data-drawing=move || viewer.tools.hand.with(|hand| hand.is_drawing()).to_string()
-            data-undo=move || viewer.annotations.project.with(|project| project.to_undo().map(str::to_owned))
-            data-redo=move || viewer.annotations.project.with(|project| project.to_redo().map(str::to_owned))
             data-overlay-pixels=move || overlay_pixels(viewer).to_string()
         >
             <Header />
-            <main>
+            // Two elements say how the page stands: one of Leptos has at most 26 attributes.
+            <main
+                data-status=move || viewer.standing().map(|standing| standing.name())
+                data-answered=move || viewer.answered().to_string()
+                data-tool=move || viewer.tool().name().to_lowercase()
+                data-brush=move || viewer.tools.size(viewer.tool()).get().to_string()
+                data-drawing=move || viewer.tools.hand.with(|hand| hand.is_drawing()).to_string()
+                data-undo=move || viewer.annotations.project.with(|project| project.to_undo().map(str::to_owned))
+                data-redo=move || viewer.annotations.project.with(|project| project.to_redo().map(str::to_owned))
+            >
                 <Tools />
                 <section class="stage" aria-label="Picture">
                     <Canvas />
@@ -166,7 +168,7 @@ fn overlay_pixels(viewer: Viewer) -> usize {
     }
     match viewer.drawn() {
         Some(drawn) => drawn.mask_pixels,
-        None => viewer.shown().map_or(0, |found| found.mask_pixels),
+        None => viewer.shown().map_or(0, |found| found.marked(viewer.view.threshold.get())),
     }
 }
 
@@ -193,6 +195,9 @@ fn listen_to_keys(viewer: Viewer, session: Session, pickers: Pickers) {
         let shut_out = viewer.view.help.get_untracked() && !matches!(action, Action::Help | Action::Escape);
         if shut_out || focus.as_ref().is_some_and(|focus| belongs_to(focus, action)) {
             return;
+        }
+        if let Some(field) = focus.filter(|_| action == Action::TakeOut).and_then(|focus| focus.dyn_into().ok()) {
+            finish_typing(&field);
         }
         event.prevent_default();
         if event.repeat() && !action.repeats() {
@@ -265,7 +270,14 @@ fn belongs_to(focus: &web_sys::Element, action: Action) -> bool {
             focus.get_attribute("aria-pressed").as_deref() != Some("true")
         }
         ("input", "checkbox") | ("button" | "summary", _) => matches!(action, Action::PlayPause | Action::PlaceLine),
-        ("input" | "textarea" | "select", _) => true,
+        // What is typed there has no other use for it, and the browser would save the page.
+        ("input" | "textarea" | "select", _) => action != Action::TakeOut,
         _ => false,
     }
+}
+
+/// What was typed into a field counts before the project is taken out.
+fn finish_typing(field: &web_sys::HtmlElement) {
+    // A browser that keeps the focus there keeps the old words, too.
+    let _ = field.blur();
 }

@@ -42,7 +42,7 @@ pub(crate) fn perform(action: Action, viewer: Viewer, session: Session, pickers:
             viewer.view.speed.update(|speed| *speed = next_speed(*speed));
             viewer.view.restart_clock();
         }
-        Action::ToggleWait => viewer.view.wait.update(|wait| *wait = !*wait),
+        Action::ToggleWait => viewer.view.wait.set(Some(!untrack(|| viewer.waits()))),
         Action::Zoom(by) => viewer.move_view(|view| view.zoomed(1.25_f64.powi(i32::from(by)), middle)),
         Action::Fit => viewer.fit(),
         Action::Pan(right, down) => {

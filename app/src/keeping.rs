@@ -11,9 +11,9 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use sonoseg_imaging::annotation::Project;
+use sonoseg_imaging::annotation::{Entry, Journal, Project, encode};
 
-use crate::messages::{Place, TakenOut};
+use crate::messages::{KeptModel, Place, TakenOut};
 
 /// The folder of all projects.
 pub const PROJECTS: &str = "projects";
@@ -31,12 +31,17 @@ pub const GATE: &str = "gate.json";
 pub const MEDIA: &str = "media";
 /// The journal of a project.
 pub const JOURNAL: &str = "journal";
+/// What the journal becomes, written beside it first. While it is there the journal may be half written.
+pub const ANEW: &str = "journal-anew";
 /// What else is known about a project.
 pub const ABOUT: &str = "about.json";
 /// What a project is called whose `about.json` is damaged.
 pub const UNNAMED: &str = "Project without a name";
 /// How the file names of archives end.
 pub const ARCHIVE_ENDING: &str = ".sonoseg.zip";
+
+/// A journal of fewer bytes is read fast enough as it is.
+const SHORT: usize = 1 << 20;
 
 /// Share of the room for all files that files of clips leave free: answers are worth more than what can be opened again.
 const SPARE: f64 = 0.1;
@@ -52,6 +57,12 @@ pub struct About {
     /// When it was taken out last.
     #[serde(default)]
     pub taken_out: Option<TakenOut>,
+    /// The model that it was looked at with, where it is not the one that comes with the app.
+    #[serde(default)]
+    pub model: Option<KeptModel>,
+    /// Entries that its journal had when it began anew, beyond the one that it then began with.
+    #[serde(default)]
+    pub before: usize,
 }
 
 impl About {
@@ -97,6 +108,24 @@ pub fn file_name(project: &str, ending: &str) -> String {
 /// Number of the entries in the sound part of a journal: its lines but the first.
 pub fn entries(sound: &[u8]) -> usize {
     sound.iter().filter(|&&byte| byte == b'\n').count().saturating_sub(1)
+}
+
+/// What a journal becomes that is to begin anew, because it is long and most of it is past: of `sound` bytes that make this
+/// project. Steps that can be undone stay.
+pub fn anew(sound: usize, project: &Project) -> Option<String> {
+    if sound < SHORT {
+        return None;
+    }
+    let start = encode(&Entry::Start(Box::new(project.clone()))).ok()?;
+    Some([Journal::head(), &start].concat()).filter(|text| text.len() < sound / 2)
+}
+
+/// What a journal was to become when the page ended while it was written, where that is whole and not written yet.
+pub fn interrupted<'a>(anew: &'a [u8], journal: &[u8]) -> Option<&'a [u8]> {
+    let read = Journal::read("", anew).ok()?;
+    let whole = read.sound == anew.len() && entries(anew) == 1;
+    // Once it was written, entries may follow.
+    Some(anew).filter(|anew| whole && !journal.starts_with(anew))
 }
 
 /// The lines that a journal of `there` entries still lacks. `None` when entries between are missing.
@@ -157,11 +186,14 @@ pub fn refusal(what: &str, error: &str, message: &str) -> String {
     }
 }
 
-/// The files of clips that no project needs any more.
-pub fn unused<'a>(media: &'a [String], projects: &[Project]) -> Vec<&'a str> {
-    let used: BTreeSet<&str> =
-        projects.iter().flat_map(|project| project.document().clips.keys()).map(String::as_str).collect();
-    media.iter().map(String::as_str).filter(|file| !used.contains(file)).collect()
+/// The files of clips and models that no project needs any more.
+pub fn unused<'a>(media: &'a [String], projects: &[(Project, About)]) -> Vec<&'a str> {
+    let of = |(project, about): &(Project, About)| {
+        let model = about.model.iter().map(|model| model.id.to_string());
+        project.document().clips.keys().cloned().chain(model).collect::<Vec<_>>()
+    };
+    let used: BTreeSet<String> = projects.iter().flat_map(of).collect();
+    media.iter().map(String::as_str).filter(|file| !used.contains(*file)).collect()
 }
 
 /// The entries that are not in the journal yet, the oldest first.
@@ -231,13 +263,14 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::messages::ClipId;
-    use sonoseg_imaging::annotation::{ClipRecord, Edit, Entry, Journal, Step, encode};
+    use sonoseg_imaging::annotation::{Answer, By, ClipRecord, Edit, Step, Verdict};
 
     #[test]
     fn a_damaged_file_costs_the_name_and_no_answer() {
         let place = Place { clip: ClipId([7; 32]), frame: 3, zoom: Some([2.0, -1.5, 0.0]) };
         let taken_out = Some(TakenOut { at_ms: 5, entries: 6 });
-        let about = About { name: "Study".into(), place: Some(place), taken_out };
+        let model = Some(KeptModel { id: ClipId([9; 32]), name: "m.safetensors".into() });
+        let about = About { name: "Study".into(), place: Some(place), taken_out, model, before: 7 };
         assert_eq!(About::parse(&about.encode()), about);
         for bytes in [&b""[..], b"{\"name\":\"Stu", b"{\"name\":\" \"}", b"[]"] {
             assert_eq!(About::parse(bytes), About::new(UNNAMED));
@@ -294,6 +327,37 @@ mod tests {
     }
 
     #[test]
+    fn a_long_journal_begins_anew_and_is_whole_wherever_that_is_cut() {
+        let record = ClipRecord { name: "a".into(), frames: 9, height: 1, width: 1, answers: Default::default() };
+        let opened = Entry::Opened { clip: "aa".into(), record };
+        let answer = |at_ms| Answer::bare(Verdict::Nothing, By { at_ms, ..By::default() });
+        let say = |at_ms| {
+            let edit = Edit::Answer { clip: "aa".into(), frame: (at_ms % 9) as usize, answer: Some(answer(at_ms)) };
+            Entry::Do(Step { name: "nothing there".into(), edits: vec![edit] })
+        };
+        let mut journal = [Journal::head(), &encode(&opened).unwrap()].concat();
+        (0..200).for_each(|at_ms| journal.push_str(&encode(&say(at_ms)).unwrap()));
+        let short = Journal::read("p", journal.as_bytes()).unwrap();
+        assert_eq!(anew(short.sound, &short.project), None);
+        while journal.len() < 3 * SHORT / 2 {
+            journal.push_str(&encode(&say(journal.len() as u64)).unwrap());
+        }
+        let long = Journal::read("p", journal.as_bytes()).unwrap();
+        let text = anew(long.sound, &long.project).unwrap();
+        assert!(text.len() < SHORT / 4, "{}", text.len());
+        let again = Journal::read("p", text.as_bytes()).unwrap();
+        assert_eq!((again.project.clone(), again.note), (long.project, None));
+        assert!(again.project.to_undo().is_some(), "steps stay");
+        assert_eq!(anew(3 * text.len(), &again.project), None, "one that begins with all of it is left alone");
+        let text = text.as_bytes();
+        for cut in [0, 5, 18, 100, text.len() - 1] {
+            assert_eq!(interrupted(&text[..cut], journal.as_bytes()), None, "{cut} bytes: the old one is whole");
+            assert_eq!(interrupted(text, &text[..cut]), Some(text), "{cut} bytes were written");
+        }
+        assert_eq!(interrupted(text, &[text, b"and more"].concat()), None, "it went on");
+    }
+
+    #[test]
     fn files_are_kept_where_answers_still_fit() {
         assert!(fits(1e12, None, None).is_ok(), "the browser does not tell, and is tried");
         assert!(fits(80e6, Some(10e6), Some(100e6)).is_ok());
@@ -324,7 +388,11 @@ mod tests {
         let record = ClipRecord { name: "a".into(), frames: 1, height: 1, width: 1, answers: Default::default() };
         let edits = vec![Edit::Clip { clip: "aa".into(), record: Some(record) }];
         project.apply(Entry::Do(Step { name: String::new(), edits })).unwrap();
-        let media = ["aa".to_owned(), "bb".to_owned()];
-        assert_eq!(unused(&media, &[Project::default(), project]), ["bb"]);
+        let model = KeptModel { id: ClipId([7; 32]), name: "m".into() };
+        let media = ["aa".to_owned(), "bb".to_owned(), model.id.to_string()];
+        let bare = || (Project::default(), About::default());
+        assert_eq!(unused(&media, &[bare(), (project.clone(), About::default())]), [&media[1], &media[2]]);
+        let with_model = About { model: Some(model), ..About::default() };
+        assert_eq!(unused(&media, &[bare(), (project, with_model)]), ["bb"]);
     }
 }

@@ -59,7 +59,7 @@ pub enum Action {
     PlaceLine,
     /// Exchange entry and tip.
     Turn,
-    /// A larger (+1) or smaller (-1) brush.
+    /// A larger (+1) or smaller (-1) brush or eraser.
     Size(i8),
     /// Paint the next class.
     CycleClass,
@@ -101,7 +101,7 @@ pub const SHEET: [(&str, &str); 33] = [
     ("\u{2026} arrows / Shift + arrows", "Move what is taken by 1 / 10 pixels"),
     ("Enter", "With the tool for lines: put one into the middle"),
     ("U", "Turn the line round: exchange entry and tip"),
-    ("[ / ] or Alt + wheel", "Smaller / larger brush"),
+    ("[ / ] or Alt + wheel", "Smaller / larger brush or eraser"),
     ("Ctrl (hold)", "Brush erases, eraser paints"),
     ("Q", "Paint the next class"),
     ("Space (hold), middle button", "Move the image while a tool is in hand"),

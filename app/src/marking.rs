@@ -8,7 +8,7 @@ use sonoseg_imaging::geometry::{Needle, Point};
 use crate::annotate::{Change, Frame, Picture, Reply, Shown, Standing, Tool, next_size};
 use crate::clock::date_ms;
 use crate::paint::density;
-use crate::timeline;
+use crate::timeline::{self, FrameState};
 use crate::viewer::Viewer;
 
 /// How near to a line is on it, in pixels of the layout.
@@ -25,7 +25,8 @@ pub(crate) fn press(viewer: Viewer, at: Point, inverse: bool) {
     viewer.view.playing.set(false);
     let tools = viewer.tools;
     tools.place.set(Some(frame));
-    let (tool, size) = (untrack(|| viewer.tool()), tools.size.get_untracked());
+    let tool = untrack(|| viewer.tool());
+    let size = tools.size(tool).get_untracked();
     let class = tool.class(tools.class.get_untracked().min(untrack(|| viewer.classes())), inverse);
     match tool {
         Tool::Look => {}
@@ -196,10 +197,13 @@ pub(crate) fn next_open(viewer: Viewer) -> bool {
     next.is_some()
 }
 
-/// Make the brush larger or smaller.
+/// Make the brush, or the eraser where that is in hand, larger or smaller.
 pub(crate) fn resize(viewer: Viewer, by: i8) {
-    viewer.tools.size.update(|size| *size = next_size(*size, by));
-    viewer.tools.said.set(format!("Brush: {:.0} px.", viewer.tools.size.get_untracked()));
+    let tool = untrack(|| viewer.tool());
+    let size = viewer.tools.size(tool);
+    size.update(|size| *size = next_size(*size, by));
+    let name = if tool == Tool::Eraser { tool.name() } else { Tool::Brush.name() };
+    viewer.tools.said.set(format!("{name}: {:.0} px.", size.get_untracked()));
 }
 
 /// Undo the last step, or make it again, and show where.
@@ -262,7 +266,7 @@ fn picture(viewer: Viewer) -> Option<Picture> {
     // Without what is being drawn: that is the hand's own.
     let needle = untrack(|| match viewer.drawn() {
         Some(drawn) => drawn.needle,
-        None => viewer.shown().and_then(|found| found.needle()).map(|(found, _)| found.needle),
+        None => viewer.detection().map(|(found, _)| found.needle),
     });
     let reach = REACH * density() / viewer.view.transform.with_untracked(|transform| transform.scale);
     Some(Picture { size, needle, reach })
@@ -307,7 +311,7 @@ fn verdict(viewer: Viewer, frame: &Frame, number: usize) -> Option<Verdict> {
 
 /// Who answers now, having seen what the model found.
 fn by(viewer: Viewer) -> By {
-    let seen = untrack(|| viewer.shown()).is_some();
+    let seen = untrack(|| viewer.shown_state()).is_some_and(|state| state != FrameState::Waiting);
     let model = viewer.findings.model.with_untracked(|model| model.as_ref().map(|model| model.name.clone()));
     let name = viewer.annotations.name.get_untracked().trim().to_owned();
     By { name, at_ms: date_ms(), model: model.filter(|_| seen) }

@@ -2,6 +2,7 @@
 
 use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::Mask;
+use sonoseg_imaging::geometry::resize::bilinear;
 
 /// How what the model found is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +74,17 @@ pub fn unpack(height: usize, width: usize, planes: &[u8]) -> Mask {
         }
     }
     mask
+}
+
+/// What is surer than a threshold: probabilities of a square of `size` pixels from 0 to 255, brought to `[height, width]`.
+pub fn above(probability: &[u8], size: usize, [height, width]: [usize; 2], threshold: f64) -> Mask {
+    if probability.len() != size * size || probability.is_empty() {
+        return Mask::empty(height, width);
+    }
+    let sure: Vec<f32> = probability.iter().map(|&p| f32::from(p)).collect();
+    let threshold = (255.0 * threshold) as f32;
+    let sure = bilinear(&sure, [size, size], [height, width]);
+    Mask { height, width, classes: sure.into_iter().map(|p| u8::from(p > threshold)).collect() }
 }
 
 /// The mask as red, green, blue, alpha bytes, its classes in these colours in turn; background = transparent.
@@ -238,6 +250,15 @@ mod tests {
         let three = mask(2, 5, &[0, 1, 2, 3, 0, 3, 3, 0, 1, 2]);
         assert_eq!(unpack(2, 5, &pack(&three, 3)), three);
         assert_eq!(unpack(3, 4, &[]), Mask::empty(3, 4));
+    }
+
+    #[test]
+    fn a_lower_threshold_marks_more() {
+        let sure = [255, 128, 10, 0];
+        assert_eq!(above(&sure, 2, [2, 2], 0.6), mask(2, 2, &[1, 0, 0, 0]));
+        assert_eq!(above(&sure, 2, [2, 2], 0.03), mask(2, 2, &[1, 1, 1, 0]));
+        assert_eq!(above(&sure, 2, [2, 4], 0.5).classes[..4], [1, 1, 1, 1], "it is brought to the size of the picture");
+        assert_eq!(above(&[], 0, [2, 2], 0.5), Mask::empty(2, 2));
     }
 
     #[test]

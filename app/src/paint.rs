@@ -45,6 +45,8 @@ pub(crate) struct Scene {
     /// The ring of the brush: its middle and its radius in pixels of the frame.
     pub(crate) ring: Option<(Point, f64)>,
     pub(crate) tone: Tone,
+    /// What the model is surer of than this is drawn; none: its own threshold decides.
+    pub(crate) threshold: Option<f64>,
     pub(crate) overlay: Overlay,
     pub(crate) opacity: f64,
     pub(crate) transform: Transform,
@@ -61,7 +63,7 @@ impl PartialEq for Scene {
             && same(self.found.as_ref(), other.found.as_ref())
             && same(self.drawn.as_ref(), other.drawn.as_ref())
             && (self.line, self.line_tool, self.taken) == (other.line, other.line_tool, other.taken)
-            && (self.ring, self.tone) == (other.ring, other.tone)
+            && (self.ring, self.tone, self.threshold) == (other.ring, other.tone, other.threshold)
             && self.overlay == other.overlay
             && self.opacity == other.opacity
             && self.transform == other.transform
@@ -87,6 +89,7 @@ pub(crate) struct Painter {
     context: CanvasRenderingContext2d,
     picture: Layer,
     tone: Tone,
+    threshold: Option<f64>,
     mask: Layer,
     drawn: Layer,
 }
@@ -102,7 +105,7 @@ impl Painter {
     /// For the canvas on the page.
     pub(crate) fn new(canvas: &HtmlCanvasElement) -> Result<Self, JsValue> {
         let (picture, mask, drawn) = (Layer::new()?, Layer::new()?, Layer::new()?);
-        Ok(Self { context: context(canvas)?, picture, tone: Tone::default(), mask, drawn })
+        Ok(Self { context: context(canvas)?, picture, tone: Tone::default(), threshold: None, mask, drawn })
     }
 
     /// Draw nothing, on a canvas of this size.
@@ -137,6 +140,10 @@ impl Painter {
 
     /// What was marked: by a person, or else by the model.
     fn marks(&mut self, scene: &Scene) -> Result<(), JsValue> {
+        if self.threshold != scene.threshold {
+            self.threshold = scene.threshold;
+            self.mask.holds = None;
+        }
         match (&scene.drawn, &scene.found) {
             (Some(mask), _) if scene.overlay == Overlay::Mask => {
                 self.drawn.hold_mask(mask, &HAND)?;
@@ -144,12 +151,12 @@ impl Painter {
             }
             (None, Some(found)) if scene.overlay == Overlay::Mask => {
                 let (height, width) = (scene.clip.shown_height(), scene.clip.shown_width());
-                self.mask.hold(found, height, width, || coloured(&found.mask(), &[MASK]))?;
+                self.mask.hold(found, height, width, || coloured(&found.mask(scene.threshold), &[MASK]))?;
                 self.translucent(scene, &self.mask.canvas, scene.clip.shrink)?;
             }
             (Some(mask), _) if scene.overlay == Overlay::Outline => self.outline(scene, mask, HAND_LINE, 1),
             (None, Some(found)) if scene.overlay == Overlay::Outline => {
-                self.outline(scene, &found.mask(), MASK_LINE, scene.clip.shrink);
+                self.outline(scene, &found.mask(scene.threshold), MASK_LINE, scene.clip.shrink);
             }
             _ => {}
         }

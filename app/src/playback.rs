@@ -6,6 +6,14 @@ pub const SPEEDS: [f64; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
 /// How long a frame stays when the file does not tell, in microseconds: 15 frames per second.
 pub const ASSUMED_FRAME_US: u64 = 66_667;
 
+/// Frames of a clip that is long: the model is not waited for while it plays, unless the user says so.
+const LONG: usize = 300;
+
+/// Whether a clip of so many frames is long.
+pub fn is_long(frames: usize) -> bool {
+    frames > LONG
+}
+
 /// The next of [`SPEEDS`] after `speed`, round in a circle.
 pub fn next_speed(speed: f64) -> f64 {
     SPEEDS.iter().copied().find(|&other| other > speed).unwrap_or(SPEEDS[0])
@@ -133,6 +141,11 @@ mod tests {
         let mut clock = Clock::default();
         clock.advance(0.0, 0, &TIMES, 4.0, true, |_| true);
         assert_eq!(clock.advance(21.0, 0, &TIMES, 4.0, true, |frame| frame == 1), 1, "not beyond what is ready");
+    }
+
+    #[test]
+    fn only_clips_of_many_frames_are_long() {
+        assert_eq!([1, 48, 300, 301].map(is_long), [false, false, false, true]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One page of the app in headless Chromium: what it says about itself, what a person can do to it, what it asks for.
 
+use crate::process;
 use crate::server::Server;
 use headless_chrome::browser::tab::ModifierKey;
 use headless_chrome::protocol::cdp::Emulation::{SetDeviceMetricsOverride, SetEmulatedMedia};
@@ -11,6 +12,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -39,8 +41,10 @@ impl Graphics {
 /// A page of the app.
 pub(crate) struct Page {
     name: String,
+    query: String,
     tab: Arc<Tab>,
-    browser: Browser,
+    /// The browser itself.
+    pub(crate) browser: Browser,
     server: Server,
     exceptions: Arc<Mutex<Vec<String>>>,
     network_log: PathBuf,
@@ -81,23 +85,21 @@ impl Page {
         let browser = Browser::new(options).expect("Chromium starts");
         // A busy machine may need more than the usual seconds for a tab.
         browser.set_default_timeout(Duration::from_secs(120));
-        let tab = browser.new_tab().expect("Chromium opens a tab");
-        tab.set_default_timeout(Duration::from_secs(60));
-        tab.enable_runtime().unwrap();
         let exceptions = Arc::new(Mutex::new(Vec::new()));
-        let log = exceptions.clone();
-        tab.add_event_listener(Arc::new(move |event: &Event| {
-            if let Event::RuntimeExceptionThrown(thrown) = event {
-                let details = &thrown.params.exception_details;
-                let said = details.exception.as_ref().and_then(|exception| exception.description.clone());
-                log.lock().unwrap().push(said.unwrap_or_else(|| details.text.clone()));
-            }
-        }))
-        .unwrap();
+        let tab = new_tab(&browser, &exceptions);
         let opened = Instant::now();
         tab.navigate_to(&format!("{}/{query}", server.origin())).expect("the page answers");
-        let name = name.to_owned();
-        Self { name, tab, browser, server, exceptions, network_log, opened, _scratch: scratch }
+        let (name, query) = (name.to_owned(), query.to_owned());
+        Self { name, query, tab, browser, server, exceptions, network_log, opened, _scratch: scratch }
+    }
+
+    /// The processes of all tabs are killed, and the app is opened again in another one.
+    pub(crate) fn kill(&mut self) {
+        for tab in process::of_tabs(self.browser.get_process_id().unwrap()) {
+            assert!(Command::new("kill").args(["-9", &tab.to_string()]).status().unwrap().success());
+        }
+        self.tab = new_tab(&self.browser, &self.exceptions);
+        self.tab.navigate_to(&format!("{}/{}", self.server.origin(), self.query)).expect("the page answers again");
     }
 
     /// Time since the page was asked for.
@@ -105,9 +107,11 @@ impl Page {
         self.opened.elapsed()
     }
 
-    /// What the page says about itself: the `data-*` attributes of its root, names as in JavaScript (`tipX`).
+    /// What the page says about itself: the `data-*` attributes of its root and its main part, names as in JavaScript (`tipX`).
     pub(crate) fn state(&self) -> State {
-        let text = self.script("JSON.stringify({...(document.querySelector('[data-state]') ?? {}).dataset})");
+        let text = self.script(
+            "JSON.stringify({...document.querySelector('[data-state]')?.dataset, ...document.querySelector('main')?.dataset})",
+        );
         State(text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
     }
 
@@ -240,6 +244,15 @@ impl Page {
     /// Press a pointer (`mouse`, `pen`) on the picture, move it along these points in pixels of the frame, and let it go.
     /// `control` is the key that is held meanwhile.
     pub(crate) fn draw(&self, pointer: &str, control: bool, way: &[(f64, f64)]) {
+        self.send_pointer(pointer, control, way, "send('pointerup', way.at(-1), 0);");
+    }
+
+    /// The same without letting it go.
+    pub(crate) fn hold(&self, pointer: &str, way: &[(f64, f64)]) {
+        self.send_pointer(pointer, false, way, "");
+    }
+
+    fn send_pointer(&self, pointer: &str, control: bool, way: &[(f64, f64)], end: &str) {
         let way: Vec<String> = way.iter().map(|(x, y)| format!("[{x}, {y}]")).collect();
         self.script(&format!(
             "{{ const canvas = document.querySelector('.stage > canvas'), box = canvas.getBoundingClientRect(); \
@@ -248,7 +261,7 @@ impl Page {
              clientX: box.left + (left + scale * (x + 0.5)) / devicePixelRatio, clientY: box.top + (top + scale * (y + 0.5)) / \
              devicePixelRatio, pointerType: '{pointer}', button: 0, buttons, ctrlKey: {control}, bubbles: true }})); \
              const way = [{}]; send('pointerdown', way[0], 1); way.slice(1).forEach(at => send('pointermove', at, 1)); \
-             send('pointerup', way.at(-1), 0); }}",
+             {end} }}",
             way.join(", ")
         ));
     }
@@ -296,6 +309,23 @@ impl Drop for Page {
             let _closing = self.tab.call_method(Control::Close(None));
         }
     }
+}
+
+/// A tab whose exceptions are written down.
+fn new_tab(browser: &Browser, exceptions: &Arc<Mutex<Vec<String>>>) -> Arc<Tab> {
+    let tab = browser.new_tab().expect("Chromium opens a tab");
+    tab.set_default_timeout(Duration::from_secs(60));
+    tab.enable_runtime().unwrap();
+    let log = exceptions.clone();
+    tab.add_event_listener(Arc::new(move |event: &Event| {
+        if let Event::RuntimeExceptionThrown(thrown) = event {
+            let details = &thrown.params.exception_details;
+            let said = details.exception.as_ref().and_then(|exception| exception.description.clone());
+            log.lock().unwrap().push(said.unwrap_or_else(|| details.text.clone()));
+        }
+    }))
+    .unwrap();
+    tab
 }
 
 /// The attributes of a page at one moment.

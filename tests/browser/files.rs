@@ -4,7 +4,7 @@ use crate::chromium::repository;
 use crate::trained::unets;
 use sonoseg_imaging::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
 use sonoseg_imaging::formats::encode::encode_png_grey;
-use sonoseg_imaging::geometry::{Image, ScaleRegion};
+use sonoseg_imaging::geometry::{Image, Needle, ScaleRegion};
 use sonoseg_imaging::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -95,9 +95,13 @@ impl Files {
 
     /// Simulated stills as PNG, each of another frame.
     pub(crate) fn stills(&self, count: usize) -> Vec<PathBuf> {
-        let png = |image: &Image| encode_png_grey(image.height, image.width, &image.to_bytes()).unwrap();
-        let images = simulated(count);
-        images.iter().enumerate().map(|(at, image)| self.write(&format!("still-{at}.png"), &png(image))).collect()
+        let still = |(at, image): (usize, &Image)| {
+            let mut bytes = image.to_bytes();
+            // Neighbours may be the same, and would be one clip.
+            bytes[0] = at as u8;
+            self.write(&format!("still-{at}.png"), &encode_png_grey(image.height, image.width, &bytes).unwrap())
+        };
+        simulated(count).iter().enumerate().map(still).collect()
     }
 
     /// A text file that calls itself DICOM.
@@ -129,9 +133,14 @@ impl Files {
         names.map(|name| self.write(&format!("{name}.safetensors"), models.next().unwrap()))
     }
 
-    /// The model that comes with the app, under a name of its own.
+    /// The model that comes with the app, under a name of its own and with some space in its header: another file.
     pub(crate) fn copied_model(&self) -> PathBuf {
-        let bytes = std::fs::read(repository().join("app/assets/demo.safetensors")).unwrap();
+        const SPACE: &[u8; 8] = b"        ";
+        let mut bytes = std::fs::read(repository().join("app/assets/demo.safetensors")).unwrap();
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+        bytes[..8].copy_from_slice(&(header + SPACE.len() as u64).to_le_bytes());
+        let end = 8 + header as usize;
+        bytes.splice(end..end, *SPACE);
         self.write("copied.safetensors", &bytes)
     }
 
@@ -170,10 +179,20 @@ const EVEN: &str = "pad=ceil(iw/2)*2:ceil(ih/2)*2";
 
 /// Frames of one easy insertion that the model was never trained on.
 fn simulated(frames: usize) -> Vec<Image> {
+    let procedure = procedure(frames);
+    (0..frames).map(|frame| procedure.frame(frame).image).collect()
+}
+
+/// The needle in each of them.
+pub(crate) fn insertion(frames: usize) -> Vec<Option<Needle>> {
+    let procedure = procedure(frames);
+    (0..frames).map(|frame| procedure.frame(frame).needle).collect()
+}
+
+fn procedure(frames: usize) -> ProcedureSim {
     let first = toml::from_str(include_str!("../../recipes/simulator/first.toml")).unwrap();
     let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..first };
-    let procedure = ProcedureSim::new(&config, 9_300_001, 0, frames);
-    (0..frames).map(|frame| procedure.frame(frame).image).collect()
+    ProcedureSim::new(&config, 9_300_001, 0, frames)
 }
 
 /// The needle of each frame of the bundled clip: the tip in pixels, or none.

@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
+mod access;
 mod chromium;
 mod faults;
 mod files;
 mod learn;
 mod mark;
 mod page;
+mod process;
 mod projects;
 mod scenarios;
 mod server;
+mod session;
 mod trained;

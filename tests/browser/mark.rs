@@ -18,17 +18,17 @@ fn marking(name: &str) -> Page {
     page
 }
 
-fn until(page: &Page, what: &str, is: impl Fn(&State) -> bool) {
+pub(crate) fn until(page: &Page, what: &str, is: impl Fn(&State) -> bool) {
     page.wait(60, what, |state| is(state).then_some(()));
 }
 
 /// Where the tip of the line on the screen is.
-fn tip(page: &Page) -> (f64, f64) {
+pub(crate) fn tip(page: &Page) -> (f64, f64) {
     let state = page.state();
     (state.number("tipX").unwrap(), state.number("tipY").unwrap())
 }
 
-fn near(a: (f64, f64), b: (f64, f64), tolerance: f64) -> bool {
+pub(crate) fn near(a: (f64, f64), b: (f64, f64), tolerance: f64) -> bool {
     (a.0 - b.0).hypot(a.1 - b.1) <= tolerance
 }
 
@@ -101,6 +101,13 @@ fn a_pen_paints_a_needle_and_the_line_follows() {
     assert!(near(tip(&page), LINE[1], 12.0), "the line follows: {:?}", tip(&page));
     page.press_with("z", &[ModifierKey::Ctrl]);
     until(&page, "stroke taken back", |state| state.number("overlayPixels") == Some(painted));
+    // The eraser has a size of its own.
+    let brush = page.state().number("brush");
+    page.press("e");
+    until(&page, "eraser", |state| state.text("tool") == "eraser" && state.number("brush") != brush);
+    page.press("[");
+    page.press("b");
+    until(&page, "brush as it was", |state| state.text("tool") == "brush" && state.number("brush") == brush);
     page.press("g");
     page.draw("mouse", true, &LINE[..1]);
     until(&page, "emptied area", |state| state.text("overlayPixels") == "0");

@@ -97,6 +97,29 @@ fn a_frame_without_a_needle_has_no_mask_and_the_dashed_line_is_explained() {
 }
 
 #[test]
+fn a_lower_threshold_shows_more_and_the_models_own_comes_back() {
+    let page = ready("threshold");
+    page.press("End");
+    let own = page.wait(60, "needle", |state| {
+        (state.text("predicted") == "seen").then(|| state.number("overlayPixels").unwrap())
+    });
+    let choose = |threshold: &str| {
+        page.script(&format!(
+            "{{ const slider = [...document.querySelectorAll('.slider')].find(e => e.innerText.startsWith('Threshold')).querySelector('input'); \
+             slider.value = '{threshold}'; slider.dispatchEvent(new Event('input', {{ bubbles: true }})); }}"
+        ));
+    };
+    choose("0.1");
+    page.wait(10, "more pixels", |state| (state.number("overlayPixels") > Some(own)).then_some(()));
+    page.screenshot("low");
+    choose("0.9");
+    page.wait(10, "fewer pixels", |state| (state.number("overlayPixels") < Some(own)).then_some(()));
+    page.click(".reset button");
+    page.wait(10, "as before", |state| (state.number("overlayPixels") == Some(own)).then_some(()));
+    page.close();
+}
+
+#[test]
 fn nothing_moves_while_the_clip_plays() {
     let page = ready("layout");
     page.press("Home");
@@ -122,6 +145,7 @@ fn a_long_clip_in_colour_opens_at_once_and_is_whole() {
         (state.text("clip") == "long.mp4" && state.number("frames") == Some(1800.0)).then_some(())
     });
     page.pause();
+    assert_eq!(page.script("document.querySelector('.wait input').checked"), false, "a long clip waits for nobody");
     for key in ["End", "Home"] {
         page.press(key);
         // The middle of the picture in colour: red, green and blue differ.

@@ -86,6 +86,20 @@ fn on_webgpu_the_overlay_is_on_the_needle() {
 }
 
 #[test]
+fn reads_from_the_gpu_that_come_only_when_something_is_submitted_come() {
+    // As in Firefox, whose answers would come every 100 ms otherwise; here they would never.
+    const SLOW: &str = "if (!self.slow) { self.slow = true; Object.defineProperty(navigator, 'userAgent', { value: 'Firefox' }); \
+         const { mapAsync } = GPUBuffer.prototype, { submit } = GPUQueue.prototype; let waiting = []; \
+         GPUBuffer.prototype.mapAsync = async function (...range) { await mapAsync.apply(this, range); \
+         await new Promise(done => waiting.push(done)); }; GPUQueue.prototype.submit = function (list) { \
+         if (!list.length) { waiting.forEach(done => done()); waiting = []; } return submit.call(this, list); }; }";
+    let page = Page::open_with("nudged", Graphics::SoftwareWebGpu, "?device=webgpu", SLOW);
+    ready(&page, "webgpu");
+    page.wait(SOFTWARE_GPU_S, "first overlay", predicted);
+    page.close();
+}
+
+#[test]
 fn on_the_cpu_it_plays_and_the_overlay_is_on_the_needle() {
     let mut page = Page::open("cpu", Graphics::Off, "?device=cpu");
     ready(&page, "cpu");

@@ -81,7 +81,10 @@ fn a_project_is_checked_trained_on_and_measured_as_it_is_and_comes_back_equal() 
     ZipArchive::new(Cursor::new(export(&project, &clips))).unwrap().extract(&data).unwrap();
     let printed = succeeds(&["check", text(&data)]);
     assert!(printed.contains("0 errors"), "{printed}");
+    let held_out: serde_json::Value = serde_json::from_slice(&fs::read(data.join("splits.json")).unwrap()).unwrap();
     let run = workspace.train(&data, "run", &["--set", "train.epochs=1"]);
+    let used: serde_json::Value = serde_json::from_slice(&fs::read(run.join("splits.json")).unwrap()).unwrap();
+    assert_eq!(used, held_out, "what the project holds out is held out");
     let (model, table) = (run.join("last.safetensors"), workspace.path("table"));
     succeeds(&["evaluate", text(&model), "--data", text(&data), "--out", text(&table)]);
 

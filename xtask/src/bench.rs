@@ -19,9 +19,11 @@ pub(crate) fn bench(words: &[String]) -> Result<()> {
     match words.split_first().map(|(what, rest)| (what.as_str(), rest)) {
         Some(("infer", options)) => infer(options),
         Some(("train", options)) => train(options),
+        Some(("browser", [])) => browser(),
         _ => bail!(
-            "Say what to measure: `cargo xtask bench infer`, one forward pass on the CPU, native and in Chromium; or \
-             `cargo xtask bench train`, training steps and the loader on the CPU."
+            "Say what to measure: `cargo xtask bench infer`, one forward pass on the CPU, native and in Chromium; \
+             `cargo xtask bench train`, training steps and the loader on the CPU; or `cargo xtask bench browser`, strokes, \
+             frames and memory of the built app in Chromium."
         ),
     }
 }
@@ -70,6 +72,17 @@ fn infer(words: &[String]) -> Result<()> {
         arguments.extend(["--ort".into(), onnx_runtime_web(&work)?.display().to_string()]);
     }
     run(&python, arguments.iter().map(String::as_str).chain(options.rest), &[("PYTHONDONTWRITEBYTECODE", "1")])
+}
+
+/// The built app under the hand: an example of the tests drives it, and is compiled with what they select.
+fn browser() -> Result<()> {
+    for tool in [Tool::WasmTarget, Tool::WasmBindgen, Tool::Trunk, Tool::Chromium] {
+        tool.ensure()?;
+    }
+    wasm::build_and_check()?;
+    const EXAMPLE: &str = "bench_browser";
+    run("cargo", ["build", "--workspace", "--features", "sonoseg-tests/browser", "--example", EXAMPLE], &[])?;
+    run(&built("dev").join("examples").join(EXAMPLE).display().to_string(), [], &[])
 }
 
 /// The Python of `SONOSEG_PYTHON`, once it has all packages.

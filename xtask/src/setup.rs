@@ -6,6 +6,7 @@ use std::time::Instant;
 
 const TRUNK: &str = "0.21.14";
 const CARGO_DENY: &str = "0.20.2";
+const AXE: &str = "4.14.1";
 
 /// A program (or a part of the toolchain) that a step needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(crate) enum Tool {
     Ffmpeg,
     /// Checks licences and advisories.
     CargoDeny,
+    /// Looks for what keeps people out of the page, in tests.
+    Axe,
 }
 
 impl Tool {
@@ -44,6 +47,7 @@ impl Tool {
             Self::Chromium => apt_install("chromium")?,
             Self::ChromeDriver => apt_install("chromium-driver")?,
             Self::Ffmpeg => apt_install("ffmpeg")?,
+            Self::Axe => npm_install(&format!("axe-core@{AXE}"))?,
         }
         match self.find()? {
             Some(found) => println!("setup: {found}, installed in {} s", start.elapsed().as_secs()),
@@ -67,6 +71,11 @@ impl Tool {
                     .filter(|line| line.ends_with(&version) && command("wasm-bindgen-test-runner").output().is_ok())
             }
             Self::CargoDeny => versions(&["cargo-deny"]).filter(|line| line.ends_with(CARGO_DENY)),
+            Self::Axe => {
+                let about = tools().join("node_modules/axe-core/package.json");
+                let about = std::fs::read_to_string(about).unwrap_or_default();
+                about.contains(&format!("\"version\": \"{AXE}\"")).then(|| format!("axe-core {AXE}"))
+            }
             Self::Chromium => versions(&["chromium", "chromium-browser", "google-chrome"]),
             Self::ChromeDriver => versions(&["chromedriver"]),
             Self::Ffmpeg => output("ffmpeg", &["-version"]).and_then(|text| text.lines().next().map(str::to_owned)),
@@ -82,6 +91,7 @@ impl Tool {
             Self::ChromeDriver => "chromedriver",
             Self::Ffmpeg => "ffmpeg",
             Self::CargoDeny => "cargo-deny",
+            Self::Axe => "axe-core",
         }
     }
 }
@@ -102,6 +112,15 @@ fn cargo_install(package: &str, version: &str, locked: bool, level: &str) -> Res
             ("CARGO_PROFILE_RELEASE_OPT_LEVEL", level),
         ],
     )
+}
+
+/// Install a package of npm into `target/tools`, where npm is there or can be installed.
+fn npm_install(package: &str) -> Result<()> {
+    if output("npm", &["--version"]).is_none() {
+        apt_install("npm")?;
+    }
+    let prefix = tools().display().to_string();
+    run("npm", ["install", "--prefix", &prefix, "--ignore-scripts", "--no-audit", "--no-fund", package], &[])
 }
 
 /// Install a Debian package when we may; otherwise say what to install.

@@ -42,7 +42,7 @@ pub(crate) const STEPS: &[Step] = &[
         name: "browser",
         what: "the built app in Chromium, from end to end",
         after: Some("wasm"),
-        tools: &[Tool::Chromium, Tool::Ffmpeg],
+        tools: &[Tool::Chromium, Tool::Ffmpeg, Tool::Axe],
         run: browser,
     },
     Step { name: "deny", what: "licences and advisories", after: None, tools: &[Tool::CargoDeny], run: deny },

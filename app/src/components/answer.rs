@@ -15,8 +15,7 @@ pub fn Answer() -> impl IntoView {
         let words = viewer.findings.finding.with(|finding| standing.words(finding));
         Some(format!("{} {words}", standing.glyph()))
     };
-    let said =
-        move || format!("{} of {} frames of this clip are answered for.", viewer.answered(), viewer.media.frames());
+    let said = move || format!("{} of {} frames answered.", viewer.answered(), viewer.media.frames());
     view! {
         <section class="panel answer" aria-labelledby="answer-title">
             <h2 id="answer-title">"Answer"</h2>

@@ -62,14 +62,18 @@ pub fn Display() -> impl IntoView {
                     }
                 />
             </label>
+            {threshold(viewer)}
             {tone("Window", "Grey values between black and white: fewer give more contrast", [1.0, 255.0, 1.0], |t| &mut t.window)}
             {tone("Level", "The grey value in their middle: lower is brighter", [0.0, 255.0, 0.5], |t| &mut t.level)}
             {tone("Gamma", "Above 1 the dark tissue is lighter", [0.3, 3.0, 0.05], |t| &mut t.gamma)}
             <p class="quiet reset">
                 "The model gets the picture as it is."
                 <button
-                    aria-disabled=move || (viewer.view.tone.get() == Tone::default()).to_string()
-                    on:click=move |_| viewer.view.tone.set(Tone::default())
+                    aria-disabled=move || is_plain(viewer).to_string()
+                    on:click=move |_| {
+                        viewer.view.tone.set(Tone::default());
+                        viewer.view.threshold.set(None);
+                    }
                 >
                     "Reset"
                 </button>
@@ -84,6 +88,38 @@ pub fn Display() -> impl IntoView {
                 </dl>
             </Show>
         </section>
+    }
+}
+
+/// Nothing is shown otherwise than the file and the model have it.
+fn is_plain(viewer: Viewer) -> bool {
+    viewer.view.tone.get() == Tone::default() && viewer.view.threshold.get().is_none()
+}
+
+/// How sure the model has to be of what is shown; its own threshold until it is moved.
+fn threshold(viewer: Viewer) -> impl IntoView {
+    let own = move || viewer.findings.model.with(|model| model.as_ref().map(|model| model.threshold));
+    let now = move || viewer.view.threshold.get().or_else(own);
+    let words = move || now().map_or_else(|| "\u{2013}".to_owned(), |threshold| format!("{threshold:.2}"));
+    view! {
+        <label class="slider" title="What the model is surer of than this is shown as mask or outline; its line stays">
+            "Threshold"
+            <input
+                type="range"
+                min="0.02"
+                max="0.98"
+                step="0.02"
+                disabled=move || own().is_none()
+                prop:value=move || now().unwrap_or(0.5).to_string()
+                on:input=move |event| {
+                    if let Ok(threshold) = event_target_value(&event).parse::<f64>() {
+                        let is_own = untrack(own).is_some_and(|own| (own - threshold).abs() < 1e-9);
+                        viewer.view.threshold.set(Some(threshold).filter(|_| !is_own));
+                    }
+                }
+            />
+            <output>{words}</output>
+        </label>
     }
 }
 

@@ -81,5 +81,5 @@ fn line(line: FileLine) -> impl IntoView {
 /// What was found in a clip of the list.
 fn found_in(viewer: Viewer, clip: ClipId, shown: bool) -> Option<String> {
     let words = |states: &[_]| viewer.findings.finding.with(|finding| finding::in_file(finding, states));
-    if shown { viewer.findings.states.with(|states| words(states)) } else { viewer.findings.with_aside(clip, words)? }
+    if shown { words(&viewer.all_states()) } else { viewer.findings.with_aside(clip, words)? }
 }

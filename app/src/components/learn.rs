@@ -34,7 +34,7 @@ pub fn Learn() -> impl IntoView {
             data-updates=updates
             data-measured=move || learning.measured.with(Vec::len).to_string()
             data-run=move || learning.run.get().map(|run| run.0)
-            data-used=move || learning.used.get().map(|run| run.0)
+            data-used=move || viewer.used_run().map(|run| run.0)
             data-pinned=move || learning.pinned.with(|pinned| format!("{} at {}", pinned.frames.len(), pinned.update))
             data-loss=move || learning.losses.with(|losses| losses.last().map(|loss| loss.1.to_string()))
         >
@@ -228,12 +228,11 @@ fn Runs() -> impl IntoView {
 fn run_line(run: &RunLine) -> impl IntoView + use<> {
     let viewer = expect_context::<Viewer>();
     let session = expect_context::<Session>();
-    let learning = viewer.learning;
     let name = crate::learning::name(&run.about);
     let id = StoredValue::new(run.id.clone());
     let about = StoredValue::new(run.about.clone());
     let (kept, has_model) = (run.about.state == RunState::Kept, run.about.model.is_some());
-    let used = move || id.with_value(|id| learning.used.with(|used| used.as_ref() == Some(id)));
+    let used = move || viewer.used_run() == Some(id.get_value());
     let words = move || {
         let labels = viewer.annotations.project.with(|project| project.document().labels());
         about.with_value(|about| summary(about, &labels))

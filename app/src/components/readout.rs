@@ -3,7 +3,6 @@
 use leptos::prelude::*;
 
 use sonoseg_imaging::dataset::finding::Finding;
-use sonoseg_imaging::geometry::Detection;
 
 use crate::finding;
 use crate::timeline::FrameState;
@@ -70,7 +69,7 @@ fn share(viewer: Viewer) -> Option<f64> {
             let [height, width] = viewer.frame()?.size;
             Some(drawn.mask_pixels as f64 / (height * width).max(1) as f64)
         }
-        None => Some(viewer.shown()?.marked_share()),
+        None => Some(viewer.shown()?.marked_share(viewer.view.threshold.get())),
     }
 }
 
@@ -81,8 +80,7 @@ fn whole(value: f64) -> i64 {
 
 fn confidence(viewer: Viewer) -> AnyView {
     let state = viewer.shown_state();
-    let found = viewer.shown().filter(|_| state != Some(FrameState::Unlike)).and_then(|found| found.needle());
-    let Some((Detection { confidence, .. }, _)) = found else {
+    let Some(FrameState::Seen(confidence)) = state.filter(|_| viewer.findings.finding.with(Finding::is_needles)) else {
         let words = match state {
             Some(FrameState::Seen(_)) => viewer.findings.finding.with(finding::seen),
             Some(FrameState::NotSeen) => format!("{} in this frame.", viewer.findings.finding.with(finding::not_seen)),

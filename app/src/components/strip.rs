@@ -26,15 +26,14 @@ pub fn Strip() -> impl IntoView {
         viewer.view.canvas.track();
         let (Some(canvas), frame) = (canvas.get(), viewer.view.frame.get()) else { return };
         let clip = viewer.media.shown().map(|clip| clip.to_string()).unwrap_or_default();
-        viewer.findings.states.with(|states| {
-            viewer.annotations.project.with(|project| {
-                let record = project.document().clips.get(&clip);
-                let answers = |count| match record {
-                    Some(record) => answer_columns(&record.answers, states.len(), count),
-                    None => vec![None; count],
-                };
-                draw(&canvas, states, answers, frame);
-            });
+        let states = viewer.all_states();
+        viewer.annotations.project.with(|project| {
+            let record = project.document().clips.get(&clip);
+            let answers = |count| match record {
+                Some(record) => answer_columns(&record.answers, states.len(), count),
+                None => vec![None; count],
+            };
+            draw(&canvas, &states, answers, frame);
         });
     });
     let scrub = move |event: &PointerEvent| {
@@ -71,16 +70,26 @@ pub fn Strip() -> impl IntoView {
         ></canvas>
         <p class="legend quiet">
             {move || Verdict::ALL.map(|verdict| answer(viewer, Standing::Answered(verdict))).collect_view()}
-            <i class="seen"></i>
-            {move || viewer.findings.finding.with(finding::bars)}
-            <i class="none"></i>
-            {move || viewer.findings.finding.with(finding::not_seen).to_lowercase()}
-            <i class="unlike"></i>
-            {finding::UNLIKE.to_lowercase()}
-            <i class="waiting"></i>
-            "not looked at"
-            <i class="failed"></i>
-            "failed"
+            <span>
+                <i class="seen"></i>
+                {move || viewer.findings.finding.with(finding::bars)}
+            </span>
+            <span>
+                <i class="none"></i>
+                {move || viewer.findings.finding.with(finding::not_seen).to_lowercase()}
+            </span>
+            <span>
+                <i class="unlike"></i>
+                {finding::UNLIKE.to_lowercase()}
+            </span>
+            <span>
+                <i class="waiting"></i>
+                "not looked at"
+            </span>
+            <span>
+                <i class="failed"></i>
+                "failed"
+            </span>
         </p>
     }
 }
@@ -89,8 +98,10 @@ pub fn Strip() -> impl IntoView {
 fn answer(viewer: Viewer, standing: Standing) -> impl IntoView {
     let words = viewer.findings.finding.with(|finding| standing.words(finding)).to_lowercase();
     view! {
-        <b class=standing.name()>{standing.glyph()}</b>
-        {words}
+        <span>
+            <b class=standing.name()>{standing.glyph()}</b>
+            {words}
+        </span>
     }
 }
 

@@ -66,24 +66,25 @@ pub fn Tools() -> impl IntoView {
                 {move || viewer.findings.finding.with(Tool::choices).into_iter().map(tool).collect_view()}
             </div>
             <Show when=move || viewer.tool().is_round()>
-                <label class="slider" title="Size of the brush ([ and ], or Alt and the wheel)">
+                <label class="slider" title="Diameter of brush or eraser ([ and ], or Alt and the wheel)">
                     "Size"
                     <input
                         type="range"
                         min=SIZES[0].to_string()
                         max=SIZES[1].to_string()
                         step="1"
-                        prop:value=move || viewer.tools.size.get().to_string()
+                        prop:value=move || viewer.tools.size(viewer.tool()).get().to_string()
                         on:input=move |event| {
                             if let Ok(size) = event_target_value(&event).parse() {
-                                viewer.tools.size.set(size);
+                                viewer.tools.size(untrack(|| viewer.tool())).set(size);
                             }
                         }
                     />
-                    <output>{move || format!("{:.0} px", viewer.tools.size.get())}</output>
+                    <output>{move || format!("{:.0} px", viewer.tools.size(viewer.tool()).get())}</output>
                 </label>
             </Show>
             {move || class(viewer)}
+            <p class="quiet said" role="status" aria-live="polite">{move || viewer.tools.said.get()}</p>
             <div class="answers" role="group" aria-label="Answer for this frame">
                 {answer(Reply::Accept, Some(Verdict::Accepted), Signal::stored("Accept"), "A")}
                 {answer(Reply::Nothing, Some(Verdict::Nothing), nothing, "0")}
@@ -109,7 +110,6 @@ pub fn Tools() -> impl IntoView {
                     "Redo"
                 </button>
             </div>
-            <p class="quiet said" role="status" aria-live="polite">{move || viewer.tools.said.get()}</p>
         </section>
     }
 }

@@ -52,14 +52,14 @@ pub fn Transport() -> impl IntoView {
             <label class="wait" title="Hold each frame until the model has looked at it (W)">
                 <input
                     type="checkbox"
-                    prop:checked=move || viewer.view.wait.get()
-                    on:change=move |event| viewer.view.wait.set(event_target_checked(&event))
+                    prop:checked=move || viewer.waits()
+                    on:change=move |event| viewer.view.wait.set(Some(event_target_checked(&event)))
                 />
                 "Wait for the model"
             </label>
             <span class="spacer quiet tally">
                 {move || {
-                    let (looked_at, seen) = viewer.findings.states.with(|states| tally(states));
+                    let (looked_at, seen) = tally(&viewer.all_states());
                     let seen_in = viewer.findings.finding.with(|finding| finding::seen_in(finding, seen));
                     format!("{looked_at} of {} looked at, {seen_in}", count())
                 }}

@@ -35,7 +35,7 @@ pub(super) fn describe(viewer: Viewer) -> String {
     let Some(clip) = viewer.media.clip.get() else { return "No picture".to_owned() };
     let frame = viewer.view.frame.get() + 1;
     let standing = viewer.standing().map_or("", |standing| viewer.findings.finding.with(|of| standing.words(of)));
-    let unlike = viewer.shown().is_some_and(|found| found.unlike_training);
+    let unlike = viewer.shown_state() == Some(FrameState::Unlike);
     let found = match viewer.line().filter(|line| line.detection.is_none() || !unlike) {
         Some(line) => {
             let (tip, angle) = (line.needle.tip, line.needle.angle_deg(line.spacing));
@@ -55,11 +55,14 @@ pub(super) fn provenance(viewer: Viewer) -> String {
     let Some(frame) = viewer.frame() else { return String::new() };
     viewer.annotations.project.with(|project| {
         if let Some(answer) = project.document().answer(&frame.clip, frame.number) {
-            let who = if answer.by.name.is_empty() { "no name" } else { answer.by.name.as_str() };
+            let who = match answer.by.name.as_str() {
+                "" => "Answered".to_owned(),
+                name => format!("By {name},"),
+            };
             let when = js_sys::Date::new(&JsValue::from_f64(answer.by.at_ms as f64));
             let when: String = when.to_locale_string("default", &JsValue::UNDEFINED).into();
             let model = answer.by.model.as_ref().map_or_else(String::new, |model| format!(", with {model}"));
-            return format!("By {who}, {when}{model}");
+            return format!("{who} {when}{model}");
         }
         let model = project.predicted(&frame.clip, frame.number).map(|predicted| predicted.model.as_str());
         model.map_or_else(String::new, |model| format!("By the model {model}"))

@@ -210,6 +210,9 @@ pub struct RunAbout {
     pub simulated: f64,
     /// The file of its model in its folder, once there is one.
     pub model: Option<String>,
+    /// The hash of that file, once it is kept: a model in use is known by it.
+    #[serde(default)]
+    pub hash: Option<ClipId>,
     /// The points of its curves.
     #[serde(default)]
     pub measured: Vec<Measurement>,

@@ -21,7 +21,7 @@ pub use predict::{
     StartDevice, TestingDevice, Timings, UseDevice,
 };
 pub use project::{
-    AppendEntries, BringBack, DeleteProject, KeepMedia, KeepPlace, ListProjects, MakeProject, OpenProject,
+    AppendEntries, BringBack, DeleteProject, KeepMedia, KeepPlace, KeptModel, ListProjects, MakeProject, OpenProject,
     OpenedProject, Output, Packing, Place, ProjectId, ProjectLine, ProjectList, RenameProject, TakeOut, TakenOut,
 };
 

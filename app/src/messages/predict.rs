@@ -80,6 +80,8 @@ pub struct LoadModel {
 pub struct ModelInfo {
     /// File name.
     pub name: String,
+    /// Hash of the file, known as those of clips are.
+    pub id: ClipId,
     /// Architecture and preset, for people.
     pub architecture: String,
     /// Number of parameters.
@@ -92,6 +94,8 @@ pub struct ModelInfo {
     pub input_size: usize,
     /// Frames that one prediction reads.
     pub window: usize,
+    /// Probability above which it marks a pixel.
+    pub threshold: f64,
 }
 
 /// Find what the model looks for in a frame.
@@ -131,6 +135,13 @@ pub enum Layer {
     Mask {
         /// The buffer that holds it, packed by [`crate::overlay::pack`].
         buffer: usize,
+    },
+    /// How sure the model is of each pixel, at the size of its square input, from 0 to 255.
+    Probability {
+        /// The buffer that holds it.
+        buffer: usize,
+        /// Edge of the square in pixels.
+        size: usize,
     },
     /// A needle; there is no such layer where none is seen.
     Needle {

@@ -20,6 +20,15 @@ pub struct Place {
     pub zoom: Option<[f64; 3]>,
 }
 
+/// The model that a project is looked at with, where it is not the one that comes with the app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptModel {
+    /// The hash of its file, under which it is kept as files of clips are.
+    pub id: ClipId,
+    /// File name.
+    pub name: String,
+}
+
 /// When a project was taken out as a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenOut {
@@ -84,6 +93,8 @@ pub struct OpenedProject {
     pub place: Option<Place>,
     /// When it was taken out last.
     pub taken_out: Option<TakenOut>,
+    /// The model that it was looked at with, where it is not the one that comes with the app.
+    pub model: Option<KeptModel>,
     /// What is wrong with its files, a sentence each.
     pub notes: Vec<String>,
 }
@@ -99,13 +110,15 @@ pub struct AppendEntries {
     pub lines: Vec<String>,
 }
 
-/// Remember where the user of the open project is.
+/// Remember where the user of the open project is, and with which model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeepPlace {
     /// The open project.
     pub id: ProjectId,
     /// Where.
     pub place: Place,
+    /// The model, where it is not the one that comes with the app.
+    pub model: Option<KeptModel>,
 }
 
 /// Call a project otherwise.
@@ -144,7 +157,8 @@ pub enum Output {
     Masks,
 }
 
-/// Take something out of a project. Beside the request travel the project as JSON and the files of `clips`. A job: it tells
+/// Take something out of a project. Beside the request travel the project as JSON, the files of `clips`, and the file of the
+/// model. A job: it tells
 /// the bytes of the file in their order, and how far it is. The answer names what is left out, a sentence each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakeOut {
@@ -156,6 +170,8 @@ pub struct TakeOut {
     pub finding: Finding,
     /// The clips whose files are here.
     pub clips: Vec<ClipId>,
+    /// The name of the model in use, where its file is here.
+    pub model: Option<String>,
 }
 
 /// What a job on an archive tells.

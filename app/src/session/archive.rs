@@ -84,7 +84,12 @@ impl Session {
             }
         }
         let finding = findings.finding.get_untracked();
-        let request = TakeOut { output, name: name.clone(), finding, clips };
+        let model = if output == Output::Project { self.model_file().await } else { None };
+        let model = model.map(|(name, file)| {
+            beside.push(file);
+            name
+        });
+        let request = TakeOut { output, name: name.clone(), finding, clips, model };
         let pieces: Rc<RefCell<Vec<Result<Blob, JsValue>>>> = Rc::default();
         let taken = pieces.clone();
         let asked = self.link.stream_files(request, &beside, move |packing, buffers| match packing {
@@ -108,6 +113,19 @@ impl Session {
             true => format!("{file} was made; nothing is left out."),
             false => format!("{file} was made. Left out: {}", left_out.join(" ")),
         })
+    }
+
+    /// The model in use, and its file.
+    async fn model_file(&self) -> Option<(String, Blob)> {
+        let name = self.viewer.findings.model.with_untracked(|model| model.as_ref().map(|model| model.name.clone()))?;
+        let source = self.inner.with_value(|inner| inner.sources.get(&inner.model?).cloned())?;
+        match source.blob().await {
+            Ok(file) => Some((name, file)),
+            Err(reason) => {
+                self.viewer.notices.problem(reason);
+                None
+            }
+        }
     }
 
     /// Where the file of a clip is: in the list, or kept.

@@ -35,7 +35,6 @@ impl Session {
     /// Load a model file. The one in use stays when it is refused.
     pub(crate) fn open_model(&self, file: web_sys::File) {
         self.ask(&[self.model_task(file)]);
-        self.forget_used();
     }
 
     /// Load the model that comes with the app again.
@@ -43,7 +42,18 @@ impl Session {
         let bundled = self.inner.with_value(|inner| inner.bundled);
         let task = bundled.map(|file| Task::Model { file, keep: false });
         self.ask(task.as_slice());
-        self.forget_used();
+    }
+
+    /// Load a model in place of the one that is awaited, or else of the one in use.
+    pub(super) fn load_model(&self, file: FileNumber) {
+        let instead = self.inner.try_update_value(|inner| {
+            let instead = inner.queue.replace_model(file);
+            inner.model = if instead { Some(file) } else { inner.model };
+            instead
+        });
+        if instead != Some(true) {
+            self.ask(&[Task::Model { file, keep: false }]);
+        }
     }
 
     /// Show a file of the list.
@@ -297,6 +307,7 @@ impl Session {
         } else {
             self.link.recovery(Recovery::trust);
             self.viewer.forget_predictions();
+            self.viewer.view.threshold.set(None);
             findings.measured.set(None);
         }
     }

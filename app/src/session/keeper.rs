@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::keeping::Outbox;
-use crate::messages::{ClipId, Place};
+use crate::messages::{ClipId, KeptModel, Place};
 
 /// What the session knows of the project.
 #[derive(Default)]
@@ -24,10 +24,10 @@ pub(super) struct Keeper {
     pub(super) told: Option<String>,
     /// A file is being kept.
     pub(super) keeping: bool,
-    /// Clips whose files were kept, or could not be.
+    /// Clips, and models, whose files were kept, or could not be.
     pub(super) tried: BTreeSet<ClipId>,
     /// Where the user was, until that clip is on the screen again.
     pub(super) place: Option<Place>,
-    /// The place that was written last.
-    pub(super) written_place: Option<Place>,
+    /// The place that was written last, and the model.
+    pub(super) written_place: Option<(Place, Option<KeptModel>)>,
 }

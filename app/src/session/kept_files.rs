@@ -1,4 +1,5 @@
-//! The files of a project's clips: kept in this browser where they fit, found again after a reload, else asked for once.
+//! The files of a project's clips and its model: kept in this browser where they fit, found again after a reload, else asked
+//! for once.
 
 use leptos::prelude::*;
 use sonoseg_imaging::annotation::Project;
@@ -7,7 +8,7 @@ use wasm_bindgen_futures::spawn_local;
 use super::start::Session;
 use crate::files::{Origin, Source};
 use crate::listing::Readable;
-use crate::messages::{ClipId, Fault, FileNumber, KeepMedia};
+use crate::messages::{ClipId, Fault, FileNumber, KeepMedia, KeptModel};
 use crate::viewer::Viewer;
 
 impl Session {
@@ -15,7 +16,10 @@ impl Session {
     pub(super) async fn list_clips(&self, project: &Project) {
         let media = self.viewer.media;
         let mut missing = Vec::new();
-        for (key, record) in &project.document().clips {
+        // They are known by their hashes, in whose order nobody would find them.
+        let mut clips: Vec<_> = project.document().clips.iter().collect();
+        alphanumeric_sort::sort_slice_by_str_key(&mut clips, |(_, record)| &record.name);
+        for (key, record) in clips {
             let Some(clip) = ClipId::parse(key).filter(|&clip| media.line_of(clip).is_none()) else { continue };
             let source = Source::kept(&record.name, clip);
             let found = source.blob().await;
@@ -40,7 +44,35 @@ impl Session {
         }
     }
 
-    /// Keep the files of the project's clips that are not kept yet, one after the other.
+    /// The model in use, where it is not the one that comes with the app. While none is loaded it is the one that is awaited.
+    pub(super) fn model_to_keep(&self) -> Option<KeptModel> {
+        let findings = self.viewer.findings;
+        let known = findings
+            .model
+            .with_untracked(|model| model.as_ref().map(|model| KeptModel { id: model.id, name: model.name.clone() }));
+        match known {
+            Some(model) => Some(model).filter(|_| !findings.bundled.get_untracked()),
+            None => self.keeper(|keeper| keeper.written_place.as_ref()?.1.clone()).flatten(),
+        }
+    }
+
+    /// Look at the project with the model that it was looked at with before.
+    pub(super) async fn use_kept_model(&self, model: KeptModel) {
+        let KeptModel { id, name } = model;
+        if self.viewer.findings.model.with_untracked(|used| used.as_ref().is_some_and(|used| used.id == id)) {
+            return;
+        }
+        let source = Source::kept(&name, id);
+        if source.blob().await.is_err() {
+            return self.viewer.notices.problem(format!(
+                "The model {name} of this project is not in this browser: open its file once. Until then another one is used."
+            ));
+        }
+        let file = self.add_source(source);
+        self.load_model(file);
+    }
+
+    /// Keep the files of the project's clips, and of its model, that are not kept yet, one after the other.
     pub(super) fn keep_files(&self) {
         let Some((clip, source)) = self.next_to_keep() else { return };
         let session = *self;
@@ -57,14 +89,16 @@ impl Session {
         });
     }
 
-    /// A clip of the project whose file is here and was not kept yet.
+    /// A clip of the project, or its model, whose file is here and was not kept yet.
     fn next_to_keep(&self) -> Option<(ClipId, Source)> {
         let Viewer { annotations, media, .. } = self.viewer;
         let clips = annotations.project.with_untracked(|project| {
             project.document().clips.keys().filter_map(|key| ClipId::parse(key)).collect::<Vec<_>>()
         });
-        let found = clips.into_iter().find_map(|clip| {
-            let file = media.line_of(clip)?.file;
+        let files = clips.into_iter().filter_map(|clip| Some((clip, media.line_of(clip)?.file)));
+        let model =
+            self.model_to_keep().and_then(|model| Some((model.id, self.inner.with_value(|inner| inner.model)?)));
+        let found = files.chain(model).find_map(|(clip, file)| {
             let source = self.inner.with_value(|inner| inner.sources.get(&file).cloned())?;
             let here = !matches!(source.origin, Origin::Kept(_));
             let new = self.keeper(|keeper| !keeper.keeping && !keeper.tried.contains(&clip))?;

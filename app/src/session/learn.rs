@@ -22,9 +22,6 @@ use crate::messages::{
 use crate::viewer::Viewer;
 use crate::viewer::learning::{Look, Phase};
 
-/// Where the run is remembered whose model is in use.
-const USED: &str = "sonoseg.model";
-
 /// Workers that one and the same run may stop.
 const DEATHS: u32 = 3;
 
@@ -160,7 +157,7 @@ impl Session {
     /// Throw a run away with its model. When the model is in use, that of the app is used instead.
     pub(crate) fn delete_run(&self, run: RunId) {
         let (session, learning) = (*self, self.viewer.learning);
-        if learning.used.get_untracked().as_ref() == Some(&run) {
+        if untrack(|| self.viewer.used_run()).as_ref() == Some(&run) {
             self.use_bundled_model();
         }
         spawn_local(async move {
@@ -180,27 +177,19 @@ impl Session {
         let Some(line) = self.viewer.learning.line(run) else { return };
         let Some(file) = &line.about.model else { return };
         let source = Source::of_run(&learning::name(&line.about), run, file);
-        self.use_model_of(run, source, true);
+        self.use_model_of(source);
     }
 
     /// Use the model that a run began from.
     pub(crate) fn use_before(&self, run: &RunId) {
         let Some(line) = self.viewer.learning.line(run) else { return };
         let source = Source::of_run(&line.about.from, run, BEFORE);
-        self.use_model_of(run, source, false);
+        self.use_model_of(source);
     }
 
-    fn use_model_of(&self, run: &RunId, source: Source, remember: bool) {
+    fn use_model_of(&self, source: Source) {
         let file = self.add_source(source);
         self.ask(&[Task::Model { file, keep: false }]);
-        self.viewer.learning.used.set(remember.then(|| run.clone()));
-        remember_used(remember.then_some(run));
-    }
-
-    /// The model in use is that of no run.
-    pub(super) fn forget_used(&self) {
-        self.viewer.learning.used.set(None);
-        remember_used(None);
     }
 
     /// Have the browser save the model of a run as a file.
@@ -298,9 +287,6 @@ impl Session {
         let session = *self;
         spawn_local(async move {
             session.list_runs().await;
-            if let Some(run) = remembered() {
-                session.use_run(&run);
-            }
             let Some(open) = learning.open_run() else { return };
             learning.run.set(Some(open.id.clone()));
             learning.updates.set(open.about.updates);
@@ -383,19 +369,4 @@ impl Session {
     fn learner<T: Default>(&self, change: impl FnOnce(&mut Learner) -> T) -> T {
         self.inner.try_update_value(|inner| change(&mut inner.learner)).unwrap_or_default()
     }
-}
-
-/// The run whose model was in use when the page was left.
-fn remembered() -> Option<RunId> {
-    let storage = window().local_storage().ok().flatten()?;
-    storage.get_item(USED).ok().flatten().map(RunId)
-}
-
-fn remember_used(run: Option<&RunId>) {
-    let Some(storage) = window().local_storage().ok().flatten() else { return };
-    // Without storage the app's own model is used after a reload.
-    let _ = match run {
-        Some(run) => storage.set_item(USED, &run.0),
-        None => storage.remove_item(USED),
-    };
 }

@@ -192,7 +192,7 @@ impl Session {
     /// Show a project as it was kept: its answers, its clips, the place of its user.
     async fn restore(&self, opened: OpenedProject, buffers: &[Vec<u8>]) {
         let Viewer { projects, notices, .. } = self.viewer;
-        let OpenedProject { id, name, entries, place, taken_out, notes } = opened;
+        let OpenedProject { id, name, entries, place, taken_out, model, notes } = opened;
         let read = buffers.first().map(|bytes| serde_json::from_slice::<Project>(bytes));
         let Some(Ok(project)) = read else {
             return notices.problem(format!("The project {name} cannot be shown: reload the page to try again."));
@@ -202,13 +202,16 @@ impl Session {
             keeper.outbox = Outbox::new(entries);
             keeper.said = true;
             keeper.tried.clear();
-            keeper.written_place = place;
+            keeper.written_place = place.map(|place| (place, model.clone()));
         });
         let listed =
             projects.list.with_untracked(|list| list.iter().find(|line| line.id == id).map(|line| line.changed_ms));
         let changed_ms = listed.unwrap_or_else(date_ms);
         projects.set_open(Some(ProjectLine { id, name, changed_ms }), entries, taken_out);
         self.viewer.open_project(project.clone());
+        if let Some(model) = model {
+            self.use_kept_model(model).await;
+        }
         self.list_clips(&project).await;
         self.ask_to_last();
         // A clip whose file is asked for is shown where it is opened, from its first frame.
@@ -395,10 +398,13 @@ impl Session {
         }
         let Transform { scale, left, top, fitted } = view.transform.get_untracked();
         let place = Place { clip, frame: view.frame.get_untracked(), zoom: (!fitted).then_some([scale, left, top]) };
-        let changed =
-            self.keeper(|keeper| keeper.place.is_none() && keeper.written_place.replace(place) != Some(place));
+        let model = self.model_to_keep();
+        let now = Some((place, model.clone()));
+        let changed = self.keeper(|keeper| {
+            keeper.place.is_none() && std::mem::replace(&mut keeper.written_place, now.clone()) != now
+        });
         if changed == Some(true) {
-            let asked = self.link.ask(KeepPlace { id: project.id, place }, None);
+            let asked = self.link.ask(KeepPlace { id: project.id, place, model }, None);
             // What cannot be written here costs a key press after a reload; entries say more of it.
             spawn_local(async move { drop(asked.await) });
         }

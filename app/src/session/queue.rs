@@ -137,6 +137,15 @@ impl Queue {
         }
     }
 
+    /// The model that a new worker is to be given is this one. False where it has its model, or is being given it.
+    pub fn replace_model(&mut self, with: FileNumber) -> bool {
+        let models = self.tasks.iter_mut().filter_map(|task| match task {
+            Task::Model { file, keep: true } => Some(file),
+            _ => None,
+        });
+        models.map(|file| *file = with).count() > 0
+    }
+
     /// A file could not be shown: show the next of those that were opened with it, unless another one is wanted by now.
     pub fn show_another(&mut self) {
         let other = self.tasks.iter().any(|task| task.is_show());
@@ -214,6 +223,15 @@ mod tests {
         assert_eq!(queue.take_next(), Some(show(5, Why::Chosen)));
         assert!(!queue.add(&[Task::Model { file: 6, keep: false }]), "a model waits for the picture");
         assert!(!queue.is_settled());
+    }
+
+    #[test]
+    fn another_model_takes_the_place_of_the_one_that_is_awaited() {
+        let mut queue = Queue::default();
+        assert!(!queue.replace_model(7));
+        queue.restart(None, Some(1));
+        assert!(queue.replace_model(7));
+        assert_eq!(order(queue), [Task::Start, Task::Model { file: 7, keep: true }]);
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use sonoseg_imaging::dataset::finding::Finding;
-use sonoseg_imaging::geometry::{Detection, Mask, Spacing};
+use sonoseg_imaging::geometry::{Detection, Mask, Spacing, shaft_of};
 
 use crate::messages::{ClipId, ClipInfo, DeviceChoice, DeviceInfo, Layer, Measured, ModelInfo, Predicted};
-use crate::overlay::unpack;
+use crate::overlay::{above, unpack};
 use crate::timeline::FrameState;
 use crate::timings::{Durations, Rate};
 
@@ -18,8 +18,12 @@ pub(crate) struct Found {
     layers: Vec<Layer>,
     /// The mask at the size of the shown picture, packed: a clip has many.
     packed: Vec<u8>,
+    /// How sure the model is of each pixel, from 0 to 255, and the edge of the square that they make.
+    sure: (Vec<u8>, usize),
+    /// Rows and columns of the shown picture, and of the frame.
     size: [usize; 2],
-    pub(crate) mask_pixels: usize,
+    whole: [usize; 2],
+    mask_pixels: usize,
     /// Whether the picture is unlike anything that the model learned from.
     pub(crate) unlike_training: bool,
 }
@@ -27,32 +31,52 @@ pub(crate) struct Found {
 impl Found {
     /// From an answer of the worker about a frame of this clip.
     pub(crate) fn new(clip: &ClipInfo, predicted: Predicted, mut buffers: Vec<Vec<u8>>) -> Self {
-        let buffer = predicted.layers.iter().find_map(|layer| match layer {
-            Layer::Mask { buffer, .. } => Some(*buffer),
-            Layer::Needle { .. } => None,
-        });
-        let packed = buffer.and_then(|at| buffers.get_mut(at)).map(std::mem::take).unwrap_or_default();
+        let (mut packed, mut sure) = (Vec::new(), (Vec::new(), 0));
+        let mut take = |at: usize| buffers.get_mut(at).map(std::mem::take).unwrap_or_default();
+        for layer in &predicted.layers {
+            match *layer {
+                Layer::Mask { buffer } => packed = take(buffer),
+                Layer::Probability { buffer, size } => sure = (take(buffer), size),
+                Layer::Needle { .. } => {}
+            }
+        }
         let mask_pixels = packed.iter().map(|byte| byte.count_ones() as usize).sum();
         let size = [clip.shown_height(), clip.shown_width()];
-        Self { layers: predicted.layers, packed, size, mask_pixels, unlike_training: predicted.unlike_training }
+        let whole = [clip.height, clip.width];
+        let Predicted { layers, unlike_training, .. } = predicted;
+        Self { layers, packed, sure, size, whole, mask_pixels, unlike_training }
     }
 
-    /// The mask at the size of the shown picture.
-    pub(crate) fn mask(&self) -> Mask {
-        unpack(self.size[0], self.size[1], &self.packed)
+    /// The mask at the size of the shown picture: the model's own, or what is surer than another threshold.
+    pub(crate) fn mask(&self, threshold: Option<f64>) -> Mask {
+        let Some(threshold) = threshold else { return unpack(self.size[0], self.size[1], &self.packed) };
+        let (sure, edge) = &self.sure;
+        let mask = above(sure, *edge, self.size, threshold);
+        match self.needle() {
+            Some((found, _)) => shaft_of(&mask, &found.needle.scaled(self.whole, self.size)),
+            None => mask,
+        }
+    }
+
+    /// Marked pixels of the shown picture.
+    pub(crate) fn marked(&self, threshold: Option<f64>) -> usize {
+        match threshold {
+            None => self.mask_pixels,
+            Some(_) => self.mask(threshold).classes.iter().filter(|&&class| Mask::shows(class)).count(),
+        }
     }
 
     /// The needle and its spacing, where one is seen.
     pub(crate) fn needle(&self) -> Option<(Detection, Option<Spacing>)> {
         self.layers.iter().find_map(|layer| match layer {
             Layer::Needle { detection, spacing } => Some((*detection, *spacing)),
-            Layer::Mask { .. } => None,
+            Layer::Mask { .. } | Layer::Probability { .. } => None,
         })
     }
 
     /// Marked pixels among all pixels of the frame, from 0 to 1.
-    pub(crate) fn marked_share(&self) -> f64 {
-        self.mask_pixels as f64 / (self.size[0] * self.size[1]).max(1) as f64
+    pub(crate) fn marked_share(&self, threshold: Option<f64>) -> f64 {
+        self.marked(threshold) as f64 / (self.size[0] * self.size[1]).max(1) as f64
     }
 }
 

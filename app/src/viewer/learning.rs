@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::messages::{Choice, Judgement, LearningPlan, Measurement, RunId, RunLine, RunState};
+use crate::messages::{Choice, ClipId, Judgement, LearningPlan, Measurement, RunId, RunLine, RunState};
 
 /// Where learning stands.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,8 +90,6 @@ pub(crate) struct Learning {
     pub(crate) look: RwSignal<Option<Look>>,
     /// All runs, the newest first.
     pub(crate) runs: RwSignal<Vec<RunLine>>,
-    /// The run whose model is in use.
-    pub(crate) used: RwSignal<Option<RunId>>,
 }
 
 impl Learning {
@@ -107,7 +105,6 @@ impl Learning {
             pinned: RwSignal::new(Pinned::default()),
             look: RwSignal::new(None),
             runs: RwSignal::new(Vec::new()),
-            used: RwSignal::new(None),
         }
     }
 
@@ -140,6 +137,11 @@ impl Learning {
     /// The run of the list that somebody is to decide about or go on with.
     pub(crate) fn open_run(&self) -> Option<RunLine> {
         self.runs.with_untracked(|runs| runs.iter().find(|run| run.about.state != RunState::Kept).cloned())
+    }
+
+    /// The run whose model is kept and has this hash.
+    pub(crate) fn run_of(&self, model: ClipId) -> Option<RunId> {
+        self.runs.with(|runs| runs.iter().find(|run| run.about.hash == Some(model)).map(|run| run.id.clone()))
     }
 
     /// What is known of a run.

@@ -1,5 +1,6 @@
 //! What is marked on the frame on the screen, by a person or by the model.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leptos::prelude::*;
@@ -12,6 +13,7 @@ use super::annotations::Drawn;
 use crate::annotate::{Frame, Hand, Shown, Standing, Tool};
 use crate::messages::ClipInfo;
 use crate::overlay::grown_mask;
+use crate::timeline::FrameState;
 
 /// The line that is shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,23 +84,79 @@ impl Viewer {
             (None, None) => None,
         };
         if let Some(needle) = by_hand {
-            let ends = [needle.entry, needle.tip].map(|end| (end.x, end.y));
-            let frame = self.view.frame.get();
-            let spacing = self.media.pixels.with_value(|all| all.get(&frame)?.scale.at(&ends));
-            return Some(Line { needle, spacing, detection: None });
+            return Some(Line { needle, spacing: self.spacing(&needle), detection: None });
         }
-        let (detection, spacing) = self.shown()?.needle()?;
+        let (detection, spacing) = self.detection()?;
         Some(Line { needle: detection.needle, spacing, detection: Some(detection) })
     }
 
-    /// What the model found in a frame, as a person may accept it: a needle is its line, whose mask is drawn.
+    /// The needle that the model found in the frame on the screen, in this visit or before. Reacts.
+    pub(crate) fn detection(&self) -> Option<(Detection, Option<Spacing>)> {
+        if let Some(found) = self.shown() {
+            return found.needle();
+        }
+        let detection = detected(&self.remembered(self.view.frame.get())?)?;
+        Some((detection, self.spacing(&detection.needle)))
+    }
+
+    /// Millimetres along a line on the screen. Reacts to the frame.
+    fn spacing(&self, needle: &Needle) -> Option<Spacing> {
+        let ends = [needle.entry, needle.tip].map(|end| (end.x, end.y));
+        let frame = self.view.frame.get();
+        self.media.pixels.with_value(|all| all.get(&frame)?.scale.at(&ends))
+    }
+
+    /// What the model found in a frame before the page was loaded again, while it has not looked at it anew. Its line comes
+    /// back; its mask is found again. Reacts.
+    pub(crate) fn remembered(&self, frame: usize) -> Option<Predicted> {
+        let waits = self.findings.states.with(|states| states.get(frame) == Some(&FrameState::Waiting));
+        let all = |all: &BTreeMap<usize, Predicted>| all.get(&frame).filter(|before| self.is_of_model(before)).cloned();
+        if waits { self.recall(all).flatten() } else { None }
+    }
+
+    /// What the model said of a frame, in this visit or before. Reacts.
+    pub(crate) fn state_of(&self, frame: usize) -> Option<FrameState> {
+        let state = self.findings.states.with(|states| states.get(frame).copied())?;
+        Some(self.remembered(frame).map_or(state, |before| state_before(&before)))
+    }
+
+    /// The same of all frames of the clip on the screen. Reacts.
+    pub(crate) fn all_states(&self) -> Vec<FrameState> {
+        let mut states = self.findings.states.get();
+        if states.contains(&FrameState::Waiting) {
+            self.recall(|all| {
+                for (&frame, before) in all.iter().filter(|(_, before)| self.is_of_model(before)) {
+                    if let Some(state) = states.get_mut(frame).filter(|state| **state == FrameState::Waiting) {
+                        *state = state_before(before);
+                    }
+                }
+            });
+        }
+        states
+    }
+
+    /// Read what models found in the needles of the clip on the screen, as the project has it. Reacts.
+    fn recall<T>(&self, read: impl FnOnce(&BTreeMap<usize, Predicted>) -> T) -> Option<T> {
+        let clip = self.media.shown().filter(|_| self.findings.finding.with(Finding::is_needles))?;
+        self.annotations.project.with(|project| project.predictions(&clip.to_string()).map(read))
+    }
+
+    /// Whether the model in use, or the one that is awaited, found this. Reacts.
+    fn is_of_model(&self, before: &Predicted) -> bool {
+        self.findings.model.with(|model| model.as_ref().is_none_or(|model| model.name == before.model))
+    }
+
+    /// What the model found in a frame, as a person sees and may accept it: a needle is its line, whose mask is drawn.
     pub(crate) fn found_in(&self, frame: usize) -> Option<Shown> {
-        let found = self.findings.found.with_value(|all| all.get(frame).cloned().flatten())?;
+        let Some(found) = self.findings.found.with_value(|all| all.get(frame).cloned().flatten()) else {
+            let needle = untrack(|| self.remembered(frame))?.needle;
+            return Some(Shown { needle, mask: None });
+        };
         if self.findings.finding.with_untracked(Finding::is_needles) {
             let needle = found.needle().map(|(detection, _)| detection.needle);
             return Some(Shown { needle, mask: None });
         }
-        let mask = self.media.with_clip(|clip| whole(clip, &found.mask()));
+        let mask = self.media.with_clip(|clip| whole(clip, &found.mask(self.view.threshold.get_untracked())));
         Some(Shown { needle: None, mask: mask.map(Arc::new) })
     }
 
@@ -108,7 +166,7 @@ impl Viewer {
         let empty = || Arc::new(Mask::empty(clip.height, clip.width));
         Some(match (untrack(|| self.drawn()), untrack(|| self.shown())) {
             (Some(drawn), _) => drawn.mask.clone().unwrap_or_else(empty),
-            (None, Some(found)) => Arc::new(whole(&clip, &found.mask())),
+            (None, Some(found)) => Arc::new(whole(&clip, &found.mask(self.view.threshold.get_untracked()))),
             (None, None) => empty(),
         })
     }
@@ -150,8 +208,14 @@ impl Viewer {
         else {
             return;
         };
-        let (needle, confidence) = found.needle().map(|(found, _)| (found.needle, found.confidence)).unzip();
-        let predicted = Predicted { model, needle, confidence };
+        let needle = found.needle().map(|(found, _)| found);
+        let predicted = Predicted {
+            model,
+            needle: needle.map(|found| found.needle),
+            confidence: needle.map(|found| found.confidence),
+            tip_spread_px: needle.map(|found| found.tip_spread_px),
+            unlike_training: found.unlike_training,
+        };
         let known = |project: &Project| project.predicted(&clip, frame) == Some(&predicted);
         if !self.annotations.project.with_untracked(known) {
             self.change(Entry::Predicted { clip, frame, predicted: Some(predicted) });
@@ -171,6 +235,22 @@ impl Viewer {
             self.notices.problem(refused.to_string());
         }
     }
+}
+
+/// What the model said then.
+fn state_before(before: &Predicted) -> FrameState {
+    match detected(before) {
+        _ if before.unlike_training => FrameState::Unlike,
+        Some(found) => FrameState::Seen(found.confidence),
+        None => FrameState::NotSeen,
+    }
+}
+
+/// A needle that was found before.
+fn detected(before: &Predicted) -> Option<Detection> {
+    let Predicted { needle, confidence, tip_spread_px, .. } = before;
+    let (confidence, tip_spread_px) = ((*confidence)?, tip_spread_px.unwrap_or_default());
+    Some(Detection { needle: (*needle)?, confidence, tip_spread_px, pixels: 0 })
 }
 
 /// A mask of the shown picture at the size of the frame.

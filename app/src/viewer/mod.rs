@@ -18,6 +18,7 @@ use crate::annotate::Tool;
 use crate::listing::{self, Readable};
 use crate::messages::{ClipInfo, FileNumber};
 use crate::overlay::Overlay;
+use crate::playback::is_long;
 use crate::timeline::FrameState;
 use crate::transform::Transform;
 use annotations::Annotations;
@@ -78,6 +79,12 @@ impl Viewer {
         }
     }
 
+    /// The run whose model is in use.
+    pub(crate) fn used_run(&self) -> Option<RunId> {
+        let model = self.findings.model.with(|model| model.as_ref().map(|model| model.id))?;
+        self.learning.run_of(model)
+    }
+
     /// Take the clip from the screen, with all that is known of it.
     pub(crate) fn close_clip(&self) {
         self.view.playing.set(false);
@@ -114,8 +121,7 @@ impl Viewer {
 
     /// The state of the frame on the screen; `None` without a clip. Reacts.
     pub(crate) fn shown_state(&self) -> Option<FrameState> {
-        let frame = self.view.frame.get();
-        self.findings.states.with(|states| states.get(frame).copied())
+        self.state_of(self.view.frame.get())
     }
 
     /// What was found in the frame on the screen. Reacts to the frame and to new predictions.
@@ -165,6 +171,12 @@ impl Viewer {
         }
     }
 
+    /// Whether each frame is held until the model has looked at it: as the user chose, or else in clips that are not long.
+    /// Reacts.
+    pub(crate) fn waits(&self) -> bool {
+        self.view.wait.get().unwrap_or_else(|| !is_long(self.media.frames()))
+    }
+
     /// The next frame, when it is due.
     pub(crate) fn advance(&self, now_ms: f64) {
         let Self { media, view, findings, notices, .. } = self;
@@ -175,7 +187,7 @@ impl Viewer {
         };
         let (frame, speed) = (view.frame.get_untracked(), view.speed.get_untracked());
         // Without a model there is nothing to wait for.
-        let wait = view.wait.get_untracked() && findings.model.with_untracked(Option::is_some);
+        let wait = untrack(|| self.waits()) && findings.model.with_untracked(Option::is_some);
         let is_known = |frame: usize| findings.states.with_untracked(|s| s.get(frame) != Some(&FrameState::Waiting));
         let ready = |frame: usize| media.has_pixels(frame) && (!wait || is_known(frame));
         let mut next = frame;

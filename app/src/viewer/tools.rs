@@ -10,7 +10,9 @@ use crate::annotate::{Frame, Hand, Tool};
 pub(crate) struct Tools {
     pub(crate) tool: RwSignal<Tool>,
     /// Diameter of the brush in pixels of the frame.
-    pub(crate) size: RwSignal<f64>,
+    pub(crate) brush: RwSignal<f64>,
+    /// Diameter of the eraser.
+    pub(crate) eraser: RwSignal<f64>,
     /// The class that is painted.
     pub(crate) class: RwSignal<u8>,
     pub(crate) hand: RwSignal<Hand>,
@@ -30,7 +32,8 @@ impl Tools {
     pub(crate) fn new() -> Self {
         Self {
             tool: RwSignal::new(Tool::Look),
-            size: RwSignal::new(8.0),
+            brush: RwSignal::new(8.0),
+            eraser: RwSignal::new(16.0),
             class: RwSignal::new(1),
             hand: RwSignal::new(Hand::default()),
             place: RwSignal::new(None),
@@ -39,5 +42,10 @@ impl Tools {
             moved: StoredValue::new(false),
             said: RwSignal::new(String::new()),
         }
+    }
+
+    /// The diameter that belongs to a tool: the eraser has one of its own.
+    pub(crate) fn size(&self, tool: Tool) -> RwSignal<f64> {
+        if tool == Tool::Eraser { self.eraser } else { self.brush }
     }
 }

@@ -13,11 +13,13 @@ pub(crate) struct View {
     pub(crate) frame: RwSignal<usize>,
     pub(crate) playing: RwSignal<bool>,
     pub(crate) speed: RwSignal<f64>,
-    /// Hold each frame until the model has looked at it.
-    pub(crate) wait: RwSignal<bool>,
+    /// Hold each frame until the model has looked at it; where the user has not chosen, the length of the clip decides.
+    pub(crate) wait: RwSignal<Option<bool>>,
     pub(crate) clock: StoredValue<Clock>,
     pub(crate) overlay: RwSignal<Overlay>,
     pub(crate) opacity: RwSignal<f64>,
+    /// What the model is surer of than this is shown; none: its own threshold decides.
+    pub(crate) threshold: RwSignal<Option<f64>>,
     /// Window, level and gamma of the picture.
     pub(crate) tone: RwSignal<Tone>,
     /// The overlay is hidden while a key is held.
@@ -41,10 +43,11 @@ impl View {
             frame: RwSignal::new(0),
             playing: RwSignal::new(false),
             speed: RwSignal::new(1.0),
-            wait: RwSignal::new(true),
+            wait: RwSignal::new(None),
             clock: StoredValue::new(Clock::default()),
             overlay: RwSignal::new(Overlay::Mask),
             opacity: RwSignal::new(0.6),
+            threshold: RwSignal::new(None),
             tone: RwSignal::new(Tone::default()),
             peek: RwSignal::new(false),
             transform: RwSignal::new(Transform::default()),

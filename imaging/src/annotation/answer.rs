@@ -75,7 +75,7 @@ impl Answer {
 }
 
 /// What a model found in a frame. Its mask is not kept: it is found again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Predicted {
     /// The model, by name or hash.
     pub model: String,
@@ -85,4 +85,10 @@ pub struct Predicted {
     /// How sure the model is of it, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
+    /// Radius of uncertainty round its tip in pixels of the frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tip_spread_px: Option<f64>,
+    /// The picture is unlike anything that the model learned from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlike_training: bool,
 }

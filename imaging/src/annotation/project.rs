@@ -70,6 +70,11 @@ impl Project {
         self.predicted.get(clip)?.get(&frame)
     }
 
+    /// What the model found in all frames of a clip, by number.
+    pub fn predictions(&self, clip: &str) -> Option<&BTreeMap<usize, Predicted>> {
+        self.predicted.get(clip)
+    }
+
     /// Where a frame stands: a person's answer counts for more than a model's.
     pub fn status(&self, clip: &str, frame: usize) -> Status {
         match (self.document.answer(clip, frame), self.predicted(clip, frame)) {

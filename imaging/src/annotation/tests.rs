@@ -61,7 +61,7 @@ fn entry(rng: &mut Rng, project: &Project) -> Entry {
         2 | 3 => {
             let (clip, frames) = CLIPS[rng.below(2)];
             let predicted =
-                rng.chance(0.8).then(|| Predicted { model: "m".into(), needle: None, confidence: Some(0.5) });
+                rng.chance(0.8).then(|| Predicted { model: "m".into(), confidence: Some(0.5), ..Predicted::default() });
             Entry::Predicted { clip: clip.into(), frame: rng.below(frames), predicted }
         }
         _ => Entry::Do(Step { name: "step".into(), edits: (0..=rng.below(3)).map(|_| edit(rng, project)).collect() }),
@@ -174,8 +174,7 @@ fn a_model_never_changes_what_a_person_said() {
         let before = project.clone();
         for (clip, frames) in CLIPS {
             for frame in 0..frames {
-                let predicted =
-                    rng.chance(0.5).then(|| Predicted { model: "new".into(), needle: None, confidence: None });
+                let predicted = rng.chance(0.5).then(|| Predicted { model: "new".into(), ..Predicted::default() });
                 // Refused where the clip is not in the project.
                 let _ = project.apply(Entry::Predicted { clip: clip.into(), frame, predicted });
                 if let Status::Answered(verdict) = before.status(clip, frame) {

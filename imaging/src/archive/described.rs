@@ -8,8 +8,10 @@ use super::left_out::LeftOut;
 use crate::DataError;
 use crate::annotation::ClipRecord;
 use crate::dataset::finding::Finding;
-use crate::dataset::labels::{LabelRow, write_labels};
+use crate::dataset::folder::{Listed, Numbered};
+use crate::dataset::labels::{LabelRow, read_labels, write_labels};
 use crate::dataset::meta::Meta;
+use crate::dataset::procedure::Procedure;
 use crate::formats::encode::encode_png_mask;
 use crate::geometry::{Mask, Scale};
 
@@ -60,6 +62,19 @@ impl Described {
         let meta = serde_json::to_vec_pretty(&meta).map_err(|error| unwritten(&error))?;
         let table = if rows.is_empty() { None } else { Some(write_labels(rows).map_err(|error| unwritten(&error))?) };
         Ok(Self { procedure, meta, table, masks })
+    }
+
+    /// The procedure of so many frames that the trainer reads from these files. `place` names a file in messages.
+    pub(super) fn read(&self, frames: usize, place: impl Fn(&str) -> String) -> Result<Procedure, DataError> {
+        let text = std::str::from_utf8(&self.meta).map_err(|error| DataError::unreadable(place("meta.json"), error))?;
+        let numbered = |number: usize| format!("{number:06}.png");
+        let listed = Listed {
+            meta: Meta::parse(&place("meta.json"), text)?,
+            frames: Numbered::of((0..frames).map(numbered)),
+            masks: Numbered::of(self.masks.keys().copied().map(numbered)),
+            labels: self.table.as_deref().map(read_labels).unwrap_or_default(),
+        };
+        Procedure::new(self.procedure.clone(), listed, place)
     }
 }
 

@@ -1,8 +1,11 @@
 //! A project and its frames become an archive, piece by piece.
 
-use super::described::Described;
+use std::collections::BTreeSet;
+
+use super::described::{Described, folder_name};
+use super::held_out::HeldOut;
 use super::left_out::{self, LeftOut};
-use super::manifest::{ArchivedClip, MANIFEST, Manifest};
+use super::manifest::{ArchivedClip, ArchivedModel, MANIFEST, Manifest, SPLITS};
 use super::pack::Packer;
 use crate::DataError;
 use crate::annotation::Project;
@@ -26,6 +29,8 @@ pub struct Export {
     packer: Packer,
     manifest: Manifest,
     left_out: LeftOut,
+    /// None once a split was put in.
+    held_out: Option<HeldOut>,
     open: Option<Open>,
 }
 
@@ -40,7 +45,8 @@ impl Export {
     /// An archive of a project of this name.
     pub fn new(name: &str, finding: &Finding, project: Project) -> Self {
         let manifest = Manifest::new(name, finding, project);
-        Self { packer: Packer::new(), manifest, left_out: LeftOut::default(), open: None }
+        let (left_out, held_out) = (LeftOut::default(), Some(HeldOut::default()));
+        Self { packer: Packer::new(), manifest, left_out, held_out, open: None }
     }
 
     /// Put in the labels of a clip; its frames come next, all of them in their order.
@@ -48,13 +54,16 @@ impl Export {
     /// # Errors
     /// When the project has no such clip, or a file cannot be written.
     pub fn clip(&mut self, key: &str, facts: ClipFacts) -> Result<Vec<u8>, DataError> {
-        let Self { packer, manifest, left_out, open } = self;
+        let Self { packer, manifest, left_out, held_out, open } = self;
         let Some(record) = manifest.project.document().clips.get(key) else {
             return Err(DataError::Inconsistent(format!("The clip {key} is not in this project.")));
         };
         let taken = manifest.clips.iter().map(|clip| clip.procedure.as_str()).collect();
-        let Described { procedure, meta, table, masks } =
-            Described::new(record, &facts, &manifest.finding, &taken, left_out)?;
+        let described = Described::new(record, &facts, &manifest.finding, &taken, left_out)?;
+        if let Some(held_out) = held_out {
+            held_out.add(described.read(record.frames, |file| format!("procedures/{}/{file}", described.procedure))?);
+        }
+        let Described { procedure, meta, table, masks } = described;
         let (folder, mut piece) = (format!("procedures/{procedure}"), Vec::new());
         for (frame, mask) in masks {
             piece.extend(packer.add(&format!("{folder}/masks/{frame:06}.png"), &mask)?);
@@ -69,11 +78,15 @@ impl Export {
         Ok(piece)
     }
 
-    /// Put in a file that is none of the project's, for example of a run that learned from it.
+    /// Put in a file that is none of the project's, for example of a run that learned from it. A `splits.json` stands instead of
+    /// the one that would be drawn.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn file(&mut self, path: &str, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
+        if path == SPLITS {
+            self.held_out = None;
+        }
         self.packer.add(path, bytes)
     }
 
@@ -96,8 +109,20 @@ impl Export {
         self.packer.add(&format!("{folder}/frames/{index:06}.png"), &png)
     }
 
-    /// A clip has no frames in the archive, for the reason in this sentence. What was said of it stays in `project.json`.
-    pub fn without_frames(&mut self, sentence: String) {
+    /// Put in the file of the model that is in use.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn model(&mut self, name: &str, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
+        let file = format!("models/{}.safetensors", folder_name(name, &BTreeSet::new()));
+        let piece = self.packer.add(&file, bytes)?;
+        self.manifest.model = Some(ArchivedModel { name: name.to_owned(), file });
+        Ok(piece)
+    }
+
+    /// Something is left out, for the reason in this sentence: the frames of a clip, what was said of which stays in
+    /// `project.json`, or the model.
+    pub fn without(&mut self, sentence: String) {
         self.left_out.sentence(sentence);
     }
 
@@ -106,8 +131,20 @@ impl Export {
     /// # Errors
     /// When it cannot be written.
     pub fn finish(mut self) -> Result<(Vec<u8>, Vec<String>), DataError> {
+        let mut piece = match self.held_out.map(HeldOut::split).transpose()? {
+            None => Vec::new(),
+            Some(Some(split)) => {
+                let text = serde_json::to_vec_pretty(&split)
+                    .map_err(|error| DataError::Inconsistent(format!("{SPLITS} cannot be written: {error}.")))?;
+                self.packer.add(SPLITS, &text)?
+            }
+            Some(None) => {
+                self.left_out.sentence(format!("{SPLITS}: too little is labelled to hold out some of it."));
+                Vec::new()
+            }
+        };
         let sentences = self.left_out.sentences();
-        let mut piece = self.packer.add("left-out.txt", left_out::text(&sentences).as_bytes())?;
+        piece.extend(self.packer.add("left-out.txt", left_out::text(&sentences).as_bytes())?);
         piece.extend(self.packer.add(MANIFEST, &self.manifest.encode()?)?);
         piece.extend(self.packer.finish()?);
         Ok((piece, sentences))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::label::Label;
 use super::left_out::ranges;
-use super::manifest::{ArchivedClip, MANIFEST, Manifest};
+use super::manifest::{ArchivedClip, ArchivedModel, MANIFEST, Manifest, SPLITS};
 use super::pack::Packer;
 use super::unpack::Packed;
 use crate::DataError;
@@ -109,6 +109,17 @@ impl Archive {
         Ok(open(&place, bytes)?.frame(0)?.with_scale(clip.scale.clone()))
     }
 
+    /// The model that was in use, and its file; none where it is not in the archive.
+    ///
+    /// # Errors
+    /// When its file is missing or damaged.
+    pub fn model(&mut self) -> Result<Option<(String, Vec<u8>)>, DataError> {
+        let Some(ArchivedModel { name, file }) = self.manifest.model.clone() else { return Ok(None) };
+        let place = format!("{}, {file}", self.packed.name());
+        let bytes = self.packed.read(&file)?.ok_or_else(|| DataError::unreadable(place, "it is not there"))?;
+        Ok(Some((name, bytes)))
+    }
+
     /// An archive of the frames of one clip alone, without any answer: how a clip is kept whose own file is not here.
     ///
     /// # Errors
@@ -136,9 +147,11 @@ impl Archive {
     /// The files that nothing reads.
     fn foreign(&self) -> Vec<String> {
         let known: BTreeSet<&str> = self.manifest.clips.iter().map(|clip| clip.procedure.as_str()).collect();
+        let model = self.manifest.model.as_ref();
+        let is_model = |file: &&str| model.is_some_and(|model| model.file == **file);
         let foreign = |file: &&str| match file.strip_prefix("procedures/").and_then(|rest| rest.split_once('/')) {
             Some((procedure, _)) => !known.contains(procedure),
-            None => ![MANIFEST, "left-out.txt"].contains(file),
+            None => ![MANIFEST, SPLITS, "left-out.txt"].contains(file) && !is_model(file),
         };
         let files: Vec<&str> = self.packed.names().filter(foreign).collect();
         let Some(first) = files.first() else { return Vec::new() };

@@ -12,6 +12,9 @@ use crate::geometry::Scale;
 /// Name of the file, which only the archives of projects have.
 pub const MANIFEST: &str = "project.json";
 
+/// Name of the file that says what is held out.
+pub(super) const SPLITS: &str = "splits.json";
+
 /// Version that is written.
 const FORMAT: u32 = 1;
 
@@ -26,6 +29,9 @@ pub(super) struct Manifest {
     pub(super) finding: Finding,
     /// The clips whose frames are in the archive.
     pub(super) clips: Vec<ArchivedClip>,
+    /// The model that was in use, where it is in the archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) model: Option<ArchivedModel>,
     /// All that was said.
     pub(super) project: Project,
 }
@@ -48,6 +54,15 @@ pub struct ArchivedClip {
     pub group: Option<String>,
 }
 
+/// A model whose file is in the archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedModel {
+    /// The name of its file, as the person had it.
+    pub name: String,
+    /// Where it lies in the archive.
+    pub file: String,
+}
+
 /// What is read before the rest, which another version may write otherwise.
 #[derive(Deserialize)]
 struct Version {
@@ -57,7 +72,8 @@ struct Version {
 impl Manifest {
     /// Of a project without any frames yet.
     pub(super) fn new(name: &str, finding: &Finding, project: Project) -> Self {
-        Self { format: FORMAT, name: name.to_owned(), finding: finding.clone(), clips: Vec::new(), project }
+        let (name, finding) = (name.to_owned(), finding.clone());
+        Self { format: FORMAT, name, finding, clips: Vec::new(), model: None, project }
     }
 
     /// The text of the file.

@@ -9,9 +9,6 @@ use super::left_out::LeftOut;
 use crate::DataError;
 use crate::annotation::{ClipKey, Project};
 use crate::dataset::finding::Finding;
-use crate::dataset::folder::{Listed, Numbered};
-use crate::dataset::labels::read_labels;
-use crate::dataset::meta::Meta;
 use crate::dataset::procedure::Procedure;
 use crate::dataset::sample::{Sample, Source};
 use crate::dataset::split::{Side, Split, SplitConfig};
@@ -55,19 +52,10 @@ impl Marked {
         for (clip, record) in &project.document().clips {
             let Some(facts) = facts.get(clip) else { continue };
             let taken: BTreeSet<&str> = clips.keys().map(String::as_str).collect();
-            let Described { procedure: id, meta, table, masks } =
-                Described::new(record, facts, finding, &taken, &mut LeftOut::default())?;
-            let place = |file: &str| format!("{}, {file}", record.name);
-            let text = String::from_utf8(meta).map_err(|error| DataError::unreadable(place("meta.json"), error))?;
-            let numbered = |number: usize| format!("{number:06}.png");
-            let listed = Listed {
-                meta: Meta::parse(&place("meta.json"), &text)?,
-                frames: Numbered::of((0..record.frames).map(numbered)),
-                masks: Numbered::of(masks.keys().copied().map(numbered)),
-                labels: table.map(|table| read_labels(&table)).unwrap_or_default(),
-            };
+            let described = Described::new(record, facts, finding, &taken, &mut LeftOut::default())?;
+            let procedure = described.read(record.frames, |file| format!("{}, {file}", record.name))?;
+            let Described { procedure: id, masks, .. } = described;
             let files = Files { clip: clip.clone(), masks, frames: BTreeMap::new() };
-            let procedure = Procedure::new(id.clone(), listed, place)?;
             procedures.push(procedure.without_unjudged(|file| files.read(file))?);
             clips.insert(id, files);
         }

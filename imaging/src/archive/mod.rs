@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! project.json                          all that was said, by whom and when, undo and redo included
+//! splits.json                           what is held out, drawn as `sonoseg ingest` draws it, anew for every archive
+//! models/                               the model that was in use
 //! left-out.txt                          what is not in the other files, and why
 //! procedures/<id>/meta.json             what is known about all frames of a clip
 //! procedures/<id>/frames/%06d.png       its frames
@@ -18,6 +20,7 @@
 //! | what `project.json` says | `manifest` |
 //! | an answer as the row and the mask that the trainer reads | `label` |
 //! | all lines as one table, all masks as pictures | `geometry` |
+//! | what is held out | `held_out` |
 //! | what is left out, in sentences | `left_out` |
 //! | zips written piece by piece, and read | `pack`, `unpack` |
 //!
@@ -26,6 +29,7 @@
 mod described;
 mod export;
 mod geometry;
+mod held_out;
 mod import;
 mod label;
 mod left_out;
@@ -37,7 +41,7 @@ mod unpack;
 pub use export::{ClipFacts, Export};
 pub use geometry::{geometry_csv, masks_zip};
 pub use import::Archive;
-pub use manifest::{ArchivedClip, MANIFEST};
+pub use manifest::{ArchivedClip, ArchivedModel, MANIFEST};
 pub use marked::Marked;
 
 #[cfg(test)]

@@ -24,8 +24,12 @@ impl Packer {
 
     /// Add a file. Gives the bytes of the zip that are final by now.
     pub(super) fn add(&mut self, path: &str, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
-        // Pictures are compressed already.
-        let method = if path.ends_with(".png") { CompressionMethod::Stored } else { CompressionMethod::Deflated };
+        // Pictures are compressed already, and weights do not become smaller.
+        let method = if path.ends_with(".png") || path.ends_with(".safetensors") {
+            CompressionMethod::Stored
+        } else {
+            CompressionMethod::Deflated
+        };
         let options = SimpleFileOptions::default().compression_method(method);
         // What was written before this file is final once the file is begun: its sizes were put into its head.
         let before = self.spool.end();

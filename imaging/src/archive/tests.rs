@@ -13,7 +13,7 @@ use crate::dataset::labels::read_labels;
 use crate::dataset::meta::Meta;
 use crate::dataset::procedure::Procedure;
 use crate::dataset::sample::{Source, Target};
-use crate::dataset::split::SplitConfig;
+use crate::dataset::split::{Split, SplitConfig};
 use crate::dataset::windows::Windows;
 use crate::geometry::{Image, Mask, Needle, Point, Scale, Spacing};
 
@@ -63,7 +63,8 @@ fn project() -> Project {
     for (frame, answer) in answers.into_iter().enumerate() {
         do_it(&mut project, vec![Edit::Answer { clip: "aa".into(), frame, answer: Some(answer) }]);
     }
-    let predicted = Predicted { model: "demo".into(), needle: Some(needle(0.5)), confidence: Some(0.25) };
+    let needle = Some(needle(0.5));
+    let predicted = Predicted { model: "demo".into(), needle, confidence: Some(0.25), ..Predicted::default() };
     project.apply(Entry::Predicted { clip: "aa".into(), frame: 7, predicted: Some(predicted) }).unwrap();
     do_it(&mut project, vec![Edit::Answer { clip: "bb".into(), frame: 0, answer: Some(bare(Verdict::Nothing)) }]);
     project.apply(Entry::Undo).unwrap();
@@ -143,6 +144,7 @@ fn a_project_comes_back_equal_with_its_frames() {
     assert_eq!((frame.to_bytes(), &frame.scale), (picture(3).to_bytes(), &Scale::Everywhere(SPACING)));
     assert_eq!(left_out.len(), 3, "{left_out:?}");
     assert!(left_out.iter().any(|left| left.contains("frame 3: excluded")), "{left_out:?}");
+    assert!(left_out.iter().all(|left| !left.contains("splits.json")), "{left_out:?}");
     assert!(left_out.iter().any(|left| left.contains("(insertion-1): frames 6 to 7: nobody")), "{left_out:?}");
 
     let mut alone = Archive::open("aa", archive.alone(&clip).unwrap()).unwrap();
@@ -153,10 +155,10 @@ fn a_project_comes_back_equal_with_its_frames() {
     let mut files: Vec<(String, Vec<u8>)> =
         unzipped(&bytes).into_iter().map(|(name, bytes)| (format!("study/{name}"), bytes)).collect();
     files.push(("__MACOSX/study/._project.json".into(), vec![0]));
-    files.push(("study/splits.json".into(), b"{}".to_vec()));
+    files.push(("study/notes.txt".into(), b"mine".to_vec()));
     let (again, notes) = Archive::open("again.zip", zipped(&files)).unwrap().project().unwrap();
     assert_eq!(again, self::project());
-    assert_eq!(notes, ["again.zip: splits.json is not part of the project and is left out."]);
+    assert_eq!(notes, ["again.zip: notes.txt is not part of the project and is left out."]);
 }
 
 #[test]
@@ -191,6 +193,34 @@ fn the_readers_of_the_trainer_find_the_labels_of_the_document() {
     assert_eq!(targets[6..], [Target::Unknown, Target::Unknown]);
     let stored = crate::formats::mask::read_class_mask("m", &read("masks/000004.png").unwrap().1, Some(255)).unwrap();
     assert_eq!(stored, painted(true));
+}
+
+#[test]
+fn what_is_held_out_and_the_model_lie_in_the_archive() {
+    let project = project();
+    let mut export = Export::new("Study", &Finding::Needles, project.clone());
+    let mut bytes = export.model("My model (2).safetensors", &[7; 99]).unwrap();
+    bytes.extend(export.clip("aa", ClipFacts::default()).unwrap());
+    for frame in 0..8 {
+        bytes.extend(export.frame(frame, Some(&picture(frame))).unwrap());
+    }
+    bytes.extend(export.finish().unwrap().0);
+    let files = unzipped(&bytes);
+    let file = |name: &str| files.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone());
+    assert_eq!(file("models/my-model-2.safetensors"), Some(vec![7; 99]));
+    let split: Split = serde_json::from_slice(&file("splits.json").unwrap()).unwrap();
+    assert!(split.check().is_ok() && split.train.contains("insertion-1"));
+    assert_eq!(split.stretches.len(), 1, "of the only recording a stretch of its labelled frames: {split:?}");
+    let mut archive = Archive::open("study.zip", bytes.clone()).unwrap();
+    assert_eq!(archive.model().unwrap(), Some(("My model (2).safetensors".to_owned(), vec![7; 99])));
+    assert_eq!(archive.project().unwrap(), (project, vec![]));
+    let lacking: Vec<_> = files.into_iter().filter(|(file, _)| !file.starts_with("models/")).collect();
+    let error = Archive::open("study.zip", zipped(&lacking)).unwrap().model().unwrap_err().to_string();
+    assert!(error.contains("study.zip, models/my-model-2.safetensors") && error.contains("not there"), "{error}");
+
+    let (nothing, left_out) = Export::new("Study", &Finding::Needles, Project::default()).finish().unwrap();
+    assert!(!unzipped(&nothing).iter().any(|(file, _)| file == "splits.json"));
+    assert!(left_out[0].starts_with("splits.json: too little"), "{left_out:?}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub mod width;
 pub use image::Image;
 pub use mask::Mask;
 pub use needle::{Detection, FitConfig, Needle, draw_capsule, fit, fit_mask, shaft_of};
-pub(crate) use needle::{line, with_deeper_tip};
+pub(crate) use needle::{line, refine_on, with_deeper_tip};
 pub use point::Point;
 pub use spacing::{Scale, ScaleRegion, Spacing};
 pub use volume::{Orientation, Volume};

@@ -4,8 +4,8 @@ mod fit;
 pub(crate) mod line;
 mod shaft;
 
-pub(crate) use fit::with_deeper_tip;
 pub use fit::{Detection, FitConfig, fit, fit_mask};
+pub(crate) use fit::{refine_on, with_deeper_tip};
 pub use shaft::shaft_of;
 
 use serde::{Deserialize, Serialize};

@@ -171,6 +171,10 @@ pub struct NeedleSimConfig {
     /// Straight streaks at any angle from 0 to 85 degrees that are shorter or thicker than needles, number.
     pub stubs: [usize; 2],
 
+    /// Longest straight streak that is tissue, mm where 45 mm of depth are shown; longer ones bend. Straight, thin and
+    /// longer than that is a needle: what nobody can tell apart nobody can learn.
+    pub straight_streak_mm: f64,
+
     /// Outer diameter of the needle, mm (25 to 18 gauge).
     pub gauge_mm: Range,
     /// Angle between the needle and the probe face, degrees, to either side.
@@ -212,6 +216,11 @@ pub struct NeedleSimConfig {
     pub speed_mm_s: Range,
     /// Shortest visible shaft that is labelled, mm; a shorter one (or one of less than 6 pixels) is no needle.
     pub least_visible_mm: f64,
+    /// And as a share of the depth shown.
+    pub least_visible_share: f64,
+    /// A needle is drawn and labelled only where it is brighter than what is beside it by so many of the standard
+    /// deviations there (and by 15 of 255 grey levels); 0 draws all in simulated tissue.
+    pub least_contrast: f64,
 
     /// Hand jitter of the needle, mm.
     pub jitter_mm: Range,
@@ -264,7 +273,7 @@ impl Default for NeedleSimConfig {
                 dropout_share: [0.1, 0.45],
                 dropout_db: [8.0, 22.0],
                 beads: [0.2, 0.9],
-                streaks: [0, 6],
+                streaks: [0, 4],
                 streak_db: [10.0, 24.0],
                 tip_out_share: 0.2,
                 needle_out_share: 0.1,
@@ -316,10 +325,11 @@ impl Default for NeedleSimConfig {
             bath_share: 0.12,
             rim_deg: [0.0, 45.0],
             rim_db: [12.0, 34.0],
-            sheets: [0, 3],
+            sheets: [0, 2],
             sheet_db: [4.0, 25.0],
             sheet_bow: [0.08, 0.25],
-            stubs: [0, 4],
+            stubs: [0, 2],
+            straight_streak_mm: 3.0,
             gauge_mm: [0.5, 1.3],
             angle_deg: [0.0, 85.0],
             floating_share: 0.3,
@@ -340,6 +350,8 @@ impl Default for NeedleSimConfig {
             bow_mm: [0.0, 0.6],
             speed_mm_s: [3.0, 18.0],
             least_visible_mm: 3.0,
+            least_visible_share: 0.08,
+            least_contrast: 1.2,
             jitter_mm: [0.0, 0.25],
             drift_mm_s: [0.0, 1.2],
             decorrelation: [0.02, 0.9],

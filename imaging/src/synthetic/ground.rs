@@ -10,6 +10,7 @@ use super::field::{Field, Psf};
 use super::motion::{Moment, draw_moments};
 use super::probe::Probe;
 use super::screen::RealScreen;
+use super::seen::{around, mean_and_deviation, stands_out};
 use super::shaft::{Placed, Shaft};
 use super::{Procedure, SimFrame};
 use crate::DataError;
@@ -19,12 +20,6 @@ use crate::rng::Rng;
 
 /// Depth of a scan area whose millimetres nobody told, mm.
 const ASSUMED_DEPTH_MM: [f64; 2] = [30.0, 80.0];
-/// A needle brightens the pixels of its mask by at least this on average, or it is not there; 1 is white.
-const LEAST_GAIN: f32 = 0.06;
-/// And by at least this share of the deviation of the tissue beside it: on the edge of a bone nobody sees more.
-const LEAST_OF_DEVIATION: f32 = 0.8;
-/// How far beside a needle the tissue is what it is seen against, pixels.
-const BESIDE: usize = 8;
 /// Echo this far below that of the tissue changes nothing.
 const NOTHING: f32 = 1e-3;
 
@@ -75,6 +70,7 @@ pub fn simulate_in_tissue(
         rough: psf.convolve(&Field::noise(probe.beams, probe.samples, &mut stream(3))),
         // The estimate is rough, and so is the machine.
         range_db: screen.range_db * rng.uniform(0.85, 1.15) as f32,
+        least_contrast: config.least_contrast,
         probe,
         psf,
     };
@@ -166,6 +162,8 @@ struct NeedleOver {
     /// Noise through the machine, for comet tails.
     rough: Field,
     range_db: f32,
+    /// How much a needle must stand out, standard deviations of what is beside it.
+    least_contrast: f64,
 }
 
 impl NeedleOver {
@@ -181,8 +179,7 @@ impl NeedleOver {
             let gains = mask.classes.iter().zip(pixels.iter().zip(&tissue.pixels)).filter(|(class, _)| **class == 1);
             let (sum, count) =
                 gains.fold((0.0, 0.0f32), |(sum, n), (_, (with, without))| (sum + with - without, n + 1.0));
-            let least = LEAST_GAIN.max(LEAST_OF_DEVIATION * self.deviation(&tissue, &mask));
-            if sum >= least * count.max(1.0) {
+            if stands_out(sum / count.max(1.0), self.deviation(&tissue, &mask), self.least_contrast) {
                 let image = Image { pixels, ..tissue };
                 return SimFrame { image, needle: Some(needle), mask, true_tip, duplicate: false };
             }
@@ -193,19 +190,9 @@ impl NeedleOver {
 
     /// Standard deviation of the tissue at the mask and beside it.
     fn deviation(&self, tissue: &Image, mask: &Mask) -> f32 {
-        let (height, width) = (tissue.height, tissue.width);
-        let on: Vec<(usize, usize)> =
-            (0..height * width).filter(|&at| mask.classes[at] == 1).map(|at| (at / width, at % width)).collect();
-        let mut near = vec![false; height * width];
-        for (row, column) in on {
-            for row in row.saturating_sub(BESIDE)..(row + BESIDE + 1).min(height) {
-                near[row * width..][column.saturating_sub(BESIDE)..(column + BESIDE + 1).min(width)].fill(true);
-            }
-        }
-        let levels = || (0..height * width).filter(|&at| near[at] && self.probe.holds(at)).map(|at| tissue.pixels[at]);
-        let count = levels().count().max(1) as f32;
-        let mean = levels().sum::<f32>() / count;
-        (levels().map(|level| (level - mean).powi(2)).sum::<f32>() / count).sqrt()
+        let near = around(mask);
+        let levels = (0..near.len()).filter(|&at| near[at] && self.probe.holds(at)).map(|at| tissue.pixels[at]);
+        mean_and_deviation(levels).1
     }
 
     /// The pixels of the frame with the echo and the shadow of the needle.
@@ -396,7 +383,10 @@ mod tests {
         assert!(on_even.len() > 15 && 2 * on_hard.len() < on_even.len(), "{} and {}", on_even.len(), on_hard.len());
         for (gain, deviation) in on_even.into_iter().chain(on_hard) {
             // The deviation on the needle is much like that beside it.
-            assert!(gain >= LEAST_GAIN && gain > 0.7 * LEAST_OF_DEVIATION * deviation, "{gain} over {deviation}");
+            assert!(
+                stands_out(gain, 0.7 * deviation, NeedleSimConfig::default().least_contrast),
+                "{gain} over {deviation}"
+            );
         }
     }
 

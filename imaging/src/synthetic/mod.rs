@@ -7,9 +7,10 @@
 //!
 //! **Ground truth.** [`SimFrame::needle`] is the *visible* shaft as a straight line: from where the shaft enters the
 //! scan area (or the imaging plane, when its first part lies outside the plane) to the visible tip, which is the true
-//! tip unless that has left the plane or the picture. A bent shaft is labelled by the chord between its visible ends.
-//! Drop-outs inside the shaft belong to it. The end that counts as the tip is the deeper one, and within 5 degrees of
-//! horizontal the one farther from its side edge, as everywhere in this crate.
+//! tip unless that has left the plane or the picture. A needle that does not stand out from what is beside it is not
+//! drawn (`seen`). A bent shaft is labelled by the chord between its visible ends. Drop-outs inside the shaft belong to
+//! it. The end that counts as the tip is the deeper one, and within 5 degrees of horizontal the one farther from its side
+//! edge, as everywhere in this crate.
 //!
 //! [`simulate_in_tissue`] (`ground`, `screen`) puts the same needle into frames of a real machine; `simulated` makes samples to
 //! learn from of it.
@@ -24,6 +25,7 @@ mod motion;
 mod probe;
 mod render;
 mod screen;
+mod seen;
 mod shaft;
 mod sheets;
 mod simulated;
@@ -143,6 +145,55 @@ mod tests {
             (value(0) * (1.0 - fx) + value(1) * fx) * (1.0 - fy)
                 + (value(image.width) * (1.0 - fx) + value(image.width + 1) * fx) * fy,
         )
+    }
+
+    #[test]
+    fn a_needle_that_does_not_stand_out_is_neither_drawn_nor_labelled() {
+        let with = |least_contrast| {
+            let config = NeedleSimConfig { difficulty: Some(Difficulty::Hard), ..NeedleSimConfig::default() };
+            let hard = DifficultyConfig { shaft_db: [9.0, 16.0], least_shaft_db: 9.0, ..config.hard };
+            NeedleSimConfig { least_contrast, hard, ..config }
+        };
+        let (mut kept, mut left_out) = (0, 0);
+        for index in 0..40 {
+            let [all, seen] = [0.0, 1.2].map(|least| ProcedureSim::new(&with(least), 5, index, 2));
+            for t in 0..all.len() {
+                let (all, seen) = (all.frame(t), seen.frame(t));
+                if all.needle.is_some() && seen.needle.is_none() {
+                    assert!(seen.mask.is_empty() && seen.image != all.image, "procedure {index}, frame {t}");
+                    left_out += 1;
+                } else {
+                    assert_eq!(seen, all, "procedure {index}, frame {t}");
+                    kept += usize::from(seen.needle.is_some());
+                }
+            }
+        }
+        assert!(kept > 5 && left_out > 2, "{kept} kept, {left_out} left out");
+    }
+
+    #[test]
+    fn a_visible_shaft_shorter_than_a_share_of_the_depth_is_not_labelled() {
+        let config = NeedleSimConfig {
+            probe_weights: [1.0, 0.0, 0.0],
+            linear_width_mm: [40.0, 40.0],
+            linear_depth_mm: [40.0, 40.0],
+            stretched_share: 0.0,
+            least_contrast: 0.0,
+            ..NeedleSimConfig::default()
+        };
+        let lengths = |least_visible_share| -> Vec<f64> {
+            let config = NeedleSimConfig { least_visible_share, ..config.clone() };
+            let sims = (0..24).map(|index| ProcedureSim::new(&config, 6, index, 2));
+            sims.flat_map(|sim| {
+                let mm = sim.spacing().x_mm;
+                (0..2).filter_map(|t| sim.frame(t).needle).map(|needle| needle.length_px() * mm).collect::<Vec<_>>()
+            })
+            .collect()
+        };
+        let (short, long) = (lengths(0.0), lengths(0.3));
+        assert!(short.iter().any(|&mm| mm < 11.0), "{short:?}");
+        assert!(!long.is_empty() && long.iter().all(|&mm| mm > 11.5), "{long:?}");
+        assert_eq!(long.len(), short.iter().filter(|&&mm| mm >= 12.0).count());
     }
 
     #[test]

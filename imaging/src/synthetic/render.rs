@@ -7,6 +7,7 @@ use super::field::{Field, Noise1, Psf};
 use super::marks::Marks;
 use super::motion::{Moment, draw_moments};
 use super::probe::{Probe, ProbeKind, ScanTable};
+use super::seen::{beside, mean_and_deviation, stands_out};
 use super::shaft::{Placed, Shaft};
 use super::tissue::Tissue;
 use crate::geometry::{Image, Mask, Scale, ScaleRegion, Spacing};
@@ -24,6 +25,8 @@ pub struct ProcedureSim {
     tissue: Tissue,
     shaft: Shaft,
     screen: Screen,
+    /// How much a needle must stand out, standard deviations of what is beside it.
+    least_contrast: f64,
 }
 
 /// How the machine turns echoes into grey.
@@ -70,7 +73,8 @@ impl ProcedureSim {
         let tissue = Tissue::draw(config, level, &probe, &psf, &moments, [stream(4), stream(6)]);
         let mut screen = Screen::draw(config, &probe, &psf, &mut stream(5));
         (screen.seed, screen.index) = (seed, index);
-        Self { difficulty, fps, captured, moments, probe, psf, tissue, shaft, screen }
+        let least_contrast = config.least_contrast;
+        Self { difficulty, fps, captured, moments, probe, psf, tissue, shaft, screen, least_contrast }
     }
 
     /// How hard this procedure is.
@@ -113,15 +117,35 @@ impl ProcedureSim {
             Some(placed) => self.shaft.mask(&self.probe, &self.psf, placed, needle),
             None => Mask::empty(self.probe.height, self.probe.width),
         };
-        let grey = self.echoes(moment, placed.as_ref(), self.captured[t] as u64);
-        let image = Image::grey(self.probe.height, self.probe.width, self.screen.picture(&self.probe, grey));
+        let picture = |placed: Option<&Placed>| {
+            let grey = self.echoes(moment, placed, self.captured[t] as u64);
+            self.screen.picture(&self.probe, grey)
+        };
+        let (mut needle, mut mask, mut pixels) = (needle, mask, picture(placed.as_ref()));
+        // A needle that is drawn without a label would teach that it is none. Settings from before this rule keep their pictures.
+        let unseen = match needle {
+            Some(_) => self.least_contrast > 0.0 && !self.sees(&pixels, &mask),
+            None => placed.is_some() && self.least_contrast > 0.0,
+        };
+        if unseen {
+            (needle, mask, pixels) = (None, Mask::empty(self.probe.height, self.probe.width), picture(None));
+        }
         SimFrame {
-            image: image.with_scale(self.scale()),
+            image: Image::grey(self.probe.height, self.probe.width, pixels).with_scale(self.scale()),
             needle,
             mask,
             true_tip: placed.and_then(|placed| placed.true_tip(&self.probe)),
             duplicate: t > 0 && self.captured[t] == self.captured[t - 1],
         }
+    }
+
+    /// Whether the needle at `mask` stands out from what is beside it.
+    fn sees(&self, pixels: &[f32], mask: &Mask) -> bool {
+        let beside = beside(mask);
+        let inside = (0..pixels.len()).filter(|&at| self.screen.inside[at]);
+        let (on, _) = mean_and_deviation(inside.clone().filter(|&at| mask.classes[at] == 1).map(|at| pixels[at]));
+        let (off, deviation) = mean_and_deviation(inside.filter(|&at| beside[at]).map(|at| pixels[at]));
+        stands_out(on - off, deviation, self.least_contrast)
     }
 
     /// The scale holds in the bounding box of the scan area, as a DICOM file would say.

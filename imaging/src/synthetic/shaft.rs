@@ -39,6 +39,7 @@ pub(super) struct Shaft {
     shadow: f32,
     noise: Noise1,
     least_visible_mm: f64,
+    least_visible_share: f64,
 }
 
 /// Where the needle lies in one frame. Positions `q` along it are in mm from the true tip, negative towards the hand.
@@ -89,6 +90,7 @@ impl Shaft {
             shadow: shadow as f32,
             noise: Noise1::draw(rng),
             least_visible_mm: config.least_visible_mm,
+            least_visible_share: config.least_visible_share,
         }
     }
 
@@ -144,7 +146,8 @@ impl Shaft {
     pub(super) fn label(&self, probe: &Probe, placed: &Placed) -> Option<Needle> {
         let (first, last) = placed.seen;
         let (entry, tip) = (placed.pixel(probe, first), placed.pixel(probe, last));
-        let long = last - first >= self.least_visible_mm && (tip.x - entry.x).hypot(tip.y - entry.y) >= 6.0;
+        let least_mm = self.least_visible_mm.max(self.least_visible_share * probe.depth_mm);
+        let long = last - first >= least_mm && (tip.x - entry.x).hypot(tip.y - entry.y) >= 6.0;
         let seen_db = self.level_db(probe, placed, 0.5 * (first + last)) - placed.fade_db();
         // Which end of a level needle is the tip no frame tells: the label follows the rule of whoever reads one off a mask.
         (long && seen_db > LEAST_SEEN_DB).then(|| with_deeper_tip(Needle { entry, tip }, probe.width))

@@ -109,12 +109,19 @@ impl Anatomy<'_> {
     }
 
     /// Straight bright streaks at needle-like angles, and arcs, that are tissue.
-    pub(super) fn add_lookalikes(&self, difficulty: &DifficultyConfig, field: &mut Field, rng: &mut Rng) {
+    pub(super) fn add_lookalikes(
+        &self,
+        difficulty: &DifficultyConfig,
+        straight_mm: f64,
+        field: &mut Field,
+        rng: &mut Rng,
+    ) {
         let half = self.along(field.beams - 1);
         for _ in 0..draw_count(rng, difficulty.streaks) {
             let centre = (rng.uniform(-half, half), rng.uniform(0.08, 0.95) * self.probe.depth_mm);
             let length = rng.uniform(3.0, 15.0) * self.unit;
             let bend = if rng.chance(0.7) { 0.14 * rng.normal() } else { 0.03 * rng.normal() };
+            let bend = if length > straight_mm * self.unit { bend.signum() * bend.abs().max(LEAST_BEND) } else { bend };
             // Most follow the layers more or less.
             let angle = draw_sign(rng) * rng.uniform(0.0, 1.0).powi(2);
             let streak = Streak { centre, angle, length, bend, db: draw(rng, difficulty.streak_db) };
@@ -152,6 +159,9 @@ impl Anatomy<'_> {
         }
     }
 }
+
+/// Height over length from which a streak is no longer straight; a needle bends less than 0.02.
+const LEAST_BEND: f64 = 0.08;
 
 /// A short bright line in `(a, u)`, mm and rad; `bend` is its height over its length.
 struct Streak {

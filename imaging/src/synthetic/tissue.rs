@@ -101,7 +101,7 @@ impl Tissue {
         let mut structure = Field::zeros(probe.beams + 2 * anatomy.margin, probe.samples);
         anatomy.add_boundaries(&mut structure, rng);
         anatomy.add_fibres(&mut structure, rng);
-        anatomy.add_lookalikes(difficulty, &mut structure, rng);
+        anatomy.add_lookalikes(difficulty, config.straight_streak_mm, &mut structure, rng);
         anatomy.add_sheets(config, &mut structure, &mut more);
         anatomy.mask(&mut structure, &level);
         anatomy.add_bath(&mut structure, &mut more);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use js_sys::Array;
+use sha2::{Digest, Sha256};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::annotation::{ClipKey, ClipRecord, Entry, Project, encode};
 use sonoseg_imaging::archive::{Archive, Export, geometry_csv, masks_zip};
@@ -11,7 +12,7 @@ use wasm_bindgen::JsValue;
 use super::project::{media, write};
 use super::{Services, files};
 use crate::keeping;
-use crate::messages::{BringBack, ClipId, Fault, OpenedProject, Output, Packing, TakeOut};
+use crate::messages::{BringBack, ClipId, Fault, KeptModel, OpenedProject, Output, Packing, TakeOut};
 use crate::worker::clip::OpenClip;
 use crate::worker::{Step, channel, storage};
 
@@ -66,13 +67,25 @@ impl Services {
             }
             steps.between().await?;
         }
+        if let Some((name, bytes)) = archive.model().map_err(|error| unreadable(&error))? {
+            tell(format!("Keeping {name}"));
+            let model = KeptModel { id: ClipId(Sha256::digest(&bytes).into()), name };
+            match keep(&model.id.to_string(), &bytes).await {
+                Ok(()) => self.change_about(&made.id, |about| about.model = Some(model)).await?,
+                Err(reason) => {
+                    let (name, reason) = (model.name, reason.trim_end_matches('.').to_owned());
+                    notes.push(format!("{name}: the model is not kept in this browser: open its file ({reason})."));
+                }
+            }
+        }
         let (mut opened, project) = self.open_project(made.id).await?;
         opened.notes.extend(notes);
         Ok((opened, project))
     }
 }
 
-/// Keep the frames of a clip that came back, where the file that they were decoded from is not here.
+/// Keep a file that came back, where it is not here: a model, or the frames of a clip instead of the file that they were
+/// decoded from.
 async fn keep(clip: &str, alone: &[u8]) -> Result<(), String> {
     let failed = |error: JsValue| storage::refused("It", &error);
     let media = media().await.map_err(failed)?;
@@ -114,7 +127,7 @@ pub(super) async fn archive(
         let Some((id, at)) = here else {
             let reason =
                 "its file is not here, so that its frames are left out: open it, and take the project out again";
-            export.without_frames(format!("{}: {reason}.", record.name));
+            export.without(format!("{}: {reason}.", record.name));
             continue;
         };
         match opened(id, record, &beside.get(at as u32 + 1), steps).await {
@@ -122,13 +135,20 @@ pub(super) async fn archive(
             Err(Fault::Cancelled) => return Err(Fault::Cancelled),
             Err(fault) => {
                 let reason = fault.to_string();
-                export.without_frames(format!("{}; its frames are left out.", reason.trim_end_matches('.')));
+                export.without(format!("{}; its frames are left out.", reason.trim_end_matches('.')));
             }
         }
     }
     for (path, bytes) in others {
         piece(steps, export.file(path, bytes).map_err(|error| unreadable(&error))?);
         steps.between().await?;
+    }
+    if let Some(name) = &request.model {
+        match files::read(name, &beside.get(request.clips.len() as u32 + 1), steps, |_| {}).await {
+            Ok((_, bytes)) => piece(steps, export.model(name, &bytes).map_err(|error| unreadable(&error))?),
+            Err(Fault::Cancelled) => return Err(Fault::Cancelled),
+            Err(fault) => export.without(format!("The model {name}: {fault}")),
+        }
     }
     let (rest, left_out) = export.finish().map_err(|error| unreadable(&error))?;
     piece(steps, rest);

@@ -18,6 +18,7 @@ use web_sys::Blob;
 use super::clip::OpenClip;
 use super::pool::Pool;
 use super::{Step, channel};
+use crate::keeping::About;
 use crate::messages::{
     AppendEntries, BringBack, Call, CheckFile, DeleteProject, DeleteRun, DeviceInfo, FinishLearning, Forward,
     Gradients, JudgeRun, KeepMedia, KeepPlace, KeepRun, Learn, ListProjects, ListRuns, LoadModel, LookAt, MakeProject,
@@ -89,7 +90,7 @@ impl Services {
             }
             Call::Predict(request) => {
                 let predicted = self.predict(request, steps).await;
-                channel::answer::<Predict>(id, predicted.map(|(predicted, mask)| (predicted, alone(mask))));
+                channel::answer::<Predict>(id, predicted);
             }
             Call::Forward(request) => {
                 let computed = self.forward(request, &buffers).await;
@@ -112,7 +113,9 @@ impl Services {
                 channel::answer::<AppendEntries>(id, entries.map(|entries| (entries, vec![])));
             }
             Call::KeepPlace(request) => {
-                let kept = self.change_about(&request.id, |about| about.place = Some(request.place)).await;
+                let KeepPlace { id: project, place, model } = request;
+                let change = |about: &mut About| (about.place, about.model) = (Some(place), model);
+                let kept = self.change_about(&project, change).await;
                 channel::answer::<KeepPlace>(id, kept.map(|()| ((), vec![])));
             }
             Call::RenameProject(request) => {

@@ -19,18 +19,20 @@ use crate::worker::{Step, pool};
 impl Services {
     /// Load a model file. When it is refused, the model before it stays.
     pub(super) async fn load_model(&self, name: &str, file: &JsValue, steps: &Step) -> Result<ModelInfo, Fault> {
-        let (_, bytes) = files::read(name, file, steps, |_| {}).await?;
+        let (id, bytes) = files::read(name, file, steps, |_| {}).await?;
         let device = self.device.borrow().clone().ok_or(Fault::NoDevice)?;
         let predictor = Predictor::load(name, &bytes, &device).map_err(|error| Fault::Refused(error.to_string()))?;
         let summary = predictor.summary();
         let info = ModelInfo {
             name: name.to_owned(),
+            id,
             architecture: format!("{} {}", summary.architecture, summary.size),
             parameters: summary.parameters,
             trained_on: summary.trained_on,
             finding: summary.finding,
             input_size: summary.input_size,
             window: summary.window,
+            threshold: predictor.header().recipe.needle.threshold,
         };
         self.model.replace(file.dyn_ref::<Blob>().map(|model| (name.to_owned(), model.clone())));
         self.use_predictor(predictor);
@@ -47,8 +49,8 @@ impl Services {
         Ok(vec![pool::bytes(&output.probabilities), pool::bytes(&output.features)])
     }
 
-    /// What the model finds in a frame, and the bytes of its mask.
-    pub(super) async fn predict(&self, request: Predict, steps: &Step) -> Result<(Predicted, Vec<u8>), Fault> {
+    /// What the model finds in a frame, and the buffers of its layers.
+    pub(super) async fn predict(&self, request: Predict, steps: &Step) -> Result<(Predicted, Vec<Vec<u8>>), Fault> {
         let Predict { clip, frame } = request;
         let predictor = self.predictor.borrow().clone().ok_or(Fault::NoModel)?;
         let clip = self.clip(clip)?;
@@ -69,8 +71,9 @@ impl Services {
         let prediction = predictor.finish(&output, image);
         let mask = prediction.marked().map_or_else(|| Mask::empty(0, 0), |mask| shrunk_mask(&mask, info.shrink));
         let packed = pack(&mask, classes(&predictor.header().recipe.finding()));
+        let sure = output.probabilities.iter().map(|&p| (255.0 * p).round() as u8).collect();
         let predicted = Predicted {
-            layers: layers(&prediction, image),
+            layers: layers(&prediction, image, prepared.size),
             unlike_training: prediction.is_unlike_training(),
             timings: Timings {
                 prepare_ms: prepared_at - start,
@@ -78,7 +81,7 @@ impl Services {
                 fit_ms: now() - answered,
             },
         };
-        Ok((predicted, packed))
+        Ok((predicted, vec![packed, sure]))
     }
 }
 
@@ -136,10 +139,10 @@ fn classes(finding: &Finding) -> u8 {
 }
 
 /// What the page shows of a prediction: millimetres only where both ends lie in a region with a scale.
-fn layers(prediction: &Prediction, image: &Image) -> Vec<Layer> {
+fn layers(prediction: &Prediction, image: &Image, size: usize) -> Vec<Layer> {
     let needle = prediction.seen().map(|&detection| {
         let (entry, tip) = (detection.needle.entry, detection.needle.tip);
         Layer::Needle { detection, spacing: image.scale.at(&[(entry.x, entry.y), (tip.x, tip.y)]) }
     });
-    std::iter::once(Layer::Mask { buffer: 0 }).chain(needle).collect()
+    [Layer::Mask { buffer: 0 }, Layer::Probability { buffer: 1, size }].into_iter().chain(needle).collect()
 }

@@ -6,7 +6,7 @@ use web_sys::{Blob, DedicatedWorkerGlobalScope};
 
 use super::{Services, files};
 use crate::clock::date_ms;
-use crate::keeping::{self, ABOUT, About, JOURNAL, MEDIA, PROJECTS};
+use crate::keeping::{self, ABOUT, ANEW, About, JOURNAL, MEDIA, PROJECTS};
 use crate::messages::{AppendEntries, Fault, KeepMedia, OpenedProject, ProjectId, ProjectLine, ProjectList, TakenOut};
 use crate::opfs::Folder;
 use crate::worker::Step;
@@ -131,23 +131,31 @@ impl Services {
         }
         let folder = async { projects().await?.existing(&id.0).await };
         let folder = folder.await.map_err(|error| refused("The project", &error))?;
-        let about = read_about(&folder).await;
+        let mut about = read_about(&folder).await;
         let what = format!("The project {}", about.name);
         let journal = Held::open(&folder, JOURNAL).await.map_err(|error| refused(&what, &error))?;
-        let bytes = journal.read().map_err(|error| refused(&what, &error))?;
+        let bytes = whole(&folder, &journal).await.map_err(|error| refused(&what, &error))?;
         let read = Journal::read(&what, &bytes).map_err(|error| Fault::Refused(error.to_string()))?;
         let mut end = read.sound;
         if end == 0 {
             journal.write(0.0, Journal::head().as_bytes()).map_err(|error| refused(&what, &error))?;
             end = Journal::head().len();
         }
-        let entries = keeping::entries(&bytes[..read.sound]);
+        let entries = about.before + keeping::entries(&bytes[..read.sound]);
+        if let Some(text) = keeping::anew(read.sound, &read.project)
+            && begin_anew(&folder, &journal, text.as_bytes()).await.map_err(|error| refused(&what, &error))?
+        {
+            (end, about.before) = (text.len(), entries - 1);
+            // What cannot be written here costs how many changes there were since it was taken out.
+            let _ = write(&folder, ABOUT, &about.encode()).await;
+        }
         let opened = OpenedProject {
             id: id.clone(),
             name: about.name.clone(),
             entries,
             place: about.place,
             taken_out: about.taken_out,
+            model: about.model.clone(),
             notes: read.note.into_iter().collect(),
         };
         let project = encoded(&read.project)?;
@@ -218,6 +226,34 @@ impl Services {
     }
 }
 
+/// All of a journal, which may have been cut off while it was to begin anew.
+async fn whole(folder: &Folder, journal: &Held) -> Result<Vec<u8>, JsValue> {
+    let bytes = journal.read()?;
+    // Mostly there is none.
+    let Ok(anew) = folder.read(ANEW).await else { return Ok(bytes) };
+    let anew = storage::bytes(&anew).await?;
+    let interrupted = keeping::interrupted(&anew, &bytes);
+    if let Some(text) = interrupted {
+        journal.write(0.0, text)?;
+    }
+    folder.remove(ANEW).await?;
+    Ok(if interrupted.is_some() { anew } else { bytes })
+}
+
+/// Begin a journal anew with this text, which is written beside it first. False where there is no room for that, and all is
+/// as before.
+async fn begin_anew(folder: &Folder, journal: &Held, text: &[u8]) -> Result<bool, JsValue> {
+    if write(folder, ANEW, text).await.is_err() {
+        // A part of it is none.
+        let _ = folder.remove(ANEW).await;
+        return Ok(false);
+    }
+    journal.write(0.0, text)?;
+    // One that stays is known by what the journal begins with.
+    let _ = folder.remove(ANEW).await;
+    Ok(true)
+}
+
 /// The project as JSON.
 pub(super) fn encoded(project: &Project) -> Result<Vec<u8>, Fault> {
     serde_json::to_vec(project).map_err(|error| Fault::Refused(format!("The project cannot be written ({error}).")))
@@ -245,9 +281,14 @@ async fn read_about(project: &Folder) -> About {
 async fn remove_unused(projects: &Folder) -> Result<(), JsValue> {
     let mut read = Vec::new();
     for name in projects.names().await?.into_iter().filter(|name| keeping::is_project_id(name)) {
-        let journal = projects.existing(&name).await?.read(JOURNAL).await?;
+        let folder = projects.existing(&name).await?;
+        if folder.read(ANEW).await.is_ok() {
+            return Err(JsValue::from_str("a journal may be half written"));
+        }
+        let journal = folder.read(JOURNAL).await?;
         let journal = Journal::read(&name, &storage::bytes(&journal).await?);
-        read.push(journal.map_err(|error| JsValue::from_str(&error.to_string()))?.project);
+        let project = journal.map_err(|error| JsValue::from_str(&error.to_string()))?.project;
+        read.push((project, read_about(&folder).await));
     }
     let media = media().await?;
     let names = media.names().await?;

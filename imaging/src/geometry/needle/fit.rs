@@ -92,6 +92,9 @@ pub fn fit_mask(mask: &Mask, class: u8, config: &FitConfig) -> Option<Detection>
 const MOST_PIECES: usize = 64;
 const MOST_SEEDS: usize = 6;
 
+/// Pixels that decide where a shaft lies on a mask that a person painted: every stroke waits for it.
+const MOST_SAMPLES: usize = 2000;
+
 /// Pixels that may be one shaft, and the line through them.
 struct Piece {
     pixels: Vec<Pixel>,
@@ -184,9 +187,27 @@ fn refine(map: &Map<'_>, first: Needle, radius: f64, threshold: f64) -> (Needle,
             if p > threshold { 0.5 + 0.5 * (p - threshold) / (1.0 - threshold).max(1e-6) } else { 0.5 * p / threshold };
         pixels.push(Pixel { x: x as f64, y: y as f64, p: covered });
     });
+    cover(&pixels, 1.0, first, radius, [map.height, map.width])
+}
+
+/// A needle that is known roughly, placed on the pixels of `class` of a mask as [`fit`] places it on a map. Of wide and
+/// long shafts a sample of the pixels decides.
+pub(crate) fn refine_on(mask: &Mask, class: u8, first: Needle, radius: f64) -> Needle {
+    let mut pixels = Vec::new();
+    first.for_each_pixel_near(2.0 * radius + 3.0, mask.height, mask.width, |x, y| {
+        let p = f64::from(u8::from(mask.classes[y * mask.width + x] == class));
+        pixels.push(Pixel { x: x as f64, y: y as f64, p });
+    });
+    let stride = pixels.len().div_ceil(MOST_SAMPLES).max(1);
+    let sample: Vec<Pixel> = pixels.into_iter().step_by(stride).collect();
+    cover(&sample, stride as f64, first, radius, [mask.height, mask.width]).0
+}
+
+/// The capsule that covers these pixels best, each of which stands for `weight`.
+fn cover(pixels: &[Pixel], weight: f64, first: Needle, radius: f64, [height, width]: [usize; 2]) -> (Needle, f64) {
     let cost = |shaft: &Needle, radius: f64| -> f64 {
         let inside = |q: &Pixel| (radius + 0.5 - shaft.distance_px(q.point())).clamp(0.0, 1.0);
-        pixels.iter().map(|q| (q.p - inside(q)).powi(2)).sum()
+        weight * pixels.iter().map(|q| (q.p - inside(q)).powi(2)).sum::<f64>()
     };
     let [dx, dy] = first.step(None).map(|step| step / first.length_px().max(1e-9));
     let mut best = ([0.0; 5], cost(&first, radius));
@@ -199,7 +220,10 @@ fn refine(map: &Map<'_>, first: Needle, radius: f64, threshold: f64) -> (Needle,
         let shaft = Needle { entry: end(first.entry, by[0], by[1]), tip: end(first.tip, by[2], by[3]) };
         (shaft, (radius + by[4]).clamp(0.4 * radius, 2.5 * radius))
     };
-    let inside = |shaft: &Needle| map.clamped(shaft.entry) == shaft.entry && map.clamped(shaft.tip) == shaft.tip;
+    let [bottom, right] = [height, width].map(|size| size as f64 - 1.0);
+    let inside = |shaft: &Needle| {
+        [shaft.entry, shaft.tip].iter().all(|end| (0.0..=right).contains(&end.x) && (0.0..=bottom).contains(&end.y))
+    };
     let mut step = 1.0;
     while step > 0.05 {
         let mut improved = false;

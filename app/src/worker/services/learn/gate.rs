@@ -138,7 +138,7 @@ impl Services {
         let about = folder.about().await?;
         let name = if about.name.is_empty() { "Run".to_owned() } else { about.name };
         let Lesson { finding, clips } = request.lesson.clone();
-        let taken = TakeOut { output: Output::Project, name, finding, clips };
+        let taken = TakeOut { output: Output::Project, name, finding, clips, model: None };
         archive::archive(&taken, given.project.clone(), given.beside(), &files, steps).await
     }
 

@@ -19,6 +19,7 @@ mod setup;
 mod watch;
 
 use burn::tensor::Device;
+use sha2::{Digest, Sha256};
 use sonoseg_core::checkpoint;
 use sonoseg_core::tasks::Task;
 use sonoseg_core::tasks::segment::Segment;
@@ -30,7 +31,7 @@ use wasm_bindgen::JsValue;
 
 use super::Services;
 use crate::keeping::ANSWERS;
-use crate::messages::{DeleteRun, Ended, Fault, KeepRun, Learn, Learning, RunLine, RunState};
+use crate::messages::{ClipId, DeleteRun, Ended, Fault, KeepRun, Learn, Learning, RunLine, RunState};
 use crate::worker::{Step, channel};
 use ahead::Ahead;
 pub(super) use compute::Learner;
@@ -133,9 +134,10 @@ impl Services {
     pub(super) async fn keep_run(&self, request: &KeepRun) -> Result<(), Fault> {
         let folder = RunFolder::open(&request.run).await?;
         let mut about = folder.about().await?;
-        if about.model.is_none() {
+        let Some(model) = &about.model else {
             return Err(Fault::Refused("The run has no model yet: let it learn on first.".to_owned()));
-        }
+        };
+        about.hash = Some(ClipId(Sha256::digest(folder.whole(model).await?).into()));
         (about.name, about.state) = (request.name.clone(), RunState::Kept);
         folder.write_about(&about).await
     }

@@ -1,0 +1,41 @@
+#!/bin/bash
+# The next model of the app, from the data to the file: recipes/needle-demo.sh FRAMES OUT
+#
+# FRAMES holds folders of real frames and clips without needles, one a source (`sources` to learn from, `held_out` to measure on).
+# OUT is where everything goes; what is there already is not made again.
+set -euo pipefail
+frames=$1 out=$2
+recipes=$(dirname "$0")
+sources=(muscle_us_timtrack breast_us_busuc usgra_nerve_vessel lung_us_pocus hip_us_spj phantom_us_itkpocus)
+held_out=(carotid_us_ccaus fetal_head_hc18 breast_us_breast_tcia)
+
+tissue() { for source in "$@"; do printf '%s\n' --tissue "$frames/$source"; done; }
+simulate() { # NAME ARGUMENTS: one set of procedures
+    local name=$1; shift
+    [ -e "$out/$name" ] || sonoseg simulate needle --out "$out/$name" "$@"
+}
+
+mapfile -t real < <(tissue "${sources[@]}")
+simulate real --procedures 1500 --frames 2 --seed 1402 "${real[@]}"
+simulate none --procedures 300 --frames 2 --seed 1403 --config "$recipes/simulator/none.toml" "${real[@]}"
+simulate sim --procedures 2600 --frames 2 --seed 1400
+simulate shallow --procedures 500 --frames 2 --seed 1401 --config "$recipes/simulator/shallow.toml"
+mkdir -p "$out/data/procedures"
+for name in real none sim shallow; do
+    for procedure in "$out/$name"/procedures/*; do
+        ln -sfn "$(realpath "$procedure")" "$out/data/procedures/$name-$(basename "$procedure")"
+    done
+done
+
+train() { # NAME ARGUMENTS: goes on where it was stopped
+    local name=$1; shift
+    sonoseg train "$@" --data "$out/data" --out "$out/$name" --continue
+}
+train stage-1 "$recipes/needle-demo-128.toml"
+train stage-2 "$recipes/needle-demo.toml" --init "$out/stage-1"
+
+# What is held out: other seeds, and other sources of real frames.
+mapfile -t other < <(tissue "${held_out[@]}")
+simulate held-out-sim --procedures 60 --frames 6 --seed 9200
+simulate held-out-shallow --procedures 10 --frames 12 --seed 5511 --difficulty simple --config "$recipes/simulator/shallow.toml"
+simulate held-out-real --procedures 60 --frames 6 --seed 9201 "${other[@]}"

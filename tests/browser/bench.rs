@@ -1,0 +1,178 @@
+//! How fast the built app is under the hand: `cargo xtask bench browser` builds it and runs this.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement may panic, and prints what it finds")]
+
+#[expect(dead_code, reason = "the tests use the rest")]
+mod chromium;
+mod process;
+mod server;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use chromium::{Graphics, Page};
+use sha2::{Digest, Sha256};
+use sonoseg_imaging::annotation::{Answer, Brush, By, ClipRecord, Edit, Entry, Project, Step, Verdict, line_of};
+use sonoseg_imaging::archive::Export;
+use sonoseg_imaging::dataset::finding::Finding;
+use sonoseg_imaging::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
+use sonoseg_imaging::geometry::{Image, Mask, Point};
+
+const SIDE: usize = 1024;
+const FRAMES: usize = 300;
+const STROKES: usize = 500;
+const CHANGES: usize = 2000;
+
+fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let [clip, project] = annotated(folder.path());
+    let page = Page::open("bench", Graphics::Off, "?device=cpu");
+    ready(&page);
+    page.pause();
+    side_by_side(&page, folder.path());
+    page.choose_files("#bring-back", &[&project]);
+    page.wait(300, "project", |_| (!page.part(".project").text("project").is_empty()).then_some(()));
+    page.choose_files("#open-files", &[&clip]);
+    page.wait(600, "clip", |state| (state.number("answered") == Some(FRAMES as f64)).then_some(()));
+    page.pause();
+    strokes(&page);
+    frame_changes(&page);
+    drop(page);
+    shift();
+}
+
+fn ready(page: &Page) {
+    page.wait(300, "ready page", |state| {
+        (state.text("state") == "ready" && state.number("frames") > Some(0.0)).then_some(())
+    });
+}
+
+/// A clip of large frames, and a project in which all of them are painted.
+fn annotated(folder: &Path) -> [PathBuf; 2] {
+    let picture = |frame: usize| {
+        let grey = |at: usize| ((at % SIDE / 7) ^ (at / SIDE / 9) ^ frame) as u8;
+        Image::from_grey8(SIDE, SIDE, &(0..SIDE * SIDE).map(grey).collect::<Vec<_>>())
+    };
+    let images: Vec<Image> = (0..FRAMES).map(picture).collect();
+    let options = DicomClipOptions { fps: 30.0, region: None, quality: 60, seed: 1 };
+    let bytes = write_dicom_clip(&images, &options).unwrap();
+    let key: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let answer = |frame: usize| {
+        let mut mask = Mask::empty(SIDE, SIDE);
+        let shift = (frame % 300) as f64;
+        let way = [Point { x: 200.0 + shift, y: 150.0 }, Point { x: 500.0 + shift, y: 800.0 }];
+        Brush { radius_px: 9.0, class: 1, only_over: None }.paint(&mut mask, &way);
+        let needle = line_of(&mask);
+        (frame, Answer { needle, mask: Some(mask), ..Answer::bare(Verdict::Corrected, By::default()) })
+    };
+    let answers: BTreeMap<usize, Answer> = (0..FRAMES).map(answer).collect();
+    let record = ClipRecord { name: "bench.dcm".into(), frames: FRAMES, height: SIDE, width: SIDE, answers };
+    let edits = vec![Edit::Clip { clip: key, record: Some(record) }];
+    let mut project = Project::default();
+    project.apply(Entry::Do(Step { name: "all".into(), edits })).unwrap();
+    let (archive, _) = Export::new("bench", &Finding::Needles, project).finish().unwrap();
+    let paths = ["bench.dcm", "bench.sonoseg.zip"].map(|name| folder.join(name));
+    std::fs::write(&paths[0], bytes).unwrap();
+    std::fs::write(&paths[1], archive).unwrap();
+    paths
+}
+
+/// Frames that the app's model predicts in a second on the CPU: the bundled clip, once the model is warm.
+fn side_by_side(page: &Page, folder: &Path) {
+    let looked_at = || {
+        page.wait(300, "answers for all frames", |_| {
+            let said = page.script("document.querySelector('.file[aria-current] small')?.innerText ?? ''");
+            said.as_str().is_some_and(|said| said.contains("frames") && !said.contains("so far")).then_some(())
+        });
+    };
+    looked_at();
+    let model = folder.join("again.safetensors");
+    std::fs::copy(chromium::repository().join("app/assets/demo.safetensors"), &model).unwrap();
+    page.choose_files("#open-model", &[&model]);
+    page.wait(60, "first answer", |state| {
+        let again = page.script("document.querySelector('.model-name')?.dataset.model ?? ''") == "again.safetensors";
+        (again && state.text("predicted") != "waiting").then_some(())
+    });
+    let tally = || {
+        let text = page.script("document.querySelector('.tally').innerText");
+        text.as_str().and_then(|text| text.split(' ').next()?.parse::<f64>().ok()).unwrap_or_default()
+    };
+    let (start, first) = (Instant::now(), tally());
+    looked_at();
+    let rate = (tally() - first) / start.elapsed().as_secs_f64();
+    println!(
+        "predicted on the CPU with {} cores: {rate:.1} frames a second",
+        page.script("navigator.hardwareConcurrency")
+    );
+}
+
+/// The time that the page is busy with parts of strokes, handlers and drawing together.
+fn strokes(page: &Page) {
+    page.script(
+        "{ const raf = window.requestAnimationFrame.bind(window); window.drawn = 0; \
+         window.requestAnimationFrame = f => raf(t => { const start = performance.now(); f(t); window.drawn += performance.now() - start; }); }",
+    );
+    page.press("b");
+    let times = page.script(&format!(
+        "(async () => {{ const canvas = document.querySelector('.stage > canvas'), box = canvas.getBoundingClientRect(); \
+         const next = () => new Promise(done => setTimeout(() => requestAnimationFrame(() => setTimeout(done)))); \
+         const moves = [], ends = [], all = []; let seed = 1; const random = () => (seed = seed * 16807 % 2147483647) / 2147483647; \
+         const send = async (kind, x, y, buttons) => {{ const start = performance.now(); window.drawn = 0; \
+         canvas.dispatchEvent(new PointerEvent(kind, {{ pointerId: 7, isPrimary: true, clientX: x, clientY: y, pointerType: 'pen', \
+         button: 0, buttons, bubbles: true }})); const handled = performance.now() - start; await next(); return handled + window.drawn; }}; \
+         for (let stroke = 0; stroke < {STROKES}; stroke++) {{ const x = box.left + box.width * (0.35 + 0.3 * random()), \
+         y = box.top + box.height * (0.2 + 0.6 * random()), turn = 6.28 * random(); let sum = await send('pointerdown', x, y, 1); \
+         for (let step = 1; step <= 8; step++) {{ const way = 8 * step; const took = await send('pointermove', x + way * Math.cos(turn), \
+         y + way * Math.sin(turn), 1); moves.push(took); sum += took; }} \
+         const end = await send('pointerup', x + 64 * Math.cos(turn), y + 64 * Math.sin(turn), 0); ends.push(end); all.push(sum + end); }} \
+         const at = (list, share) => list.sort((a, b) => a - b)[Math.floor(share * (list.length - 1))]; \
+         return [moves, ends, all].map(list => [at(list, 0.5), at(list, 0.95), at(list, 1)]); }})()"
+    ));
+    println!("{STROKES} strokes at {SIDE}x{SIDE} beside {FRAMES} annotated frames, ms (typical, p95, slowest):");
+    let names = [
+        "a move of the brush until it is drawn",
+        "the end of a stroke, its line and its journal",
+        "a stroke of eight moves, all of it",
+    ];
+    for (name, times) in names.into_iter().zip(times.as_array().unwrap()) {
+        let [typical, slow, slowest] = [0, 1, 2].map(|at| times[at].as_f64().unwrap());
+        println!("  {name}: {typical:.1}, {slow:.1}, {slowest:.1}");
+    }
+    page.screenshot("strokes");
+}
+
+/// The memory of the browser while frames are changed.
+fn frame_changes(page: &Page) {
+    println!("memory of the tab while frames change, MB (all of its process; of that the page's script and objects):");
+    let parts = 8;
+    for part in 0..=parts {
+        let heap = page.script("performance.memory.usedJSHeapSize").as_f64().unwrap_or_default();
+        println!("  {:5} changes: {:.0}, {:.0}", part * CHANGES / parts, memory_mb(page), heap / 1e6);
+        if part < parts {
+            page.script(&format!(
+                "(async () => {{ for (let change = 0; change < {}; change++) {{ const key = change % 150 < 75 ? 'f' : 'd'; \
+                 document.body.dispatchEvent(new KeyboardEvent('keydown', {{ key, bubbles: true }})); \
+                 await new Promise(done => setTimeout(done, 30)); }} }})()",
+                CHANGES / parts
+            ));
+        }
+    }
+}
+
+/// How far the layout shifts in 14 seconds of playing.
+fn shift() {
+    let page = Page::open("shift", Graphics::Off, "?device=cpu");
+    ready(&page);
+    let shift = page.script(
+        "new Promise(done => { let shift = 0; new PerformanceObserver(list => list.getEntries().forEach(entry => { shift += entry.value; })) \
+         .observe({ type: 'layout-shift' }); setTimeout(() => done(shift), 14000); })",
+    );
+    println!("layout shift in 14 s of playing: {:.4}", shift.as_f64().unwrap());
+}
+
+/// Memory of all tabs in megabytes.
+fn memory_mb(page: &Page) -> f64 {
+    let tabs = process::of_tabs(page.browser.get_process_id().unwrap_or_default());
+    tabs.into_iter().filter_map(|tab| process::number(tab, "VmRSS:")).sum::<f64>() / 1000.0
+}

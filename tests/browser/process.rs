@@ -1,0 +1,22 @@
+//! The processes of a browser, as Linux tells of them.
+
+/// Those that hold the tabs of a browser.
+pub(crate) fn of_tabs(browser: u32) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let is_tab = |pid: &u32| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&words).contains("--type=renderer") && descends(*pid, browser)
+    };
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_tab).collect()
+}
+
+/// Whether a process was started by another one, or by one that that started.
+fn descends(pid: u32, from: u32) -> bool {
+    pid == from || pid > 1 && number(pid, "PPid:").is_some_and(|parent| descends(parent as u32, from))
+}
+
+/// A number that is told of a process.
+pub(crate) fn number(pid: u32, name: &str) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
+}
