@@ -33,6 +33,8 @@ pub const MEDIA: &str = "media";
 pub const JOURNAL: &str = "journal";
 /// What the journal becomes, written beside it first. While it is there the journal may be half written.
 pub const ANEW: &str = "journal-anew";
+/// How the names of copies of damaged journals begin; when they were made follows.
+pub const DAMAGED: &str = "journal-damaged-";
 /// What else is known about a project.
 pub const ABOUT: &str = "about.json";
 /// What a project is called whose `about.json` is damaged.

@@ -266,27 +266,61 @@ fn long_journal() -> (String, Project) {
     (text, project)
 }
 
+/// The folder of a project in the browser's storage.
+const KEPT: &str = "navigator.storage.getDirectory().then(r => r.getDirectoryHandle('projects', { create: true })) \
+     .then(p => p.getDirectoryHandle('0f8fad5b-d9cb-469f-a165-70867728950e', { create: true }))";
+
+/// Put a journal there, and open the page with it.
+fn open_with_journal(page: &mut Page, text: &str) {
+    let written = page.script(&format!(
+        "{KEPT}.then(p => p.getFileHandle('journal', {{ create: true }})).then(async f => {{ \
+         const w = await f.createWritable(); await w.write({}); await w.close(); return true; }})",
+        serde_json::to_string(text).unwrap()
+    ));
+    assert_eq!(written, true);
+    page.reload();
+    ready(page);
+    page.wait(60, "kept project", |_| (says(page, "saved") == "saved").then_some(()));
+}
+
+#[test]
+fn a_damaged_journal_is_opened_as_far_as_it_goes_and_kept_as_it_was() {
+    let record = ClipRecord { name: "away.dcm".into(), frames: 50, height: 9, width: 9, answers: Default::default() };
+    let clip = format!("{:064x}", 7);
+    let said = |frame| {
+        let answer = Some(Answer::bare(Verdict::Nothing, By::default()));
+        let edits = vec![Edit::Answer { clip: clip.clone(), frame, answer }];
+        encode(&Entry::Do(Step { name: "said".into(), edits })).unwrap()
+    };
+    let start = [Journal::head(), &encode(&Entry::Opened { clip: clip.clone(), record }).unwrap(), &said(3)].concat();
+    let text = format!("{start}{}{}", said(4).replace("\"frame\":4", "\"frame\":9"), said(5));
+    let mut page = open("damaged-journal", "");
+    open_with_journal(&mut page, &text);
+    let notices = page.notices();
+    assert!(notices.iter().any(|notice| notice.contains("before its last 2 changes")), "{notices:?}");
+    mark(&page, 1);
+    saved(&page);
+    let copies = page.script(&format!(
+        "{KEPT}.then(async p => {{ const found = []; for await (const [name, file] of p.entries()) \
+         if (name.startsWith('journal-damaged-')) found.push(await (await file.getFile()).text()); return found.join('|'); }})"
+    ));
+    assert_eq!(copies.as_str(), Some(text.as_str()));
+    page.close();
+}
+
 #[test]
 fn a_long_journal_begins_anew_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut page = open("long-journal", "");
     let (text, project) = long_journal();
-    // Into the browser's storage, as a project that was kept there.
-    let kept = "navigator.storage.getDirectory().then(r => r.getDirectoryHandle('projects', { create: true })) \
-                .then(p => p.getDirectoryHandle('0f8fad5b-d9cb-469f-a165-70867728950e', { create: true })) \
-                .then(p => p.getFileHandle('journal', { create: true }))";
-    let written = page.script(&format!(
-        "{kept}.then(async f => {{ const w = await f.createWritable(); await w.write({}); await w.close(); return true; }})",
-        serde_json::to_string(&text).unwrap()
-    ));
-    assert_eq!(written, true);
-    let size = |page: &Page| page.script(&format!("{kept}.then(f => f.getFile()).then(f => f.size)")).as_f64().unwrap();
-    assert_eq!(size(&page), text.len() as f64);
-    for _ in 0..2 {
-        page.reload();
-        ready(&page);
-        page.wait(60, "kept project", |_| (says(&page, "saved") == "saved").then_some(()));
-    }
+    let size = |page: &Page| {
+        let size = format!("{KEPT}.then(p => p.getFileHandle('journal')).then(f => f.getFile()).then(f => f.size)");
+        page.script(&size).as_f64().unwrap()
+    };
+    open_with_journal(&mut page, &text);
+    page.reload();
+    ready(&page);
+    page.wait(60, "kept project", |_| (says(&page, "saved") == "saved").then_some(()));
     assert!(size(&page) < 0.3 * text.len() as f64, "it is as long as before");
     page.save_into(folder.path());
     let again = read(&taken_out(&page, folder.path()));

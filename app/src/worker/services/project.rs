@@ -6,7 +6,7 @@ use web_sys::{Blob, DedicatedWorkerGlobalScope};
 
 use super::{Services, files};
 use crate::clock::date_ms;
-use crate::keeping::{self, ABOUT, ANEW, About, JOURNAL, MEDIA, PROJECTS};
+use crate::keeping::{self, ABOUT, ANEW, About, DAMAGED, JOURNAL, MEDIA, PROJECTS};
 use crate::messages::{AppendEntries, Fault, KeepMedia, OpenedProject, ProjectId, ProjectLine, ProjectList, TakenOut};
 use crate::opfs::Folder;
 use crate::worker::Step;
@@ -136,6 +136,10 @@ impl Services {
         let journal = Held::open(&folder, JOURNAL).await.map_err(|error| refused(&what, &error))?;
         let bytes = whole(&folder, &journal).await.map_err(|error| refused(&what, &error))?;
         let read = Journal::read(&what, &bytes).map_err(|error| Fault::Refused(error.to_string()))?;
+        if read.note.is_some() {
+            // The next entry is written over what cannot be read today. Where there is no room, the project opens all the same.
+            let _ = write(&folder, &format!("{DAMAGED}{}", date_ms()), &bytes).await;
+        }
         let mut end = read.sound;
         if end == 0 {
             journal.write(0.0, Journal::head().as_bytes()).map_err(|error| refused(&what, &error))?;
