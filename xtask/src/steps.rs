@@ -145,7 +145,8 @@ fn native() -> Result<()> {
 }
 
 fn browser() -> Result<()> {
-    let only = ["--features", "sonoseg-tests/browser", "--test", "browser", "--", "--nocapture", "--test-threads", "1"];
+    // Two at once: each waits for its browser half of the time.
+    let only = ["--features", "sonoseg-tests/browser", "--test", "browser", "--", "--nocapture", "--test-threads", "2"];
     run("cargo", ["test"].into_iter().chain(NATIVE).chain(only), &[])
 }
 
