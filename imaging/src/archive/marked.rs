@@ -9,7 +9,6 @@ use super::left_out::LeftOut;
 use crate::DataError;
 use crate::annotation::{ClipKey, Project};
 use crate::dataset::finding::Finding;
-use crate::dataset::procedure::Procedure;
 use crate::dataset::sample::{Sample, Source};
 use crate::dataset::split::{Side, Split, SplitConfig};
 use crate::dataset::windows::Windows;
