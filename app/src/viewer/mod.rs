@@ -16,7 +16,7 @@ use leptos::prelude::*;
 
 use crate::annotate::Tool;
 use crate::listing::{self, Readable};
-use crate::messages::{ClipInfo, FileNumber};
+use crate::messages::{ClipInfo, FileNumber, RunId};
 use crate::overlay::Overlay;
 use crate::playback::is_long;
 use crate::timeline::FrameState;
