@@ -146,6 +146,7 @@ impl Setup {
             layers: self.recipe.train.layers.to_string(),
             simulated: self.simulated,
             model: None,
+            hash: None,
             measured: Vec::new(),
         };
         // Last: without it there is no run.
