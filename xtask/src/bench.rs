@@ -19,11 +19,13 @@ pub(crate) fn bench(words: &[String]) -> Result<()> {
     match words.split_first().map(|(what, rest)| (what.as_str(), rest)) {
         Some(("infer", options)) => infer(options),
         Some(("train", options)) => train(options),
-        Some(("browser", [])) => browser(),
+        Some(("browser", [])) => browser("bench_browser", &[]),
+        Some(("learn", options)) => browser("bench_learn", options),
         _ => bail!(
             "Say what to measure: `cargo xtask bench infer`, one forward pass on the CPU, native and in Chromium; \
-             `cargo xtask bench train`, training steps and the loader on the CPU; or `cargo xtask bench browser`, strokes, \
-             frames and memory of the built app in Chromium."
+             `cargo xtask bench train`, training steps and the loader on the CPU; `cargo xtask bench browser`, strokes, \
+             frames and memory of the built app in Chromium; or `cargo xtask bench learn`, what learning in the tab from few \
+             marked frames is worth."
         ),
     }
 }
@@ -75,14 +77,14 @@ fn infer(words: &[String]) -> Result<()> {
 }
 
 /// The built app under the hand: an example of the tests drives it, and is compiled with what they select.
-fn browser() -> Result<()> {
+fn browser(example: &str, options: &[String]) -> Result<()> {
     for tool in [Tool::WasmTarget, Tool::WasmBindgen, Tool::Trunk, Tool::Chromium] {
         tool.ensure()?;
     }
     wasm::build_and_check()?;
-    const EXAMPLE: &str = "bench_browser";
-    run("cargo", ["build", "--workspace", "--features", "sonoseg-tests/browser", "--example", EXAMPLE], &[])?;
-    run(&built("dev").join("examples").join(EXAMPLE).display().to_string(), [], &[])
+    run("cargo", ["build", "--workspace", "--features", "sonoseg-tests/browser", "--example", example], &[])?;
+    let program = built("dev").join("examples").join(example).display().to_string();
+    run(&program, options.iter().map(String::as_str), &[])
 }
 
 /// The Python of `SONOSEG_PYTHON`, once it has all packages.

@@ -42,6 +42,7 @@ fn help() {
     println!("cargo xtask bench infer [--help]    time the network against PyTorch and ONNX Runtime Web");
     println!("cargo xtask bench train [--help]    time training steps against PyTorch, and the loader");
     println!("cargo xtask bench browser           time strokes and frames of the built app, and its memory");
+    println!("cargo xtask bench learn             measure what learning in the tab from few marked frames is worth");
     println!("cargo xtask pack                    finish a build in dist/: hashes and packed files; trunk calls it");
     println!("cargo xtask test [step ..]          run everything that CI runs, or only these steps:");
     for step in STEPS {
