@@ -62,12 +62,14 @@ impl Session {
         if self.viewer.findings.model.with_untracked(|used| used.as_ref().is_some_and(|used| used.id == id)) {
             return;
         }
-        let source = Source::kept(&name, id);
-        if source.blob().await.is_err() {
+        let kept = Source::kept(&name, id);
+        // A model that was made here a moment ago may not be copied yet.
+        let source = if kept.blob().await.is_ok() { Some(kept) } else { self.made_here(id).await };
+        let Some(source) = source else {
             return self.viewer.notices.problem(format!(
                 "The model {name} of this project is not in this browser: open its file once. Until then another one is used."
             ));
-        }
+        };
         let file = self.add_source(source);
         self.load_model(file);
     }

@@ -174,10 +174,20 @@ impl Session {
 
     /// Use the model of a run.
     pub(crate) fn use_run(&self, run: &RunId) {
-        let Some(line) = self.viewer.learning.line(run) else { return };
-        let Some(file) = &line.about.model else { return };
-        let source = Source::of_run(&learning::name(&line.about), run, file);
-        self.use_model_of(source);
+        if let Some(source) = self.model_of(run) {
+            self.use_model_of(source);
+        }
+    }
+
+    /// The model of a run that was kept, by its hash.
+    pub(super) async fn made_here(&self, model: ClipId) -> Option<Source> {
+        self.list_runs().await;
+        self.model_of(&untrack(|| self.viewer.learning.run_of(model))?)
+    }
+
+    fn model_of(&self, run: &RunId) -> Option<Source> {
+        let line = self.viewer.learning.line(run)?;
+        Some(Source::of_run(&learning::name(&line.about), run, line.about.model.as_ref()?))
     }
 
     /// Use the model that a run began from.
@@ -196,12 +206,10 @@ impl Session {
     pub(crate) fn export_model(&self, run: RunId) {
         let session = *self;
         spawn_local(async move {
-            let Some(line) = session.viewer.learning.line(&run) else { return };
-            let Some(file) = &line.about.model else { return };
-            let name = learning::name(&line.about);
+            let Some(model) = session.model_of(&run) else { return };
             let saved = async {
-                let model = Source::of_run(&name, &run, file).blob().await?;
-                save(&[model], &file_name(&name, ".safetensors")).map_err(|error| reason(&error))
+                let file = model.blob().await?;
+                save(&[file], &file_name(&model.name, ".safetensors")).map_err(|error| reason(&error))
             };
             if let Err(reason) = saved.await {
                 session.viewer.notices.problem(reason);
