@@ -104,9 +104,9 @@ pub fn App() -> impl IntoView {
                 <aside aria-label="Results and settings">
                     <Readout />
                     <Answer />
+                    <Learn />
                     <Display />
                     <Speed />
-                    <Learn />
                     <Model />
                     <Files />
                     <Project />
