@@ -11,6 +11,12 @@ pub const MOST_SIMULATED: f64 = 0.75;
 /// A drop of IoU on simulated frames that is more than chance.
 const FORGOTTEN: f64 = 0.05;
 
+/// A difference of IoU on held-out frames that is worth a word.
+const NOTICEABLE: f64 = 0.02;
+
+/// Fewer held-out frames than these say little.
+const FEW: usize = 5;
+
 /// What layers are called by people.
 pub fn layers(name: &str) -> String {
     match (name, name.rsplit_once('-')) {
@@ -119,19 +125,24 @@ pub fn verdict(held_out: &Gate, simulated: &Gate) -> String {
     };
     let forgotten = change(simulated).is_some_and(|(old, new)| new < old - FORGOTTEN);
     let old_ground = if forgotten { " It forgot some of what it knew of simulated frames." } else { "" };
-    match change(held_out) {
-        None => {
-            format!("Nothing is held out, so that no figure says how much better it is on your frames.{old_ground}")
-        }
-        Some((old, new)) if new > old => {
-            format!("On your held-out frames the new model is better: IoU {old:.2} before, {new:.2} now.{old_ground}")
-        }
-        Some((old, new)) => {
-            format!(
-                "On your held-out frames the new model is not better: IoU {old:.2} before, {new:.2} now.{old_ground}"
-            )
-        }
-    }
+    let Some((old, new)) = change(held_out) else {
+        return format!(
+            "Nothing is held out, so that no figure says how much better it is on your frames.{old_ground}"
+        );
+    };
+    let frames = match held_out.pairs.len() {
+        1 => "your held-out frame".to_owned(),
+        count => format!("your {count} held-out frames"),
+    };
+    let how = if new - old >= NOTICEABLE {
+        "better"
+    } else if old - new >= NOTICEABLE {
+        "worse"
+    } else {
+        "about as good"
+    };
+    let few = if held_out.pairs.len() < FEW { " So few frames say little." } else { "" };
+    format!("On {frames} the new model is {how}: IoU {old:.2} before, {new:.2} now.{few}{old_ground}")
 }
 
 /// A name for the model of a run.
@@ -246,14 +257,21 @@ mod tests {
                 less_is_better,
                 values,
             }],
-            pairs: vec![],
+            pairs: vec![Pair { id: String::new(), iou: [0.5; 2], tip_px: [None; 2] }; 6],
         };
         let iou = |old, new| gate("iou", [Some(old), Some(new)], false);
-        assert!(verdict(&iou(0.1, 0.6), &iou(0.5, 0.48)).ends_with("is better: IoU 0.10 before, 0.60 now."));
+        assert_eq!(
+            verdict(&iou(0.1, 0.6), &iou(0.5, 0.48)),
+            "On your 6 held-out frames the new model is better: IoU 0.10 before, 0.60 now."
+        );
         assert!(
             verdict(&iou(0.1, 0.6), &iou(0.5, 0.4)).ends_with("It forgot some of what it knew of simulated frames.")
         );
-        assert!(verdict(&iou(0.5, 0.5), &Gate::default()).contains("is not better"));
+        assert!(verdict(&iou(0.5, 0.505), &Gate::default()).contains("about as good"));
+        assert!(verdict(&iou(0.5, 0.4), &Gate::default()).contains("is worse"));
+        let one = Gate { pairs: iou(0.1, 0.9).pairs[..1].to_vec(), ..iou(0.1, 0.9) };
+        assert!(verdict(&one, &Gate::default()).starts_with("On your held-out frame the new model is better"));
+        assert!(verdict(&one, &Gate::default()).ends_with("So few frames say little."));
         assert!(verdict(&Gate::default(), &Gate::default()).starts_with("Nothing is held out"));
         assert_eq!(row(&gate("miss_rate", [Some(0.5), Some(0.25)], true).lines[0]).1, ["50 %", "25 %"]);
         assert_eq!(row(&gate("tip_px", [Some(4.0), Some(5.0)], true).lines[0]).2, Some(false));
