@@ -193,6 +193,7 @@ pub fn enlarged(map: &[u8], grid: usize, size: usize) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::messages::LayerChoice;
+    use sonoseg_imaging::evaluate::Pair;
 
     fn plan() -> LearningPlan {
         LearningPlan {
