@@ -16,8 +16,8 @@ use crate::keeping::{ARCHIVE_ENDING, BEFORE, file_name};
 use crate::learning;
 use crate::messages::post::reason;
 use crate::messages::{
-    ClipId, DeleteRun, Ended, Fault, FinishLearning, JudgeRun, KeepRun, Learn, Learning, Lesson, ListRuns, LookAt,
-    Looked, Packing, PlanLearning, RunId, RunState, TakeRunOut,
+    ClipId, DeleteRun, Ended, Fault, FinishLearning, JudgeRun, KeepRun, KeptModel, Learn, Learning, Lesson, ListRuns,
+    LookAt, Looked, Packing, PlanLearning, RunId, RunState, TakeRunOut,
 };
 use crate::viewer::Viewer;
 use crate::viewer::learning::{Look, Phase};
@@ -174,9 +174,11 @@ impl Session {
 
     /// Use the model of a run.
     pub(crate) fn use_run(&self, run: &RunId) {
-        if let Some(source) = self.model_of(run) {
-            self.use_model_of(source);
+        let Some(source) = self.model_of(run) else { return };
+        if let Some(id) = self.viewer.learning.line(run).and_then(|line| line.about.hash) {
+            self.keep_model(KeptModel { id, name: source.name.clone() });
         }
+        self.use_model_of(source);
     }
 
     /// The model of a run that was kept, by its hash.

@@ -13,8 +13,8 @@ use super::start::Session;
 use crate::clock::date_ms;
 use crate::keeping::Outbox;
 use crate::messages::{
-    AppendEntries, ClipId, DeleteProject, Fault, KeepPlace, ListProjects, MakeProject, OpenProject, OpenedProject,
-    Place, ProjectId, ProjectLine, RenameProject,
+    AppendEntries, ClipId, DeleteProject, Fault, KeepPlace, KeptModel, ListProjects, MakeProject, OpenProject,
+    OpenedProject, Place, ProjectId, ProjectLine, RenameProject,
 };
 use crate::opfs;
 use crate::transform::Transform;
@@ -408,6 +408,15 @@ impl Session {
             // What cannot be written here costs a key press after a reload; entries say more of it.
             spawn_local(async move { drop(asked.await) });
         }
+    }
+
+    /// Remember a model that was chosen a moment ago, before it is loaded: whoever reloads now finds it in use.
+    pub(super) fn keep_model(&self, model: KeptModel) {
+        let place = self.keeper(|keeper| keeper.written_place.as_ref().map(|(place, _)| *place)).flatten();
+        let (Some(project), Some(place)) = (self.viewer.projects.open.get_untracked(), place) else { return };
+        let asked = self.link.ask(KeepPlace { id: project.id, place, model: Some(model) }, None);
+        // What cannot be written here is written with the next change of the place.
+        spawn_local(async move { drop(asked.await) });
     }
 
     /// Ask the browser once not to clear its storage of its own accord.
