@@ -15,24 +15,32 @@ simulate() { # NAME ARGUMENTS: one set of procedures
     [ -e "$out/$name" ] || sonoseg simulate needle --out "$out/$name" "$@"
 }
 
+# What the first stage learns from, and what the second: other needles in other frames of the same sources, twice as many, with shallow
+# needles in real tissue, of which the first saw none.
 mapfile -t real < <(tissue "${sources[@]}")
-simulate real --procedures 1500 --frames 2 --seed 1402 "${real[@]}"
-simulate none --procedures 300 --frames 2 --seed 1403 --config "$recipes/simulator/none.toml" "${real[@]}"
-simulate sim --procedures 2600 --frames 2 --seed 1400
-simulate shallow --procedures 500 --frames 2 --seed 1401 --config "$recipes/simulator/shallow.toml"
-mkdir -p "$out/data/procedures"
-for name in real none sim shallow; do
-    for procedure in "$out/$name"/procedures/*; do
-        ln -sfn "$(realpath "$procedure")" "$out/data/procedures/$name-$(basename "$procedure")"
-    done
-done
+simulate real-1 --procedures 1500 --frames 2 --seed 1402 "${real[@]}"
+simulate none-1 --procedures 300 --frames 2 --seed 1403 --config "$recipes/simulator/none.toml" "${real[@]}"
+simulate sim-1 --procedures 2600 --frames 2 --seed 1400
+simulate shallow-1 --procedures 500 --frames 2 --seed 1401 --config "$recipes/simulator/shallow.toml"
+mapfile -t stills < <(tissue muscle_us_timtrack breast_us_busuc usgra_nerve_vessel hip_us_spj)
+simulate real-2 --procedures 2400 --frames 2 --seed 2402 "${stills[@]}"
+simulate flat-2 --procedures 800 --frames 2 --seed 2404 --config "$recipes/simulator/shallow.toml" "${stills[@]}"
+simulate none-2 --procedures 500 --frames 2 --seed 2403 --config "$recipes/simulator/none.toml" "${stills[@]}"
+simulate sim-2 --procedures 5000 --frames 2 --seed 2400
+simulate shallow-2 --procedures 800 --frames 2 --seed 2401 --config "$recipes/simulator/shallow.toml"
 
-train() { # NAME ARGUMENTS: goes on where it was stopped
-    local name=$1; shift
-    sonoseg train "$@" --data "$out/data" --out "$out/$name" --continue
+train() { # STAGE ARGUMENTS: goes on where it was stopped
+    local stage=$1; shift
+    mkdir -p "$out/data-$stage/procedures"
+    for procedure in "$out"/*-"$stage"/procedures/*; do
+        name=$(basename "$(dirname "$(dirname "$procedure")")")
+        [ "$name" = "data-$stage" ] && continue
+        ln -sfn "$(realpath "$procedure")" "$out/data-$stage/procedures/${name%-"$stage"}-$(basename "$procedure")"
+    done
+    sonoseg train "$@" --data "$out/data-$stage" --out "$out/stage-$stage" --continue
 }
-train stage-1 "$recipes/needle-demo-128.toml"
-train stage-2 "$recipes/needle-demo.toml" --init "$out/stage-1"
+train 1 "$recipes/needle-demo-128.toml"
+train 2 "$recipes/needle-demo.toml" --init "$out/stage-1"
 
 # What is held out: other seeds, and other sources of real frames.
 mapfile -t other < <(tissue "${held_out[@]}")
