@@ -154,20 +154,24 @@ mod tests {
             let hard = DifficultyConfig { shaft_db: [9.0, 16.0], least_shaft_db: 9.0, ..config.hard };
             NeedleSimConfig { least_contrast, hard, ..config }
         };
-        let (mut kept, mut left_out) = (0, 0);
+        let (mut kept, mut left_out, mut too_short) = (0, 0, 0);
         for index in 0..40 {
             let [all, seen] = [0.0, 1.2].map(|least| ProcedureSim::new(&with(least), 5, index, 2));
             for t in 0..all.len() {
                 let (all, seen) = (all.frame(t), seen.frame(t));
-                if all.needle.is_some() && seen.needle.is_none() {
+                if all.needle.is_none() {
+                    assert!(seen.needle.is_none() && seen.mask.is_empty(), "procedure {index}, frame {t}");
+                    too_short += usize::from(seen.image != all.image);
+                } else if seen.needle.is_none() {
                     assert!(seen.mask.is_empty() && seen.image != all.image, "procedure {index}, frame {t}");
                     left_out += 1;
                 } else {
                     assert_eq!(seen, all, "procedure {index}, frame {t}");
-                    kept += usize::from(seen.needle.is_some());
+                    kept += 1;
                 }
             }
         }
+        assert!(too_short > 0, "a needle that is too short for a label was drawn in no frame");
         assert!(kept > 5 && left_out > 2, "{kept} kept, {left_out} left out");
     }
 
