@@ -178,10 +178,6 @@ impl Source for Marked {
     }
 
     async fn load(&self, index: usize) -> Result<Sample, DataError> {
-        let (procedure, positions) = self.windows.frames(index);
-        let read = |file: &str| self.clips[&procedure.id].read(file);
-        let loaded = positions.map(|position| procedure.load(position, read)).collect::<Result<Vec<_>, _>>()?;
-        let (frames, targets) = loaded.into_iter().unzip();
-        Ok(Sample { id: self.windows.id(index), group: procedure.group().to_owned(), frames, targets })
+        self.windows.load(index, |procedure, file| self.clips[&procedure.id].read(file))
     }
 }

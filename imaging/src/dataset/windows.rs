@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::Finding;
 use super::procedure::Procedure;
+use super::sample::Sample;
 use super::split::{Side, Split, SplitConfig, Stretch};
 use crate::DataError;
 
@@ -168,6 +169,22 @@ impl Windows {
     /// Never true: a data set without samples is refused.
     pub fn is_empty(&self) -> bool {
         self.windows.is_empty()
+    }
+
+    /// A window with its frames and what is known of each. `read` gives a file of a procedure: its name for messages, and its
+    /// bytes.
+    ///
+    /// # Errors
+    /// Of `read`, and when a file cannot be decoded or does not fit the others.
+    pub fn load(
+        &self,
+        index: usize,
+        read: impl Fn(&Procedure, &str) -> Result<(String, Vec<u8>), DataError>,
+    ) -> Result<Sample, DataError> {
+        let (procedure, positions) = self.frames(index);
+        let loaded = positions.map(|position| procedure.load(position, |file| read(procedure, file)));
+        let (frames, targets) = loaded.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        Ok(Sample { id: self.id(index), group: procedure.group().to_owned(), frames, targets })
     }
 
     /// The procedure of a sample, and the positions of its frames there.

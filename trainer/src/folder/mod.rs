@@ -182,11 +182,7 @@ impl Source for Folder {
     }
 
     async fn load(&self, index: usize) -> Result<Sample, DataError> {
-        let (procedure, positions) = self.windows.frames(index);
-        let read = |file: &str| self.read(procedure, file);
-        let loaded = positions.map(|position| procedure.load(position, read)).collect::<Result<Vec<_>, _>>()?;
-        let (frames, targets) = loaded.into_iter().unzip();
-        Ok(Sample { id: self.id(index), group: procedure.group().to_owned(), frames, targets })
+        self.windows.load(index, |procedure, file| self.read(procedure, file))
     }
 }
 
