@@ -2,6 +2,7 @@
 
 use crate::chromium::{Graphics, Page, repository};
 use crate::files::Files;
+use crate::learner::{learning, mark, press_button, until_update, use_small_model};
 use crate::mark::until;
 use crate::scenarios::{predicted, ready};
 
@@ -32,6 +33,15 @@ impl Looked {
         page.screenshot(state);
         self.states += 1;
         self.wrong.extend(violations(page).into_iter().map(|wrong| format!("{state}: {wrong}")));
+    }
+
+    /// On a desk, on a tablet and on a phone.
+    fn at_every_size(&mut self, page: &Page, state: &str) {
+        for (width, height) in [(390, 844), (820, 1180), (1280, 800)] {
+            page.resize(width, height);
+            page.wait(10, "layout", |_| (page.script("innerWidth") == width).then_some(()));
+            self.at(page, &format!("{state}-{width}"));
+        }
     }
 
     fn passes(self, states: usize) {
@@ -106,4 +116,33 @@ fn nobody_is_kept_out_on_small_screens_or_where_the_worker_cannot_run() {
     until(&page, "stopped worker", |state| state.text("state") == "stopped");
     looked.at(&page, "stopped");
     looked.passes(4);
+}
+
+#[test]
+fn nobody_is_kept_out_while_a_model_learns() {
+    let (folder, mut looked) = (tempfile::tempdir().unwrap(), Looked::default());
+    let page = Page::open("access-learn", Graphics::Off, "?device=cpu&updates=12");
+    looked.at_every_size(&page, "idle");
+    use_small_model(&page, folder.path());
+    mark(&page, 8);
+    press_button(&page, "Learn from my frames\u{2026}");
+    learning(&page, 300, "planned");
+    page.script("document.querySelectorAll('.learn details').forEach(details => { details.open = true; })");
+    looked.at_every_size(&page, "planned");
+    press_button(&page, "Start");
+    until_update(&page, 5);
+    press_button(&page, "Pause");
+    learning(&page, 120, "paused");
+    looked.at_every_size(&page, "paused");
+    press_button(&page, "Go on");
+    learning(&page, 60, "learning");
+    looked.at(&page, "learning");
+    learning(&page, 300, "judged");
+    looked.at_every_size(&page, "judged");
+    press_button(&page, "Keep and use");
+    learning(&page, 60, "idle");
+    page.click(".learn .runs summary");
+    looked.at_every_size(&page, "kept");
+    looked.passes(16);
+    page.close();
 }

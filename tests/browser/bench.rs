@@ -1,30 +1,54 @@
-//! How fast the built app is under the hand: `cargo xtask bench browser` builds it and runs this.
+//! How fast the built app is under the hand, and how fast it learns: `cargo xtask bench browser` builds it and runs this.
+//!
+//! `bench_browser TRAINER [hand|learn]`
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement may panic, and prints what it finds")]
 
 #[expect(dead_code, reason = "the tests use the rest")]
 mod chromium;
+#[expect(dead_code, reason = "the tests use the rest")]
+mod learner;
 mod process;
 mod server;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use chromium::{Graphics, Page};
+use learner::{learning, mark, press_button, saved, steps, updates, use_small_model};
 use sha2::{Digest, Sha256};
 use sonoseg_imaging::annotation::{Answer, Brush, By, ClipRecord, Edit, Entry, Project, Step, Verdict, line_of};
 use sonoseg_imaging::archive::Export;
 use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::formats::dicom_write::{DicomClipOptions, write_dicom_clip};
 use sonoseg_imaging::geometry::{Image, Mask, Point};
+use zip::ZipArchive;
 
 const SIDE: usize = 1024;
 const FRAMES: usize = 300;
 const STROKES: usize = 500;
 const CHANGES: usize = 2000;
 
+/// Updates of a run whose speed is measured; the first ones warm up.
+const UPDATES: usize = 30;
+const WARM: usize = 5;
+
 fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [trainer, what @ ..] = words.as_slice() else { panic!("the trainer's program is to be named") };
+    let wanted = |name: &str| what.is_empty() || what.iter().any(|word| word == name);
+    if wanted("hand") {
+        hand();
+    }
+    if wanted("learn") {
+        learns(Path::new(trainer));
+    }
+}
+
+fn hand() {
     let folder = tempfile::tempdir().unwrap();
     let [clip, project] = annotated(folder.path());
     let page = Page::open("bench", Graphics::Off, "?device=cpu");
@@ -171,8 +195,94 @@ fn shift() {
     println!("layout shift in 14 s of playing: {:.4}", shift.as_f64().unwrap());
 }
 
+/// How fast the tab learns beside the trainer, and its memory meanwhile.
+fn learns(trainer: &Path) {
+    const ONE: &str = "Object.defineProperty(navigator, 'hardwareConcurrency', { value: 1 });";
+    const TWO: &str = "Object.defineProperty(navigator, 'hardwareConcurrency', { value: 2 });";
+    println!(
+        "updates a second ({UPDATES} updates, the first {WARM} left out), in the tab and by the trainer, and its time by theirs:"
+    );
+    compare("the app's model, CPU, 1 worker", trainer, Graphics::Off, ONE, ("flex", 1), false);
+    compare("the app's model, CPU, 2 workers", trainer, Graphics::Off, TWO, ("flex", 2), false);
+    compare("a small model, CPU, 1 worker", trainer, Graphics::Off, ONE, ("flex", 1), true);
+    compare("a small model, WebGPU on SwiftShader", trainer, Graphics::SoftwareWebGpu, "", ("vulkan", 2), true);
+    memory_while_learning("CPU", Graphics::Off, 2000);
+    memory_while_learning("WebGPU", Graphics::SoftwareWebGpu, 200);
+}
+
+/// A run in the tab, and the same run by the trainer.
+fn compare(name: &str, trainer: &Path, graphics: Graphics, before: &'static str, native: (&str, usize), small: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let device = if graphics == Graphics::Off { "cpu" } else { "webgpu" };
+    let page = Page::open_with("bench-speed", graphics, &format!("?device={device}&updates={UPDATES}"), before);
+    begin(&page, folder.path(), small);
+    learning(&page, 3000, "judged");
+    press_button(&page, "Keep and use");
+    learning(&page, 60, "idle");
+    page.save_into(folder.path());
+    press_button(&page, "Take run out");
+    let archive = saved(folder.path(), ".sonoseg.zip", &page);
+    drop(page);
+    let data = folder.path().join("data");
+    ZipArchive::new(File::open(archive).unwrap()).unwrap().extract(&data).unwrap();
+    let (run, again) = (data.join("run"), folder.path().join("again"));
+    let (recipe, init) = (run.join("recipe.toml"), run.join("before.safetensors"));
+    let [recipe, data, init, out] = [&recipe, &data, &init, &again].map(|path| path.to_str().unwrap());
+    let (kind, threads) = native;
+    let done = Command::new(trainer)
+        .args(["train", recipe, "--data", data, "--init", init, "--out", out, "--device", kind])
+        .env("RAYON_NUM_THREADS", threads.to_string())
+        .env("VK_ICD_FILENAMES", "/usr/lib/chromium/vk_swiftshader_icd.json")
+        .output()
+        .unwrap();
+    if !done.status.success() {
+        println!("  {name}: {:.2}, the trainer: {}", rate(&run), String::from_utf8_lossy(&done.stderr).trim());
+        return;
+    }
+    let [tab, native] = [&run, &again].map(|run| rate(run));
+    println!("  {name}: {tab:.2}, {native:.2}, {:.2}", native / tab);
+}
+
+/// Mark frames and start to learn from them.
+fn begin(page: &Page, folder: &Path, small: bool) {
+    ready(page);
+    page.pause();
+    if small {
+        use_small_model(page, folder);
+    }
+    mark(page, 8);
+    press_button(page, "Learn from my frames\u{2026}");
+    learning(page, 600, "planned");
+    press_button(page, "Start");
+}
+
+/// Updates a second, by the clock that the run itself writes down.
+fn rate(run: &Path) -> f64 {
+    let seconds: Vec<f64> = steps(run).iter().map(|line| line["seconds"].as_f64().unwrap()).collect();
+    (seconds.len() - 1 - WARM) as f64 / (seconds[seconds.len() - 1] - seconds[WARM])
+}
+
+/// The memory of the browser while a small model learns.
+fn memory_while_learning(name: &str, graphics: Graphics, count: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let device = if graphics == Graphics::Off { "cpu" } else { "webgpu" };
+    let page = Page::open("bench-memory", graphics, &format!("?device={device}&updates={count}"));
+    begin(&page, folder.path(), true);
+    println!("memory while a small model learns on {name}, MB (the tab; the graphics process):");
+    for part in 1..=8 {
+        let update = count * part / 8;
+        page.wait(3000, "updates", |_| (updates(&page) >= update).then_some(()));
+        println!("  {update:5} updates: {:.0}, {:.0}", memory_mb(&page), megabytes(&page, "gpu-process"));
+    }
+}
+
 /// Memory of all tabs in megabytes.
 fn memory_mb(page: &Page) -> f64 {
-    let tabs = process::of_tabs(page.browser.get_process_id().unwrap_or_default());
-    tabs.into_iter().filter_map(|tab| process::number(tab, "VmRSS:")).sum::<f64>() / 1000.0
+    megabytes(page, "renderer")
+}
+
+/// Memory of all processes of a kind in megabytes.
+fn megabytes(page: &Page, kind: &str) -> f64 {
+    let processes = process::of_kind(page.browser.get_process_id().unwrap_or_default(), kind);
+    processes.into_iter().filter_map(|process| process::number(process, "VmRSS:")).sum::<f64>() / 1000.0
 }

@@ -95,7 +95,7 @@ impl Page {
 
     /// The processes of all tabs are killed, and the app is opened again in another one.
     pub(crate) fn kill(&mut self) {
-        for tab in process::of_tabs(self.browser.get_process_id().unwrap()) {
+        for tab in process::of_kind(self.browser.get_process_id().unwrap(), "renderer") {
             assert!(Command::new("kill").args(["-9", &tab.to_string()]).status().unwrap().success());
         }
         self.tab = new_tab(&self.browser, &self.exceptions);

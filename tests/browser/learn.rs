@@ -1,114 +1,27 @@
 //! A model learns in the tab from a few marked frames: paused, reloaded, ended in mid-update; judged, kept, taken back, exported.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
-use serde_json::Value;
-use sonoseg_core::checkpoint::{Storage, encode, read_state};
-use sonoseg_core::inference::{ModelHeader, Predictor};
-use sonoseg_core::recipe::Recipe;
+use sonoseg_core::inference::Predictor;
 use sonoseg_imaging::archive::Archive;
 use zip::ZipArchive;
 
 use crate::chromium::{Graphics, Page};
+use crate::learner::{learning, mark, press_button, saved, steps, until_update, updates, use_small_model, words};
 
-/// A network that learns in moments.
-const RECIPE: &str = r#"
-name = "small"
-trained_on = "nothing"
-[network]
-preset = "tiny"
-width = 32
-depth = 3
-heads = 2
-taps = [1, 2, 3]
-feature_size = 4
-[preparation]
-size = 64
-"#;
-
-/// A line to mark frames with.
-const LINE: [(f64, f64); 3] = [(40.0, 50.0), (80.0, 80.0), (120.0, 110.0)];
-
-/// The file of a network that has learned nothing.
-fn small_model(folder: &Path) -> PathBuf {
-    let (recipe, device) = (Recipe::parse("small", RECIPE, &[]).unwrap(), Device::flex());
-    let header = ModelHeader::of(&recipe);
-    device.seed(7);
-    let state = pollster::block_on(read_state(&header.network.init(&device))).unwrap();
-    let path = folder.join("small.safetensors");
-    std::fs::write(&path, encode(&header, &state, Storage::F32).unwrap()).unwrap();
-    path
-}
+/// The worker destroys its graphics device when another part of the page says so.
+const LOSE_DEVICE: &str = "if (!self.losable) { self.losable = true; const request = self.GPUAdapter?.prototype.requestDevice; \
+     if (request) GPUAdapter.prototype.requestDevice = async function (...asked) { const device = await request.apply(this, asked); \
+     new BroadcastChannel('lose').onmessage = () => device.destroy(); return device; }; }";
 
 /// The page with the small model.
-fn open(name: &str, query: &str, folder: &Path) -> Page {
-    let page = Page::open(name, Graphics::Off, query);
-    page.wait(300, "ready page", |state| (state.text("state") == "ready").then_some(()));
-    page.pause();
-    page.choose_files("#open-model", &[&small_model(folder)]);
-    page.wait(120, "small model", |_| (words(&page, ".model-name") == "small.safetensors").then_some(()));
+fn open(name: &str, graphics: Graphics, query: &str, folder: &Path) -> Page {
+    let page = Page::open_with(name, graphics, query, LOSE_DEVICE);
+    use_small_model(&page, folder);
     page
-}
-
-/// Mark the first frames with the same line.
-fn mark(page: &Page, frames: usize) {
-    page.press("Home");
-    page.press("l");
-    for frame in 0..frames {
-        page.wait(60, "frame", |state| (state.number("frame") == Some(frame as f64)).then_some(()));
-        page.draw("mouse", false, &LINE);
-        let marked = (frame + 1).to_string();
-        page.wait(60, "marked frame", |state| (state.text("answered") == marked).then_some(()));
-        page.press("f");
-    }
-    page.press("Escape");
-    page.wait(20, "saved project", |_| (page.part(".project").text("saved") == "saved").then_some(()));
-}
-
-fn words(page: &Page, selector: &str) -> String {
-    let script = format!("document.querySelector('{selector}')?.innerText ?? ''");
-    page.script(&script).as_str().unwrap_or_default().to_owned()
-}
-
-fn press_button(page: &Page, name: &str) {
-    let there = page.script(&format!(
-        "(b => {{ b?.click(); return !!b; }})([...document.querySelectorAll('.learn button')].find(b => b.textContent.trim() === '{name}'))"
-    ));
-    assert_eq!(there, true, "there is no button {name}: {}", words(page, ".learn"));
-}
-
-fn learning(page: &Page, seconds: u64, phase: &str) {
-    page.wait(seconds, &format!("learning {phase}"), |_| {
-        let now = page.part(".learn").text("learning").to_owned();
-        assert!(now != "failed" || phase == "failed", "{}", words(page, ".learn"));
-        (now == phase).then_some(())
-    });
-}
-
-/// Updates that are done.
-fn updates(page: &Page) -> u64 {
-    page.part(".learn").text("updates").split(' ').next().unwrap().parse().unwrap()
-}
-
-fn until_update(page: &Page, update: u64) {
-    page.wait(300, &format!("update {update}"), |_| (updates(page) >= update).then_some(()));
-}
-
-/// A file that the browser saved.
-fn saved(folder: &Path, ending: &str, page: &Page) -> PathBuf {
-    let start = Instant::now();
-    loop {
-        let found = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        if let Some(path) = found.into_iter().find(|path| path.to_str().unwrap().ends_with(ending)) {
-            return path;
-        }
-        assert!(start.elapsed() < Duration::from_secs(120), "no {ending} was saved: {:?}", page.notices());
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 /// Run the native program, which `cargo build` made beside the tests.
@@ -121,15 +34,13 @@ fn sonoseg(arguments: &[&str]) {
 
 /// The losses of a run's updates.
 fn losses(run: &Path) -> Vec<f64> {
-    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|line| line["step"].is_u64()).map(|line| line["loss"].as_f64().unwrap()).collect()
+    steps(run).iter().map(|line| line["loss"].as_f64().unwrap()).collect()
 }
 
 #[test]
 fn a_model_learns_is_paused_goes_on_after_reloads_and_is_kept_taken_back_and_exported() {
     let folder = tempfile::tempdir().unwrap();
-    let mut page = open("learn", "?device=cpu&updates=16", folder.path());
+    let mut page = open("learn", Graphics::Off, "?device=cpu&updates=16", folder.path());
     page.save_into(folder.path());
     mark(&page, 8);
     press_button(&page, "Learn from my frames\u{2026}");
@@ -209,7 +120,7 @@ fn a_model_learns_is_paused_goes_on_after_reloads_and_is_kept_taken_back_and_exp
 #[test]
 fn a_worker_that_ends_in_mid_run_is_replaced_and_the_run_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let page = open("learn-crash", "?device=cpu&updates=8&crash=3", folder.path());
+    let page = open("learn-crash", Graphics::Off, "?device=cpu&updates=8&crash=3", folder.path());
     mark(&page, 5);
     press_button(&page, "Learn from my frames\u{2026}");
     learning(&page, 300, "planned");
@@ -229,7 +140,7 @@ fn a_worker_that_ends_in_mid_run_is_replaced_and_the_run_goes_on() {
 #[test]
 fn what_nothing_can_be_learned_from_is_said() {
     let folder = tempfile::tempdir().unwrap();
-    let page = open("learn-nothing", "?device=cpu&updates=8", folder.path());
+    let page = open("learn-nothing", Graphics::Off, "?device=cpu&updates=8", folder.path());
     let says = |sentence: &str| {
         page.wait(20, sentence, |_| words(&page, ".learn").contains(sentence).then_some(()));
         let disabled = page.script("document.querySelector('.learn .begin').getAttribute('aria-disabled')");
@@ -244,4 +155,41 @@ fn what_nothing_can_be_learned_from_is_said() {
     mark(&page, 1);
     says("One frame alone teaches only itself");
     page.close();
+}
+
+#[test]
+fn on_webgpu_it_learns_as_on_the_cpu_and_goes_on_when_the_device_is_lost() {
+    let learned = |name, graphics, query, lost: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let page = open(name, graphics, query, folder.path());
+        page.save_into(folder.path());
+        mark(&page, 8);
+        press_button(&page, "Learn from my frames\u{2026}");
+        learning(&page, 300, "planned");
+        press_button(&page, "Start");
+        if lost {
+            until_update(&page, 4);
+            page.script("new BroadcastChannel('lose').postMessage(0)");
+            page.wait(300, "device that was lost", |_| {
+                page.notices().iter().any(|notice| notice.contains("It was started again")).then_some(())
+            });
+        }
+        learning(&page, 600, "judged");
+        assert_eq!(updates(&page), 16);
+        press_button(&page, "Keep and use");
+        page.wait(120, "new model", |_| words(&page, ".model-name").contains("frames").then_some(()));
+        press_button(&page, "Take run out");
+        let archive = saved(folder.path(), ".sonoseg.zip", &page);
+        let data = folder.path().join("data");
+        ZipArchive::new(File::open(&archive).unwrap()).unwrap().extract(&data).unwrap();
+        let losses = losses(&data.join("run"));
+        page.close();
+        losses
+    };
+    let gpu = learned("learn-webgpu", Graphics::SoftwareWebGpu, "?device=webgpu&updates=16", true);
+    let cpu = learned("learn-cpu", Graphics::Off, "?device=cpu&updates=16", false);
+    assert_eq!((gpu.len(), cpu.len()), (16, 16));
+    for (update, (gpu, cpu)) in gpu.iter().zip(&cpu).enumerate() {
+        assert!((gpu - cpu).abs() < 1e-3, "update {update}: {gpu} on WebGPU, {cpu} on the CPU");
+    }
 }

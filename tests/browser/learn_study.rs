@@ -7,15 +7,18 @@
 
 #[expect(dead_code, reason = "the tests use the rest")]
 mod chromium;
+#[expect(dead_code, reason = "the tests use the rest")]
+mod learner;
 mod process;
 mod server;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use burn::tensor::Device;
 use chromium::{Graphics, Page};
+use learner::{learning, press_button, saved};
 use sha2::{Digest, Sha256};
 use sonoseg_core::inference::Predictor;
 use sonoseg_imaging::annotation::{Answer, By, ClipRecord, Edit, Entry, Project, Step, Verdict};
@@ -164,25 +167,17 @@ fn learn(recording: &[SimFrame], numbers: &[usize], folder: &Path) -> (Vec<u8>, 
     page.wait(120, "clip", |state| (state.number("answered") == Some(numbers.len() as f64)).then_some(()));
     page.pause();
     let start = Instant::now();
-    press(&page, "Learn from my frames\u{2026}");
-    phase(&page, "planned");
-    press(&page, "Start");
-    phase(&page, "judged");
+    press_button(&page, "Learn from my frames\u{2026}");
+    learning(&page, 1800, "planned");
+    press_button(&page, "Start");
+    learning(&page, 1800, "judged");
     let minutes = start.elapsed().as_secs_f64() / 60.0;
     page.screenshot("gate");
-    press(&page, "Keep and use");
-    phase(&page, "idle");
+    press_button(&page, "Keep and use");
+    learning(&page, 1800, "idle");
     page.save_into(folder);
-    press(&page, "Export model");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let model = loop {
-        let found = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        if let Some(path) = found.into_iter().find(|path| path.extension().is_some_and(|end| end == "safetensors")) {
-            break std::fs::read(path).unwrap();
-        }
-        assert!(Instant::now() < deadline, "no model was saved: {:?}", page.notices());
-        std::thread::sleep(Duration::from_millis(100));
-    };
+    press_button(&page, "Export model");
+    let model = std::fs::read(saved(folder, ".safetensors", &page)).unwrap();
     page.close();
     (model, minutes)
 }
@@ -211,19 +206,4 @@ fn marked(recording: &[SimFrame], numbers: &[usize], folder: &Path) -> [PathBuf;
     std::fs::write(&paths[0], bytes).unwrap();
     std::fs::write(&paths[1], archive).unwrap();
     paths
-}
-
-fn press(page: &Page, name: &str) {
-    let pressed = page.script(&format!(
-        "(b => {{ b?.click(); return !!b; }})([...document.querySelectorAll('.learn button')].find(b => b.textContent.trim() === '{name}'))"
-    ));
-    assert_eq!(pressed, true, "there is no button {name}");
-}
-
-fn phase(page: &Page, wanted: &str) {
-    page.wait(1800, wanted, |_| {
-        let learning = page.part(".learn");
-        assert!(learning.text("learning") != "failed", "{}", page.text());
-        (learning.text("learning") == wanted).then_some(())
-    });
 }

@@ -7,6 +7,7 @@ mod chromium;
 mod faults;
 mod files;
 mod learn;
+mod learner;
 mod mark;
 mod page;
 mod process;

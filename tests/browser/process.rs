@@ -1,13 +1,13 @@
 //! The processes of a browser, as Linux tells of them.
 
-/// Those that hold the tabs of a browser.
-pub(crate) fn of_tabs(browser: u32) -> Vec<u32> {
+/// Those of a kind (`renderer` for those that hold the tabs, `gpu-process`) of a browser.
+pub(crate) fn of_kind(browser: u32, kind: &str) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let is_tab = |pid: &u32| {
+    let is_of_it = |pid: &u32| {
         let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&words).contains("--type=renderer") && descends(*pid, browser)
+        String::from_utf8_lossy(&words).contains(&format!("--type={kind}")) && descends(*pid, browser)
     };
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_tab).collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_of_it).collect()
 }
 
 /// Whether a process was started by another one, or by one that that started.

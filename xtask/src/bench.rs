@@ -19,12 +19,15 @@ pub(crate) fn bench(words: &[String]) -> Result<()> {
     match words.split_first().map(|(what, rest)| (what.as_str(), rest)) {
         Some(("infer", options)) => infer(options),
         Some(("train", options)) => train(options),
-        Some(("browser", [])) => browser("bench_browser", &[]),
+        Some(("browser", options)) => {
+            let trainer = program("release")?.display().to_string();
+            browser("bench_browser", &[&[trainer], options].concat())
+        }
         Some(("learn", options)) => browser("bench_learn", options),
         _ => bail!(
             "Say what to measure: `cargo xtask bench infer`, one forward pass on the CPU, native and in Chromium; \
              `cargo xtask bench train`, training steps and the loader on the CPU; `cargo xtask bench browser`, strokes, \
-             frames and memory of the built app in Chromium; or `cargo xtask bench learn`, what learning in the tab from few \
+             frames, learning and memory of the built app in Chromium; or `cargo xtask bench learn`, what learning in the tab from few \
              marked frames is worth."
         ),
     }

@@ -44,13 +44,14 @@ impl Recipe {
     /// The recipe of a run that goes on from a model of this one, by `learned` samples of new data.
     pub fn further(&self, chosen: &Further, learned: usize) -> Self {
         let share = if self.finding().is_needles() { chosen.simulated.clamp(0.0, 0.9) } else { 0.0 };
-        // A loss of the whole batch cannot be had in parts.
-        let whole = matches!(&self.task, TaskRecipe::Segment { loss } if loss.batch_dice);
-        let batch = if whole { UPDATE } else { PART };
         let own = (UPDATE as f64 * (1.0 - share)).max(1.0);
         let passes = (BETWEEN as f64 * own / learned.max(1) as f64).ceil().max(1.0);
         let per_epoch = (passes * learned.max(1) as f64 / own).floor().max(1.0);
         let mut recipe = self.clone();
+        // One Dice of all pictures cannot be had in parts. A model that began with it learns on as well with one for each.
+        if let TaskRecipe::Segment { loss } = &mut recipe.task {
+            loss.batch_dice = false;
+        }
         recipe.data.val_share = VAL_SHARE;
         recipe.data.stride = 1;
         (recipe.data.folds, recipe.data.fold, recipe.data.leaky_folds) = (0, 0, false);
@@ -59,8 +60,8 @@ impl Recipe {
         recipe.train = TrainConfig {
             epochs: (chosen.updates as f64 / per_epoch).ceil().max(1.0) as u64,
             steps: Some(chosen.updates.max(1)),
-            batch,
-            accumulate: UPDATE / batch,
+            batch: PART,
+            accumulate: UPDATE / PART,
             patience: 0,
             samples_per_epoch: None,
             passes_per_epoch: passes as usize,
@@ -121,8 +122,10 @@ mod tests {
         let nerve = Recipe { data: super::super::DataRecipe { class: Some("nerve".into()), ..nerve.data }, ..nerve };
         assert_eq!(nerve.further(&Further::default(), 5).data.simulated, None, "the simulator shows needles");
         let whole = recipe("name = \"t\"\n[network]\npreset = \"tiny\"\n[loss]\nbatch_dice = true\n");
-        let train = whole.further(&Further::default(), 5).train;
-        assert_eq!((train.batch, train.accumulate), (8, 1), "one Dice of all");
+        let further = whole.further(&Further::default(), 5);
+        assert_eq!((further.train.batch, further.train.accumulate), (2, 4));
+        let cut = matches!(&further.task, TaskRecipe::Segment { loss } if !loss.batch_dice);
+        assert!(cut, "a Dice of all pictures together cannot be cut");
         assert_eq!(base.layer_sets().len(), 3);
         for layers in base.layer_sets() {
             let further = base.further(&Further { layers, ..Further::default() }, 5);
