@@ -19,6 +19,7 @@ mod one_recording;
 mod pictures;
 mod report;
 mod resume;
+mod shipped;
 mod study;
 mod tidy;
 mod tissue;

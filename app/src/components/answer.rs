@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::project::SavedHere;
 use super::words::provenance;
 use crate::marking;
 use crate::viewer::Viewer;
@@ -24,6 +25,7 @@ pub fn Answer() -> impl IntoView {
             </p>
             <p class="quiet provenance">{move || provenance(viewer)}</p>
             <p class="quiet">{said}</p>
+            <SavedHere />
             <label class="your-name">
                 "Your name"
                 <input

@@ -18,6 +18,8 @@ pub fn Keys() -> impl IntoView {
             (true, false) => {
                 // A dialog that is closed and on the page can always be shown.
                 let _ = sheet.show_modal();
+                // What takes the focus stands at its end.
+                sheet.set_scroll_top(0);
             }
             (false, true) => sheet.close(),
             _ => {}

@@ -45,6 +45,10 @@ pub fn Learn() -> impl IntoView {
     }
 }
 
+/// What the clip that comes with the app is for.
+const EXAMPLE: &str = "This example is simulated. The model finds its needle in most frames and misses it in others: mark some of \
+                       those, and let the model learn.";
+
 /// What there is to learn from, and the one button.
 #[component]
 fn Start() -> impl IntoView {
@@ -57,7 +61,11 @@ fn Start() -> impl IntoView {
     let noun = move || viewer.findings.finding.with(|finding| finding.noun().to_owned());
     let obstacle = move || tally.get().obstacle(&noun());
     let ready = move || obstacle().is_none() && viewer.findings.model.with(Option::is_some);
+    let example = move || viewer.findings.bundled.get() && viewer.media.shows_example();
     view! {
+        <Show when=example>
+            <p class="example">{EXAMPLE}</p>
+        </Show>
         <p class="quiet">{move || format!("Frames that count: {}", tally.get().words(&noun()))}</p>
         <button
             class="primary begin"

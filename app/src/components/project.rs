@@ -21,10 +21,7 @@ pub fn Project() -> impl IntoView {
     let session = expect_context::<Session>();
     let projects = viewer.projects;
     let picker = NodeRef::<html::Input>::new();
-    let now = RwSignal::new(Date::now());
-    if let Ok(timer) = set_interval_with_handle(move || now.set(Date::now()), Duration::from_secs(1)) {
-        on_cleanup(move || timer.clear());
-    }
+    let now = each_second();
     let out = move |output: Output, name: &'static str, title: &'static str| {
         view! { <button title=title on:click=move |_| session.take_out(output)>{name}</button> }
     };
@@ -40,11 +37,7 @@ pub fn Project() -> impl IntoView {
             <p class="project-name">
                 {move || projects.open.with(|open| open.as_ref().map_or("Nothing marked yet".to_owned(), |one| one.name.clone()))}
             </p>
-            <p class="quiet saved">{move || saved(&projects.saved.get(), now.get())}</p>
             <p class="quiet">{move || taken_out(viewer, now.get())}</p>
-            <Show when=move || projects.saved.with(|saved| matches!(saved, Saved::Failed(_)))>
-                <button on:click=move |_| session.write_entries()>"Try to save again"</button>
-            </Show>
             <div class="row" role="group" aria-label="Project files">
                 {out(Output::Project, "Take out", "All of it as one zip of plain files, which sonoseg trains on as it is (Ctrl+S)")}
                 <button title="Open a project that was taken out" on:click=move |_| click(picker)>"Bring back\u{2026}"</button>
@@ -134,6 +127,29 @@ fn line(project: ProjectLine, now: RwSignal<f64>) -> impl IntoView {
             </div>
         </li>
     }
+}
+
+/// Whether what was answered is saved.
+#[component]
+pub fn SavedHere() -> impl IntoView {
+    let projects = expect_context::<Viewer>().projects;
+    let session = expect_context::<Session>();
+    let now = each_second();
+    view! {
+        <p class="quiet saved">{move || saved(&projects.saved.get(), now.get())}</p>
+        <Show when=move || projects.saved.with(|saved| matches!(saved, Saved::Failed(_)))>
+            <button on:click=move |_| session.write_entries()>"Try to save again"</button>
+        </Show>
+    }
+}
+
+/// The time, once a second, in milliseconds.
+fn each_second() -> RwSignal<f64> {
+    let now = RwSignal::new(Date::now());
+    if let Ok(timer) = set_interval_with_handle(move || now.set(Date::now()), Duration::from_secs(1)) {
+        on_cleanup(move || timer.clear());
+    }
+    now
 }
 
 fn saved(saved: &Saved, now_ms: f64) -> String {

@@ -94,6 +94,7 @@ impl Session {
         handle.set_value(Some(session));
         let model = session.add_source(Source::bundled("demo.safetensors", "assets/demo.safetensors"));
         let clip = session.add_clip(Source::bundled("demo.dcm", "assets/demo.dcm"));
+        viewer.media.example.set_value(Some(clip));
         session.inner.update_value(|inner| {
             (inner.model, inner.bundled) = (Some(model), Some(model));
             inner.queue.add(&[Task::Show { file: clip, why: Why::Chosen }]);

@@ -31,11 +31,18 @@ pub(crate) struct Media {
     pub(crate) files: RwSignal<Vec<FileLine>>,
     pub(crate) clip: RwSignal<Option<Arc<ClipInfo>>>,
     pub(crate) pixels: StoredValue<HashMap<usize, Arc<Pixels>>>,
+    /// The clip that comes with the app.
+    pub(crate) example: StoredValue<Option<FileNumber>>,
 }
 
 impl Media {
     pub(crate) fn new() -> Self {
-        Self { files: RwSignal::new(Vec::new()), clip: RwSignal::new(None), pixels: StoredValue::new(HashMap::new()) }
+        Self {
+            files: RwSignal::new(Vec::new()),
+            clip: RwSignal::new(None),
+            pixels: StoredValue::new(HashMap::new()),
+            example: StoredValue::new(None),
+        }
     }
 
     /// Something of the clip on the screen, without reacting.
@@ -66,6 +73,12 @@ impl Media {
     /// The file of the clip on the screen, without reacting.
     pub(crate) fn shown_file(&self) -> Option<FileNumber> {
         self.line_of(self.with_clip(|clip| clip.id)?).map(|line| line.file)
+    }
+
+    /// Whether the clip that comes with the app is on the screen.
+    pub(crate) fn shows_example(&self) -> bool {
+        self.clip.track();
+        self.shown_file().is_some() && self.shown_file() == self.example.get_value()
     }
 
     /// Remember whether a file can be read.
