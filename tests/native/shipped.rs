@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::workspace::{Workspace, command, said, text};
+use crate::workspace::{Workspace, succeeds, text};
 
 fn asset(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../app/assets").join(name)
@@ -23,9 +23,7 @@ fn the_example_shows_needles_that_the_model_finds_and_some_that_it_misses() {
     let workspace = Workspace::new();
     let out = workspace.path("predicted");
     let (model, clip) = (asset("demo.safetensors"), asset("demo.dcm"));
-    let output =
-        command(&["predict", text(&model), text(&clip), "--out", text(&out), "--device", "flex"]).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    succeeds(&["predict", text(&model), text(&clip), "--out", text(&out), "--device", "flex"]);
     let found = rows(&out.join("geometry.csv"), ["tip_x", "tip_y"]);
     let truth = rows(&asset("demo-labels.csv"), ["x2", "y2"]);
     assert_eq!(found.len(), truth.len());
