@@ -28,6 +28,12 @@ simulate flat-2 --procedures 800 --frames 2 --seed 2404 --config "$recipes/simul
 simulate none-2 --procedures 500 --frames 2 --seed 2403 --config "$recipes/simulator/none.toml" "${stills[@]}"
 simulate sim-2 --procedures 5000 --frames 2 --seed 2400
 simulate shallow-2 --procedures 800 --frames 2 --seed 2401 --config "$recipes/simulator/shallow.toml"
+# The third learns longest, from those of the second and twice as many others.
+simulate real-3 --procedures 4400 --frames 2 --seed 3402 "${stills[@]}"
+simulate flat-3 --procedures 1600 --frames 2 --seed 3404 --config "$recipes/simulator/shallow.toml" "${stills[@]}"
+simulate none-3 --procedures 1000 --frames 2 --seed 3403 --config "$recipes/simulator/none.toml" "${stills[@]}"
+simulate sim-3 --procedures 8500 --frames 2 --seed 3400
+simulate shallow-3 --procedures 1600 --frames 2 --seed 3401 --config "$recipes/simulator/shallow.toml"
 
 train() { # STAGE ARGUMENTS: goes on where it was stopped
     local stage=$1; shift
@@ -41,6 +47,25 @@ train() { # STAGE ARGUMENTS: goes on where it was stopped
 }
 train 1 "$recipes/needle-demo-128.toml"
 train 2 "$recipes/needle-demo.toml" --init "$out/stage-1"
+mkdir -p "$out/data-3/procedures"
+for procedure in "$out"/data-2/procedures/*; do
+    ln -sfn "$(realpath "$procedure")" "$out/data-3/procedures/two-$(basename "$procedure")"
+done
+train 3 "$recipes/needle-demo.toml" --init "$out/stage-2" --set network.dropout=0 --set data.val_share=0.008 --set train.epochs=24 \
+    --set train.updates_per_epoch=350 --set train.optimiser.learning_rate=0.0015
+
+# What its confidence is fitted to: other seeds, a third of them in sources of which the last two stages saw nothing.
+mapfile -t others < <(tissue lung_us_pocus dicom_us_samples)
+simulate calibrate-sim --procedures 400 --frames 2 --seed 9310
+simulate calibrate-new --procedures 250 --frames 2 --seed 9311 "${others[@]}"
+simulate calibrate-old --procedures 150 --frames 2 --seed 9312 "${stills[@]}"
+mkdir -p "$out/calibrate/procedures"
+for set in sim new old; do
+    for procedure in "$out/calibrate-$set"/procedures/*; do
+        ln -sfn "$(realpath "$procedure")" "$out/calibrate/procedures/$set-$(basename "$procedure")"
+    done
+done
+sonoseg calibrate "$out/stage-3" --data "$out/calibrate" --split all --learned-from "$out/data-3" --dtype f16 --out "$out/demo.safetensors"
 
 # What is held out: other seeds, and other sources of real frames.
 mapfile -t other < <(tissue "${held_out[@]}")
