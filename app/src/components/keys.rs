@@ -19,7 +19,7 @@ pub fn Keys() -> impl IntoView {
                 // A dialog that is closed and on the page can always be shown.
                 let _ = sheet.show_modal();
                 // What takes the focus stands at its end.
-                sheet.set_scroll_top(0);
+                sheet.set_scroll_top(0.0);
             }
             (false, true) => sheet.close(),
             _ => {}
