@@ -11,6 +11,9 @@ const LONGEST: usize = 160;
 /// Half the width of the thinnest line that is looked for, in squares.
 const THINNEST: f64 = 0.75;
 
+/// Half the width of the widest that is looked for there, in squares: wider ones are looked for smaller still.
+const WIDEST: f64 = 4.0;
+
 /// The mask of a line in a picture of `[height, width]` pixels.
 pub fn line_mask(needle: &Needle, [height, width]: [usize; 2]) -> Mask {
     draw_capsule(needle, RADIUS[0] * height.max(width) as f64 / RADIUS[1], height, width)
@@ -19,15 +22,16 @@ pub fn line_mask(needle: &Needle, [height, width]: [usize; 2]) -> Mask {
 /// The line of the pixels of class 1, however wide they were painted; None where they make no line.
 pub fn line_of(mask: &Mask) -> Option<Needle> {
     let square = mask.height.max(mask.width).div_ceil(LONGEST).max(1);
-    let (height, width) = (mask.height.div_ceil(square), mask.width.div_ceil(square));
     // A way of one pixel through a square is as good as a square that is full, or thin strokes would be lost.
-    let weight = 1.0 / square as f32;
-    let mut painted = vec![0.0_f32; height * width];
-    for (at, _) in mask.classes.iter().enumerate().filter(|(_, class)| **class == 1) {
-        painted[at / mask.width / square * width + at % mask.width / square] += weight;
+    let mut small = Squares::of(mask, square, square);
+    let mut radius_px = half_width(&small.painted, small.width)?;
+    let is_wide = radius_px > WIDEST;
+    if is_wide {
+        let square = square * (radius_px / WIDEST).ceil() as usize;
+        small = Squares::of(mask, square, square * square);
+        radius_px = half_width(&small.painted, small.width)?;
     }
-    painted.iter_mut().for_each(|share| *share = share.min(1.0));
-    let radius_px = half_width(&painted, width)?;
+    let Squares { painted, height, width, square } = small;
     let config = FitConfig { threshold: 0.2, radius_px, min_length_px: 2.0 * radius_px, ..FitConfig::default() };
     let small = fit(&painted, height, width, &config)?.needle;
     let needle = small.scaled([height, width], [height * square, width * square]);
@@ -35,9 +39,34 @@ pub fn line_of(mask: &Mask) -> Option<Needle> {
     let (right, bottom) = (mask.width as f64 - 1.0, mask.height as f64 - 1.0);
     let inside = |end: Point| Point { x: end.x.clamp(0.0, right), y: end.y.clamp(0.0, bottom) };
     let rough = Needle { entry: inside(needle.entry), tip: inside(needle.tip) };
-    // A stroke thinner than a square has no width there to begin with.
-    let is_wide = square > 1 && radius_px > THINNEST;
-    Some(if is_wide { refine_on(mask, 1, rough, radius_px * square as f64) } else { rough })
+    // A stroke thinner than a square has no width there to begin with, and one of several squares is placed well enough.
+    let placed = square == 1 || is_wide || radius_px <= THINNEST;
+    Some(if placed { rough } else { refine_on(mask, 1, rough, radius_px * square as f64) })
+}
+
+/// How much of each square of a mask is painted, 0 to 1.
+struct Squares {
+    painted: Vec<f32>,
+    height: usize,
+    width: usize,
+    square: usize,
+}
+
+impl Squares {
+    /// Squares of so many pixels along an edge, of which so many make it full.
+    fn of(mask: &Mask, square: usize, full: usize) -> Self {
+        let (height, width) = (mask.height.div_ceil(square), mask.width.div_ceil(square));
+        let weight = 1.0 / full as f32;
+        let mut painted = vec![0.0_f32; height * width];
+        for (y, row) in mask.classes.chunks_exact(mask.width.max(1)).enumerate() {
+            let shares = &mut painted[y / square * width..][..width];
+            for (share, pixels) in shares.iter_mut().zip(row.chunks(square)) {
+                *share += weight * pixels.iter().filter(|&&class| class == 1).count() as f32;
+            }
+        }
+        painted.iter_mut().for_each(|share| *share = share.min(1.0));
+        Self { painted, height, width, square }
+    }
 }
 
 /// Half the mean width of what is painted, were it a line from corner to corner of the rectangle round it.
@@ -75,13 +104,13 @@ mod tests {
                 }
                 let drawn = line_of(&line_mask(&truth, [height, width])).unwrap();
                 assert!(worst_end(&drawn, &truth) < 2.0, "{truth:?} in {height}x{width}: {drawn:?}");
-                for radius_px in [0.5, 1.0, 2.5, 10.0] {
+                for radius_px in [0.5, 1.0, 2.5, 10.0, 10.0 * scale] {
                     let mut mask = Mask::empty(height, width);
                     let brush = Brush { radius_px, class: 1, only_over: None };
                     brush.paint(&mut mask, &[truth.entry, truth.middle(), truth.tip]);
                     let found = line_of(&mask).unwrap();
                     // Strokes about as thin as the squares in which the line is looked for are placed by these.
-                    let most = if radius_px < 5.0 { 2.5 * scale } else { 2.0 };
+                    let most = if radius_px < 5.0 { 2.5 * scale } else { (0.1 * radius_px).max(2.0) };
                     assert!(worst_end(&found, &truth) < most, "{radius_px}: {truth:?}: {found:?}");
                 }
             }

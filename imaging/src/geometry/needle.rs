@@ -79,11 +79,17 @@ impl Needle {
 
     /// Distance in pixels from a point to the segment between the ends.
     pub fn distance_px(&self, point: Point) -> f64 {
+        let [x, y] = self.offset(point);
+        x.hypot(y)
+    }
+
+    /// The way from the nearest point of the shaft to a point.
+    fn offset(&self, point: Point) -> [f64; 2] {
         let [dx, dy] = self.step(None);
         let squared = dx * dx + dy * dy;
         let (x, y) = (point.x - self.entry.x, point.y - self.entry.y);
         let t = if squared > 0.0 { ((x * dx + y * dy) / squared).clamp(0.0, 1.0) } else { 0.0 };
-        (x - t * dx).hypot(y - t * dy)
+        [x - t * dx, y - t * dy]
     }
 
     /// Visit `(x, y)` of every pixel whose centre lies within `radius_px` of the shaft, row by row.

@@ -206,7 +206,13 @@ pub(crate) fn refine_on(mask: &Mask, class: u8, first: Needle, radius: f64) -> N
 /// The capsule that covers these pixels best, each of which stands for `weight`.
 fn cover(pixels: &[Pixel], weight: f64, first: Needle, radius: f64, [height, width]: [usize; 2]) -> (Needle, f64) {
     let cost = |shaft: &Needle, radius: f64| -> f64 {
-        let inside = |q: &Pixel| (radius + 0.5 - shaft.distance_px(q.point())).clamp(0.0, 1.0);
+        // Far inside and far outside the distance does not matter, and takes longest.
+        let [inner, outer] = [(radius - 1.0).max(0.0).powi(2), (radius + 1.0).powi(2)];
+        let inside = |q: &Pixel| match shaft.offset(q.point()) {
+            [x, y] if x * x + y * y >= outer => 0.0,
+            [x, y] if x * x + y * y < inner => 1.0,
+            [x, y] => (radius + 0.5 - x.hypot(y)).clamp(0.0, 1.0),
+        };
         weight * pixels.iter().map(|q| (q.p - inside(q)).powi(2)).sum::<f64>()
     };
     let [dx, dy] = first.step(None).map(|step| step / first.length_px().max(1e-9));
