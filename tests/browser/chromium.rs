@@ -313,7 +313,8 @@ impl Drop for Page {
 
 /// A tab whose exceptions are written down.
 fn new_tab(browser: &Browser, exceptions: &Arc<Mutex<Vec<String>>>) -> Arc<Tab> {
-    let tab = browser.new_tab().expect("Chromium opens a tab");
+    // Right after all tabs were killed it may not hear of the first new one.
+    let tab = browser.new_tab().or_else(|_| browser.new_tab()).expect("Chromium opens a tab");
     tab.set_default_timeout(Duration::from_secs(60));
     tab.enable_runtime().unwrap();
     let log = exceptions.clone();
