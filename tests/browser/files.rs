@@ -7,7 +7,7 @@ use sonoseg_imaging::formats::encode::encode_png_grey;
 use sonoseg_imaging::geometry::{Image, Needle, ScaleRegion};
 use sonoseg_imaging::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use tempfile::TempDir;
