@@ -190,8 +190,8 @@ fn on_webgpu_it_learns_as_on_the_cpu_and_goes_on_when_the_device_is_lost() {
     let cpu = learned("learn-cpu", Graphics::Off, "?device=cpu&updates=16", false);
     assert_eq!((gpu.len(), cpu.len()), (16, 16));
     for (update, (gpu, cpu)) in gpu.iter().zip(&cpu).enumerate() {
-        // The first steps are as small as the rate of the warm-up. After them Adam makes whole steps of gradients that are all
-        // rounding, of which a network that has learned nothing has many.
+        // The first steps are as small as the rate of the warm-up; after them the runs drift apart. Likely, not shown: Adam makes whole
+        // steps of gradients that are all rounding, of which a network that has learned nothing has many.
         let tolerance = if update < 2 { 1e-5 } else { 2e-2 };
         assert!((gpu - cpu).abs() < tolerance, "update {update}: {gpu} on WebGPU, {cpu} on the CPU");
     }
