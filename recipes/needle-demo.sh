@@ -66,7 +66,7 @@ fi
 ln -sfn data-3 "$out/data-4"
 train 4 "$recipes/needle-demo.toml" --init "$out/stage-3/last.safetensors" "${longer[@]}" --set train.epochs=8
 
-# What its confidence is fitted to: other seeds, a third of them in sources of which the last two stages saw nothing.
+# What its confidence is fitted to: other seeds, a third of them in sources of which only the first stage saw anything, or none did.
 mapfile -t others < <(tissue lung_us_pocus dicom_us_samples)
 simulate calibrate-sim --procedures 400 --frames 2 --seed 9310
 simulate calibrate-new --procedures 250 --frames 2 --seed 9311 "${others[@]}"

@@ -7,7 +7,7 @@ use sonoseg_imaging::formats::encode::encode_png_grey;
 use sonoseg_imaging::geometry::{Image, Needle, ScaleRegion};
 use sonoseg_imaging::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use tempfile::TempDir;
@@ -193,4 +193,14 @@ fn procedure(frames: usize) -> ProcedureSim {
     let first = toml::from_str(include_str!("../../recipes/simulator/first.toml")).unwrap();
     let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..first };
     ProcedureSim::new(&config, 9_300_001, 0, frames)
+}
+
+/// The needle of each frame of the bundled clip: the tip in pixels, or none.
+pub(crate) fn demo_tips(labels: &Path) -> Vec<Option<(f64, f64)>> {
+    let mut reader = csv::Reader::from_path(labels).unwrap_or_else(|error| panic!("{}: {error}", labels.display()));
+    let columns: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
+    let column = |name: &str| columns.iter().position(|column| column == name).unwrap_or_else(|| panic!("no {name}"));
+    let (x, y) = (column("x2"), column("y2"));
+    let number = |row: &csv::StringRecord, at: usize| row.get(at).and_then(|text| text.trim().parse::<f64>().ok());
+    reader.records().map(|row| row.unwrap()).map(|row| Some((number(&row, x)?, number(&row, y)?))).collect()
 }

@@ -11,7 +11,7 @@ use sonoseg_core::train::parts::Here;
 use sonoseg_core::train::{Event, Feed, Flow, Progress, Samples, train};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::dataset::sample::{Sample, Source, Target};
-use sonoseg_imaging::synthetic::{Difficulty, NeedleSimConfig, ProcedureSim};
+use sonoseg_imaging::synthetic::{NeedleSimConfig, ProcedureSim};
 
 const RECIPE: &str = r#"
 name = "native-unet"
@@ -80,9 +80,8 @@ impl TaskVisitor for Learn<'_> {
 
     fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> State {
         let (train_config, device) = (&self.0.train, Device::flex());
-        let first = toml::from_str(include_str!("../../recipes/simulator/first.toml")).unwrap();
-        let config = NeedleSimConfig { difficulty: Some(Difficulty::Simple), ..first };
-        let frames = Frames(ProcedureSim::new(&config, 4242, 1, FRAMES));
+        // As its card says.
+        let frames = Frames(ProcedureSim::new(&NeedleSimConfig::default(), 4343, 21, FRAMES));
         let mut feed = Direct(&task, &frames, Vec::new().into_iter());
         let begin = Progress::begin(task.init(&device.clone().autodiff()), train_config);
         let all: Vec<usize> = (0..frames.len()).collect();

@@ -32,9 +32,9 @@ fn the_example_shows_needles_that_the_model_finds_and_some_that_it_misses() {
         let [Some(x), Some(y)] = *truth else { continue };
         shown += 1;
         match *found {
-            [Some(tip_x), Some(tip_y)] => hits += usize::from((tip_x - x).hypot(tip_y - y) < 8.0),
+            [Some(tip_x), Some(tip_y)] => hits += usize::from((tip_x - x).hypot(tip_y - y) <= 5.0),
             _ => misses += 1,
         }
     }
-    assert!(4 * hits > 3 * shown && misses >= 2, "of {shown} needles {hits} are found and {misses} missed");
+    assert!(4 * hits >= 3 * shown && misses >= 2, "of {shown} needles {hits} are found and {misses} missed");
 }

