@@ -95,8 +95,15 @@ impl Page {
 
     /// The processes of all tabs are killed, and the app is opened again in another one.
     pub(crate) fn kill(&mut self) {
-        for tab in process::of_kind(self.browser.get_process_id().unwrap(), "renderer") {
+        let tabs = process::of_kind(self.browser.get_process_id().unwrap(), "renderer");
+        for tab in &tabs {
             assert!(Command::new("kill").args(["-9", &tab.to_string()]).status().unwrap().success());
+        }
+        // Chromium might give a new tab one of the dead processes until it knows of them all.
+        let killed = Instant::now();
+        while tabs.iter().any(|tab| process::is_known(*tab)) {
+            assert!(killed.elapsed() < Duration::from_secs(60), "Chromium does not see that its tabs were killed");
+            std::thread::sleep(Duration::from_millis(50));
         }
         self.tab = new_tab(&self.browser, &self.exceptions);
         self.tab.navigate_to(&format!("{}/{}", self.server.origin(), self.query)).expect("the page answers again");
@@ -313,8 +320,7 @@ impl Drop for Page {
 
 /// A tab whose exceptions are written down.
 fn new_tab(browser: &Browser, exceptions: &Arc<Mutex<Vec<String>>>) -> Arc<Tab> {
-    // Right after all tabs were killed it may not hear of the first new one.
-    let tab = browser.new_tab().or_else(|_| browser.new_tab()).expect("Chromium opens a tab");
+    let tab = browser.new_tab().expect("Chromium opens a tab");
     tab.set_default_timeout(Duration::from_secs(60));
     tab.enable_runtime().unwrap();
     let log = exceptions.clone();

@@ -10,6 +10,11 @@ pub(crate) fn of_kind(browser: u32, kind: &str) -> Vec<u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_of_it).collect()
 }
 
+/// Whether a process runs, or has ended and the one that started it has not taken notice.
+pub(crate) fn is_known(pid: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
+
 /// Whether a process was started by another one, or by one that that started.
 fn descends(pid: u32, from: u32) -> bool {
     pid == from || pid > 1 && number(pid, "PPid:").is_some_and(|parent| descends(parent as u32, from))

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use sonoseg_imaging::annotation::{Brush, Handle, fill};
 use sonoseg_imaging::geometry::{Mask, Needle, Point};
 
+use crate::overlay::changed;
+
 /// What a hand needs to know of the picture under it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Picture {
@@ -136,7 +138,9 @@ impl Hand {
     pub fn settle(&mut self) -> Option<Change> {
         match self.draft.take()? {
             Draft::Move { start, needle, .. } if needle != start => Some(Change::Line(needle)),
-            Draft::Stroke { before, mask, .. } if before != mask => Some(Change::Painted([before, mask])),
+            Draft::Stroke { before, mask, .. } if changed(&before, &mask).is_some() => {
+                Some(Change::Painted([before, mask]))
+            }
             _ => None,
         }
     }

@@ -1,7 +1,12 @@
 //! The picture: zoom at the cursor, pointers, and the state of the frame in words.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use leptos::html;
 use leptos::prelude::*;
+use wasm_bindgen::prelude::*;
+use web_sys::{HtmlCanvasElement, ResizeObserver};
 
 use super::pointers::{Pointers, position};
 use super::words::{describe, verdict};
@@ -19,8 +24,8 @@ pub fn Canvas() -> impl IntoView {
     let pointers = Pointers::new();
     Effect::new(move || {
         if let Some(canvas) = canvas.get() {
-            match Painter::new(&canvas) {
-                Ok(painter) => repaint(viewer, canvas, painter, None),
+            match Painter::new(&canvas).and_then(|painter| Ok((painter, layout_size(&canvas)?))) {
+                Ok((painter, size)) => repaint(viewer, canvas, size, painter, None),
                 Err(error) => viewer.notices.problem(crate::messages::post::reason(&error)),
             }
         }
@@ -84,15 +89,33 @@ pub fn Canvas() -> impl IntoView {
     }
 }
 
+/// Width and height of a canvas in pixels of the layout, now and whenever they change. To ask for them before every picture
+/// would lay out the page once more each time.
+fn layout_size(canvas: &HtmlCanvasElement) -> Result<Rc<Cell<(f64, f64)>>, JsValue> {
+    let measured = |canvas: &HtmlCanvasElement| (f64::from(canvas.client_width()), f64::from(canvas.client_height()));
+    let size = Rc::new(Cell::new(measured(canvas)));
+    let (told, observed) = (size.clone(), canvas.clone());
+    let changed = Closure::<dyn FnMut()>::new(move || told.set(measured(&observed)));
+    // The browser keeps the observer, and that its callback, as long as the canvas.
+    ResizeObserver::new(changed.into_js_value().unchecked_ref())?.observe(canvas);
+    Ok(size)
+}
+
 /// Draw whenever what is to be seen has changed.
-fn repaint(viewer: Viewer, canvas: web_sys::HtmlCanvasElement, mut painter: Painter, last: Option<Scene>) {
+fn repaint(
+    viewer: Viewer,
+    canvas: HtmlCanvasElement,
+    layout: Rc<Cell<(f64, f64)>>,
+    mut painter: Painter,
+    last: Option<Scene>,
+) {
     request_animation_frame(move || {
         if viewer.notices.stage.is_disposed() {
             return;
         }
         let density = density();
-        let size = (f64::from(canvas.client_width()) * density, f64::from(canvas.client_height()) * density);
-        let size = (size.0.round().max(1.0), size.1.round().max(1.0));
+        let (width, height) = layout.get();
+        let size = ((width * density).round().max(1.0), (height * density).round().max(1.0));
         if viewer.view.canvas.get_untracked() != size {
             canvas.set_width(size.0 as u32);
             canvas.set_height(size.1 as u32);
@@ -117,7 +140,7 @@ fn repaint(viewer: Viewer, canvas: web_sys::HtmlCanvasElement, mut painter: Pain
             }
             _ => last,
         };
-        repaint(viewer, canvas, painter, last);
+        repaint(viewer, canvas, layout, painter, last);
     });
 }
 

@@ -21,20 +21,28 @@ const LANE: f64 = 0.3;
 pub fn Strip() -> impl IntoView {
     let viewer = expect_context::<Viewer>();
     let canvas = NodeRef::<html::Canvas>::new();
-    Effect::new(move || {
-        // The canvas of the picture and the strip change their size together.
-        viewer.view.canvas.track();
-        let (Some(canvas), frame) = (canvas.get(), viewer.view.frame.get()) else { return };
+    Effect::new(move |last: Option<Option<Drawn>>| {
+        let (stage, density, frame) = (viewer.view.canvas.get(), density(), viewer.view.frame.get());
+        let canvas = canvas.get()?;
+        let last = last.flatten();
+        // The canvas of the picture and the strip change their size together; to ask for it lays out the page anew.
+        let known = last.as_ref().filter(|last| last.stage == stage && last.size.0 >= 1.0).map(|last| last.size);
+        let measured =
+            || [canvas.client_width(), canvas.client_height()].map(|side| (f64::from(side) * density).round());
+        let size = known.unwrap_or_else(|| measured().into());
         let clip = viewer.media.shown().map(|clip| clip.to_string()).unwrap_or_default();
         let states = viewer.all_states();
-        viewer.annotations.project.with(|project| {
-            let record = project.document().clips.get(&clip);
-            let answers = |count| match record {
-                Some(record) => answer_columns(&record.answers, states.len(), count),
-                None => vec![None; count],
-            };
-            draw(&canvas, &states, answers, frame);
+        // A column is never narrower than two pixels; many frames then share one.
+        let count = states.len().min((size.0 / 2.0).max(1.0) as usize);
+        let answers = viewer.annotations.project.with(|project| match project.document().clips.get(&clip) {
+            Some(record) => answer_columns(&record.answers, states.len(), count),
+            None => vec![None; count],
         });
+        let drawn = Drawn { stage, size, frames: states.len(), columns: columns(&states, count), answers, frame };
+        if last.as_ref() != Some(&drawn) {
+            draw(&canvas, &drawn, density);
+        }
+        Some(drawn)
     });
     let scrub = move |event: &PointerEvent| {
         if let Some(canvas) = canvas.get_untracked() {
@@ -116,27 +124,31 @@ fn words(viewer: Viewer) -> String {
     format!("Frame {}. {words}", frame + 1)
 }
 
-fn draw(
-    canvas: &HtmlCanvasElement,
-    states: &[FrameState],
-    answers: impl Fn(usize) -> Vec<Option<Verdict>>,
+/// What the strip shows. Equal ones look the same.
+#[derive(PartialEq)]
+struct Drawn {
+    /// Size of the canvas of the picture when it was drawn.
+    stage: (f64, f64),
+    /// Width and height in pixels of the canvas.
+    size: (f64, f64),
+    frames: usize,
+    columns: Vec<FrameState>,
+    answers: Vec<Option<Verdict>>,
     frame: usize,
-) {
-    let density = density();
-    let width = (f64::from(canvas.client_width()) * density).round();
-    let height = (f64::from(canvas.client_height()) * density).round();
+}
+
+fn draw(canvas: &HtmlCanvasElement, drawn: &Drawn, density: f64) {
+    let (width, height) = drawn.size;
     let context = canvas.get_context("2d").ok().flatten().and_then(|c| c.dyn_into::<CanvasRenderingContext2d>().ok());
     let (Some(context), true) = (context, width >= 1.0 && height >= 1.0) else { return };
     canvas.set_width(width as u32);
     canvas.set_height(height as u32);
-    if states.is_empty() {
+    if drawn.frames == 0 {
         return;
     }
-    // A column is never narrower than two pixels; many frames then share one.
-    let count = states.len().min((width / 2.0).max(1.0) as usize);
-    let step = width / count as f64;
+    let step = width / drawn.columns.len() as f64;
     let gap = if step > 6.0 { density } else { 0.0 };
-    for (column, state) in columns(states, count).into_iter().enumerate() {
+    for (column, state) in drawn.columns.iter().enumerate() {
         let (colour, share) = match state {
             FrameState::Waiting => ("#232a33", 0.22),
             FrameState::Seen(confidence) => ("#26d0ce", 0.35 + 0.65 * confidence),
@@ -152,8 +164,8 @@ fn draw(
     context.set_font(&format!("bold {}px system-ui, sans-serif", lane.min(step)));
     context.set_text_align("center");
     context.set_text_baseline("middle");
-    for (column, verdict) in answers(count).into_iter().enumerate() {
-        let Some(verdict) = verdict else { continue };
+    for (column, verdict) in drawn.answers.iter().enumerate() {
+        let &Some(verdict) = verdict else { continue };
         let (left, wide) = (column as f64 * step, (step - gap).max(1.0));
         // Columns too narrow for a sign differ in height and place, too.
         let (colour, [top, tall]) = match verdict {
@@ -170,7 +182,7 @@ fn draw(
             context.fill_rect(left, lane * top, wide, lane * tall);
         }
     }
-    let at = (frame as f64 + 0.5) * width / states.len() as f64;
+    let at = (drawn.frame as f64 + 0.5) * width / drawn.frames as f64;
     context.set_fill_style_str("#ffffff");
     context.fill_rect((at - density).round(), 0.0, 2.0 * density, height);
 }

@@ -88,7 +88,7 @@ impl Annotations {
             let answer = record.answers.get(&frame)?;
             let line = || Some(line_mask(&answer.needle?, [record.height, record.width]));
             let mask = answer.mask.clone().or_else(line);
-            let mask_pixels = mask.iter().flat_map(|mask| &mask.classes).filter(|&&class| Mask::shows(class)).count();
+            let mask_pixels = mask.as_ref().map_or(0, Mask::pixels);
             Some(Arc::new(Drawn { needle: answer.needle, mask: mask.map(Arc::new), mask_pixels }))
         })?;
         self.drawn.set_value(Some((key, drawn.clone())));

@@ -62,7 +62,7 @@ impl Found {
     pub(crate) fn marked(&self, threshold: Option<f64>) -> usize {
         match threshold {
             None => self.mask_pixels,
-            Some(_) => self.mask(threshold).classes.iter().filter(|&&class| Mask::shows(class)).count(),
+            Some(_) => self.mask(threshold).pixels(),
         }
     }
 

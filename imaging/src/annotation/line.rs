@@ -22,16 +22,17 @@ pub fn line_mask(needle: &Needle, [height, width]: [usize; 2]) -> Mask {
 /// The line of the pixels of class 1, however wide they were painted; None where they make no line.
 pub fn line_of(mask: &Mask) -> Option<Needle> {
     let square = mask.height.max(mask.width).div_ceil(LONGEST).max(1);
+    let mut squares = Squares::of(mask, square);
     // A way of one pixel through a square is as good as a square that is full, or thin strokes would be lost.
-    let mut small = Squares::of(mask, square, square);
-    let mut radius_px = half_width(&small.painted, small.width)?;
+    let mut painted = squares.shares(square);
+    let mut radius_px = half_width(&painted, squares.width)?;
     let is_wide = radius_px > WIDEST;
     if is_wide {
-        let square = square * (radius_px / WIDEST).ceil() as usize;
-        small = Squares::of(mask, square, square * square);
-        radius_px = half_width(&small.painted, small.width)?;
+        squares = squares.pooled((radius_px / WIDEST).ceil() as usize);
+        painted = squares.shares(squares.square * squares.square);
+        radius_px = half_width(&painted, squares.width)?;
     }
-    let Squares { painted, height, width, square } = small;
+    let Squares { height, width, square, .. } = squares;
     let config = FitConfig { threshold: 0.2, radius_px, min_length_px: 2.0 * radius_px, ..FitConfig::default() };
     let small = fit(&painted, height, width, &config)?.needle;
     let needle = small.scaled([height, width], [height * square, width * square]);
@@ -44,28 +45,47 @@ pub fn line_of(mask: &Mask) -> Option<Needle> {
     Some(if placed { rough } else { refine_on(mask, 1, rough, radius_px * square as f64) })
 }
 
-/// How much of each square of a mask is painted, 0 to 1.
+/// How many pixels of each square of a mask are painted.
 struct Squares {
-    painted: Vec<f32>,
+    pixels: Vec<usize>,
     height: usize,
     width: usize,
+    /// Pixels along an edge of a square.
     square: usize,
 }
 
 impl Squares {
-    /// Squares of so many pixels along an edge, of which so many make it full.
-    fn of(mask: &Mask, square: usize, full: usize) -> Self {
+    fn of(mask: &Mask, square: usize) -> Self {
         let (height, width) = (mask.height.div_ceil(square), mask.width.div_ceil(square));
-        let weight = 1.0 / full as f32;
-        let mut painted = vec![0.0_f32; height * width];
+        let mut pixels = vec![0; height * width];
         for (y, row) in mask.classes.chunks_exact(mask.width.max(1)).enumerate() {
-            let shares = &mut painted[y / square * width..][..width];
-            for (share, pixels) in shares.iter_mut().zip(row.chunks(square)) {
-                *share += weight * pixels.iter().filter(|&&class| class == 1).count() as f32;
+            // Most of a mask is background, which is passed over by the eight.
+            let (words, rest) = row.as_chunks::<8>();
+            let counts = &mut pixels[y / square * width..][..width];
+            for (at, word) in words.iter().enumerate().filter(|(_, word)| u64::from_ne_bytes(**word) != 0) {
+                word.iter()
+                    .enumerate()
+                    .for_each(|(x, &class)| counts[(8 * at + x) / square] += usize::from(class == 1));
             }
+            let first = 8 * words.len();
+            rest.iter().enumerate().for_each(|(x, &class)| counts[(first + x) / square] += usize::from(class == 1));
         }
-        painted.iter_mut().for_each(|share| *share = share.min(1.0));
-        Self { painted, height, width, square }
+        Self { pixels, height, width, square }
+    }
+
+    /// Squares of which each is so many by so many of these.
+    fn pooled(&self, by: usize) -> Self {
+        let (height, width) = (self.height.div_ceil(by), self.width.div_ceil(by));
+        let mut pixels = vec![0; height * width];
+        for (at, count) in self.pixels.iter().enumerate() {
+            pixels[at / self.width / by * width + at % self.width / by] += count;
+        }
+        Self { pixels, height, width, square: self.square * by }
+    }
+
+    /// How much of each is painted, 0 to 1, when so many pixels make it full.
+    fn shares(&self, full: usize) -> Vec<f32> {
+        self.pixels.iter().map(|&count| (count as f32 / full as f32).min(1.0)).collect()
     }
 }
 

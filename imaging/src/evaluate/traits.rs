@@ -76,7 +76,7 @@ impl Traits {
             Truth::Needle(None) => Self::NoNeedle,
             Truth::Mask(mask) => {
                 let judged = mask.classes.iter().filter(|&&class| class != Mask::IGNORE).count();
-                let shown = mask.classes.iter().filter(|&&class| Mask::shows(class)).count();
+                let shown = mask.pixels();
                 Self::Object(shown as f64 / judged as f64)
             }
         })

@@ -26,6 +26,13 @@ impl Mask {
         !self.classes.iter().any(|&class| Self::shows(class))
     }
 
+    /// Number of pixels that show an object. Background is passed over by the eight, as it is nearly all of a mask.
+    pub fn pixels(&self) -> usize {
+        let (words, rest) = self.classes.as_chunks::<8>();
+        let marked = words.iter().filter(|word| u64::from_ne_bytes(**word) != 0).flatten();
+        marked.chain(rest).filter(|&&class| Self::shows(class)).count()
+    }
+
     /// True when some pixel was judged. A mask without one is no label.
     pub fn is_judged(&self) -> bool {
         self.classes.iter().any(|&class| class != Self::IGNORE)
@@ -111,5 +118,7 @@ mod tests {
         assert_eq!(joined, mask([2, 255, 1, 1]));
         assert!(mask([0, 255, 0, 255]).is_empty() && mask([0, 255, 0, 255]).is_judged());
         assert!(!mask([255; 4]).is_judged() && !joined.is_empty());
+        let classes: Vec<u8> = (0..43).map(|at| [0, 0, 0, 0, 0, 0, 0, 0, 2, 255, 0, 1][at % 12]).collect();
+        assert_eq!((joined.pixels(), Mask { height: 1, width: 43, classes }.pixels()), (3, 6));
     }
 }
