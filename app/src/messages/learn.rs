@@ -289,10 +289,12 @@ pub struct Looked {
 
 /// Compute gradients: asked by the worker of its helpers. Buffers: the weights, then the views of every part. The answer has a
 /// buffer for every part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gradients {
     /// The recipe of the run, as TOML.
     pub recipe: String,
     /// The key of every part, as JSON.
     pub keys: Vec<String>,
+    /// What all parts of the update have together; none: each part's share of that is asked for, and no gradients.
+    pub whole: Option<Vec<f32>>,
 }

@@ -121,6 +121,61 @@ pub fn dice_focal(logits: Tensor<4>, target: Tensor<4>, config: &DiceFocalConfig
     dice(join(logits), join(target), config.smooth) * config.dice_weight + pixels * config.focal_weight
 }
 
+/// What the Dice of each channel is made of: the pixels that prediction and target have in common, those that either has, and
+/// those that somebody judged. The sums of parts of a batch add up to those of the batch.
+///
+/// # Shapes
+/// - `logits`, `target`, `judged`: `[batch, channels, height, width]`, as for [`judged_dice_focal`]
+/// - output: `[3, channels]`
+pub fn dice_sums(logits: Tensor<4>, target: Tensor<4>, judged: Option<Tensor<4>>) -> Tensor<2> {
+    let judged = judged.unwrap_or_else(|| target.ones_like());
+    let probability = activation::sigmoid(logits) * judged.clone();
+    let target = target * judged.clone();
+    let each = |maps: Tensor<4>| -> Tensor<2> {
+        let [batch, channels, height, width] = maps.dims();
+        maps.swap_dims(0, 1).reshape([channels, batch * height * width]).sum_dim(1).swap_dims(0, 1)
+    };
+    Tensor::cat(vec![each(probability.clone() * target.clone()), each(probability + target), each(judged)], 0)
+}
+
+/// [`dice_focal`] or [`judged_dice_focal`] of a batch that has one Dice together, for one of its `parts`: the mean over the parts
+/// is the loss of the batch, and so is the mean of their gradients.
+///
+/// # Shapes
+/// - `logits`, `target`, `judged`: `[batch, channels, height, width]`, those of the part
+/// - `whole`: `[3, channels]`, [`dice_sums`] of all parts, added up
+/// - output: `[1]`
+pub fn part_dice_focal(
+    logits: Tensor<4>,
+    target: Tensor<4>,
+    judged: Option<Tensor<4>>,
+    whole: Tensor<2>,
+    parts: usize,
+    config: &DiceFocalConfig,
+) -> Tensor<1> {
+    let pixels = focal_pixels_of(logits.clone(), target.clone(), config.gamma);
+    let pixels = match &judged {
+        Some(judged) => pixels * judged.clone(),
+        None => pixels,
+    };
+    let pixels = pixels.sum() * parts as f64 / whole.clone().narrow(0, 2, 1).sum().clamp_min(1.0);
+    let own = dice_sums(logits, target, judged);
+    // The numbers are those of the batch, of which this part's own can be changed.
+    let sums = own.clone() - own.detach() + whole;
+    let row = |at: usize| sums.clone().narrow(0, at, 1);
+    let planes: Tensor<2> = ((row(0) * 2.0 + config.smooth) / (row(1) + config.smooth)).neg() + 1.0;
+    let counted = row(2).clamp_max(1.0);
+    let dice = (planes * counted.clone()).sum() / counted.sum().clamp_min(1.0);
+    // Each part has its own share of the gradient, and the loss of all.
+    let dice = dice.clone() * parts as f64 - dice.detach() * (parts as f64 - 1.0);
+    dice * config.dice_weight + pixels * config.focal_weight
+}
+
+/// The focal loss of every pixel, and where it does not focus the binary cross-entropy.
+fn focal_pixels_of(logits: Tensor<4>, target: Tensor<4>, gamma: f64) -> Tensor<4> {
+    if gamma == 0.0 { cross_entropy_pixels(logits, target) } else { focal_pixels(logits, target, gamma, None) }
+}
+
 /// [`dice_focal`] of the judged pixels alone. A plane without any has no Dice, and a batch without any costs nothing.
 ///
 /// # Shapes
@@ -134,11 +189,7 @@ pub fn judged_dice_focal(
     config: &DiceFocalConfig,
 ) -> Tensor<1> {
     assert_eq!(judged.dims(), logits.dims(), "every pixel is judged or not");
-    let pixels = if config.gamma == 0.0 {
-        cross_entropy_pixels(logits.clone(), target.clone())
-    } else {
-        focal_pixels(logits.clone(), target.clone(), config.gamma, None)
-    };
+    let pixels = focal_pixels_of(logits.clone(), target.clone(), config.gamma);
     let pixels = (pixels * judged.clone()).sum() / judged.clone().sum().clamp_min(1.0);
     if config.dice_weight == 0.0 {
         return pixels * config.focal_weight;
@@ -159,6 +210,46 @@ mod tests {
 
     fn map(values: [f32; 4]) -> Tensor<4> {
         Tensor::<1>::from_floats(values, &Device::flex()).reshape([1, 1, 2, 2])
+    }
+
+    #[test]
+    fn parts_of_a_batch_have_its_loss_and_its_gradients_together() {
+        let device = Device::flex().autodiff();
+        let numbers = |factor: f32| -> Vec<f32> { (0..96).map(|at| (at as f32 * factor).sin() * 3.0).collect() };
+        let maps = |numbers: Vec<f32>| Tensor::<1>::from_floats(numbers.as_slice(), &device).reshape([4, 2, 3, 4]);
+        let bits =
+            |factor: f32| maps(numbers(factor).into_iter().map(|number| f32::from(u8::from(number > 1.5))).collect());
+        let (logits, target, judged) = (maps(numbers(0.7)).require_grad(), bits(1.3), bits(0.37));
+        for gamma in [0.0, 2.0] {
+            let config = DiceFocalConfig { gamma, batch_dice: true, focal_weight: 10.0, ..DiceFocalConfig::default() };
+            for judged in [None, Some(judged.clone())] {
+                let all = match judged.clone() {
+                    Some(judged) => judged_dice_focal(logits.clone(), target.clone(), judged, &config),
+                    None => dice_focal(logits.clone(), target.clone(), &config),
+                };
+                // Three pictures and one: parts need not be of one size.
+                let parts = [(0, 3), (3, 1)].map(|(first, count)| {
+                    let cut = |maps: &Tensor<4>| maps.clone().narrow(0, first, count);
+                    (cut(&logits), cut(&target), judged.as_ref().map(cut))
+                });
+                let sums = |(logits, target, judged): &(Tensor<4>, Tensor<4>, Option<Tensor<4>>)| {
+                    dice_sums(logits.clone(), target.clone(), judged.clone()).detach()
+                };
+                let whole = sums(&parts[0]) + sums(&parts[1]);
+                let part = |(logits, target, judged): (Tensor<4>, Tensor<4>, Option<Tensor<4>>)| {
+                    part_dice_focal(logits, target, judged, whole.clone(), 2, &config)
+                };
+                let [first, second] = parts.map(part);
+                let mean = (first + second) / 2.0;
+                let [all, mean] = [all, mean].map(|loss| {
+                    let gradient = logits.grad(&loss.backward()).unwrap().into_data().try_into_vec::<f32>().unwrap();
+                    (loss.into_scalar::<f32>(), gradient)
+                });
+                assert!((all.0 - mean.0).abs() < 1e-5, "{gamma}: {} and {}", all.0, mean.0);
+                let apart = all.1.iter().zip(&mean.1).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(apart < 1e-6 && all.1.iter().any(|gradient| gradient.abs() > 1e-3), "{gamma}: {apart}");
+            }
+        }
     }
 
     #[test]

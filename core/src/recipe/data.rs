@@ -38,7 +38,7 @@ pub struct DataRecipe {
 pub struct SimulatedRecipe {
     /// Share of what is learned from, below 1, the same in every update.
     pub share: f64,
-    /// Number of simulated insertions, each with one sample; changed anew in every epoch as the data are.
+    /// Number of simulated insertions, each with one sample. All have their turn before any comes again, changed anew.
     pub samples: usize,
     /// Seed of the simulator.
     pub seed: u64,

@@ -25,6 +25,17 @@ pub struct Step {
     pub updates: u64,
     /// Updates of the whole run.
     pub total: u64,
+    /// Batches that are one update together.
+    pub parts: usize,
+    /// [`Task::sums`] of all of them, added up; empty where the loss of each is its own.
+    pub whole: Vec<f32>,
+}
+
+impl Step {
+    /// Of a batch by itself.
+    pub fn alone(rng: Rng, updates: u64, total: u64) -> Self {
+        Self { rng, updates, total, parts: 1, whole: Vec::new() }
+    }
 }
 
 /// The loss of a batch.
@@ -75,6 +86,12 @@ pub trait Task: Sync {
 
     /// Upload.
     fn collate(&self, views: &[Self::View], device: &Device) -> Self::Batch;
+
+    /// What the loss of an update has to know of each of its parts, as numbers that are added up; none where the loss of each is its
+    /// own, and the batch is not asked for.
+    fn sums(&self, _: &Self::Model, _batch: impl FnOnce() -> Self::Batch) -> Option<Tensor<1>> {
+        None
+    }
 
     /// The loss of a batch.
     fn loss(&self, model: &Self::Model, batch: &Self::Batch, step: &mut Step) -> Loss<Self::Kept>;

@@ -5,10 +5,10 @@
 //! - Amiri, Brooks and Rivaz, "Fine tuning U-Net for ultrasound image segmentation: which layers?", 2019,
 //!   arXiv:2002.08438: Amiri 2019, section 2.
 
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 
 use super::{Loss, Reads, Step, Task, loss_measure, read, upload};
-use crate::losses::overlap::{DiceFocalConfig, dice_focal, judged_dice_focal};
+use crate::losses::overlap::{DiceFocalConfig, dice_focal, dice_sums, judged_dice_focal, part_dice_focal};
 use crate::models::frames::Frames;
 use crate::models::layer_set::LayerSet;
 use crate::models::{Network, NetworkConfig};
@@ -183,8 +183,20 @@ impl Task for Segment {
         }
     }
 
-    fn loss(&self, model: &Network, batch: &Batch, _: &mut Step) -> Loss<()> {
-        self.loss_of(model.forward(batch.input.clone()), batch).into()
+    fn sums(&self, model: &Network, batch: impl FnOnce() -> Batch) -> Option<Tensor<1>> {
+        let Batch { input, target, judged } = self.loss.batch_dice.then(batch)?;
+        Some(dice_sums(model.forward(input), target, judged).flatten(0, 1))
+    }
+
+    fn loss(&self, model: &Network, batch: &Batch, step: &mut Step) -> Loss<()> {
+        let logits = model.forward(batch.input.clone());
+        if step.whole.is_empty() {
+            return self.loss_of(logits, batch).into();
+        }
+        let channels = step.whole.len() / 3;
+        let whole = Tensor::from_data(TensorData::new(step.whole.clone(), [3, channels]), &logits.device());
+        let (target, judged) = (batch.target.clone(), batch.judged.clone());
+        part_dice_focal(logits, target, judged, whole, step.parts, &self.loss).into()
     }
 
     async fn measure(&self, model: &Network, batch: &Batch, _: &mut Step) -> Result<Measures, String> {
@@ -207,10 +219,6 @@ impl Task for Segment {
         Ok(measures)
     }
 
-    fn batch_may_be_cut(&self) -> bool {
-        !self.loss.batch_dice
-    }
-
     fn decides(&self) -> &'static str {
         "iou"
     }
@@ -226,7 +234,10 @@ impl Task for Segment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::State;
     use crate::models::unet::{UnetConfig, UnetVariant};
+    use crate::optim::named;
+    use crate::train::parts::{Computed, Part, PartKey, gradients, sums};
 
     fn task() -> Segment {
         let network =
@@ -244,6 +255,43 @@ mod tests {
             },
             loss: DiceFocalConfig::default(),
             layers: LayerSet::All,
+        }
+    }
+
+    #[test]
+    fn an_update_in_parts_is_that_of_the_whole_batch() {
+        let task = Segment { loss: DiceFocalConfig { batch_dice: true, ..DiceFocalConfig::default() }, ..task() };
+        let device = Device::flex();
+        let model = task.init(&device.clone().autodiff());
+        let view = |above| task.views(&sample(above), None).unwrap().remove(0);
+        let views: Vec<View> = [0, 1, Mask::IGNORE, 0].map(view).into();
+        let update = |size: usize| {
+            let key = |number| PartKey { seed: 1, number, parts: 4 / size, updates: 0, total: 1 };
+            let part =
+                |(at, views): (usize, &[View])| Part { views: views.to_vec(), key: key(at as u64), whole: vec![] };
+            let mut parts: Vec<_> = views.chunks(size).enumerate().map(part).collect();
+            let of = |part| pollster::block_on(sums(&task, &model, part, &device)).unwrap();
+            let whole = parts.iter().map(of).reduce(|a, b| a.iter().zip(b).map(|(a, b)| a + b).collect()).unwrap();
+            if parts.len() > 1 {
+                parts.iter_mut().for_each(|part| part.whole.clone_from(&whole));
+            }
+            let of = |part| pollster::block_on(gradients(&task, &model, part, &device)).unwrap();
+            let given: Vec<_> = parts.iter().map(of).collect();
+            let read = |computed: &Computed<()>| pollster::block_on(named::read(&model, &computed.gradients)).unwrap();
+            let gradients: Vec<_> = given.iter().map(read).collect();
+            let sum = |name: &String| -> Vec<f32> {
+                let of = |state: &State| state[name].1.clone();
+                gradients.iter().map(of).reduce(|a, b| a.iter().zip(b).map(|(a, b)| a + b).collect()).unwrap()
+            };
+            let sums: Vec<Vec<f32>> = gradients[0].keys().map(sum).collect();
+            (given.iter().map(|computed| computed.loss).sum::<f64>(), sums.concat())
+        };
+        let (loss, gradients) = update(4);
+        for size in [1, 2] {
+            let (of_parts, together) = update(size);
+            assert!((loss - of_parts).abs() < 1e-5, "{loss} and {of_parts} in parts of {size}");
+            let apart = gradients.iter().zip(&together).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart < 1e-5 && gradients.iter().any(|g| g.abs() > 1e-3), "{apart} in parts of {size}");
         }
     }
 

@@ -63,22 +63,31 @@ pub fn training_plans(all: &Samples<'_>, config: &TrainConfig, seed: u64, epoch:
         }
     };
     let order = Rng::stream(seed, "order", [epoch, 0]).permutation(drawn.len());
-    let mut others = Rng::stream(seed, "beside", [epoch, 0]).permutation(all.beside.len()).into_iter().cycle();
-    let (mut plans, mut at) = (Vec::new(), 0);
+    let (mut sizes, mut at) = (Vec::new(), 0);
     while at < order.len() {
-        let number = plans.len();
-        let beside = all.others((number + 1) * batch) - all.others(number * batch);
+        let beside = all.others((sizes.len() + 1) * batch) - all.others(sizes.len() * batch);
         let own = (batch - beside).min(order.len());
         if at + own > order.len() {
             break;
         }
-        let of_data = order[at..at + own].iter().map(|&index| drawn[index]);
-        let of_others =
-            others.by_ref().take(beside).map(|index| Drawn { sample: all.beside[index], changes: Some(epoch) });
-        plans.push(of_data.chain(of_others).collect());
+        sizes.push((own, beside));
         at += own;
     }
-    plans
+    let count: usize = sizes.iter().map(|(_, beside)| beside).sum();
+    let mut others = others_from(all.beside, seed, epoch * count as u64);
+    let mut own = order.iter().map(|&index| drawn[index]);
+    sizes.iter().map(|&(data, beside)| own.by_ref().take(data).chain(others.by_ref().take(beside)).collect()).collect()
+}
+
+/// Others from the one on that has its turn after so many, over all epochs: each once in every pass, changed anew.
+fn others_from(others: &[usize], seed: u64, first: u64) -> impl Iterator<Item = Drawn> {
+    let count = others.len().max(1) as u64;
+    let passes = (first / count..).take_while(|_| !others.is_empty());
+    let pass = move |number| {
+        let order = Rng::stream(seed, "beside", [number, 0]).permutation(others.len());
+        order.into_iter().map(move |index| Drawn { sample: others[index], changes: Some(number) })
+    };
+    passes.flat_map(pass).skip((first % count) as usize)
 }
 
 /// All samples in order, unchanged.
@@ -177,6 +186,13 @@ mod tests {
                 plans.concat().iter().map(|drawn| drawn.sample).filter(|&one| one > 99).collect();
             assert!(share == 0.0 || seen.len() == 10, "all others have their turn: {seen:?}");
         }
+        // Over epochs, too, each has its turn before any has it twice.
+        let samples = Samples { train: &[1, 2, 3], beside: &beside, share: 0.5, val: &[] };
+        let epochs = (0..5).map(|epoch| training_plans(&samples, &config(2, None), 1, epoch).concat());
+        let turns: Vec<Drawn> = epochs.flatten().filter(|drawn| drawn.sample > 99).collect();
+        let once: BTreeSet<usize> = turns[..10].iter().map(|drawn| drawn.sample).collect();
+        assert!(once.len() == 10 && turns.len() > 12, "{turns:?}");
+        assert!(turns.iter().enumerate().all(|(at, drawn)| drawn.changes == Some(at as u64 / 10)), "{turns:?}");
         let few = Samples { train: &[1], beside: &beside, share: 0.5, val: &[] };
         let plans = training_plans(&few, &TrainConfig { batch: 8, ..TrainConfig::default() }, 1, 0);
         assert_eq!(plans.iter().map(Vec::len).collect::<Vec<_>>(), [5], "a batch of what there is");

@@ -245,7 +245,7 @@ pub async fn train<T: Task>(
             }
             let rate = config.peak_rate() * config.schedule.factor(updates as f64, total as f64);
             progress.model = progress.optimiser.step(progress.model, gradients, rate, rule);
-            let mut after = Step { rng: Rng::stream(seed, "after", [updates, 0]), updates, total };
+            let mut after = Step::alone(Rng::stream(seed, "after", [updates, 0]), updates, total);
             progress.model = task.after_update(progress.model, kept, &mut after);
             progress.position.step += 1;
             progress.position.updates += 1;
@@ -302,7 +302,7 @@ pub async fn picture<T: Task>(
     device: &Device,
 ) -> Result<Option<Image>, TrainError> {
     let updates = progress.position.updates;
-    let mut step = Step { rng: Rng::stream(seed, "picture", [0, 0]), updates, total: updates };
+    let mut step = Step::alone(Rng::stream(seed, "picture", [0, 0]), updates, updates);
     let batch = task.collate(views, device);
     task.picture(&progress.model.valid(), &batch, &mut step).await.map_err(TrainError::Device)
 }
@@ -321,7 +321,7 @@ pub async fn trial<T: Task>(
     // some of it.
     let kept = read_initialised(&progress.model).await?;
     let updates = progress.position.updates;
-    let mut step = Step { rng: Rng::stream(seed, "memory", [0, 0]), updates, total: updates };
+    let mut step = Step::alone(Rng::stream(seed, "memory", [0, 0]), updates, updates);
     around();
     let batch = task.collate(views, &device.clone().autodiff());
     drop(task.loss(&progress.model, &batch, &mut step).total.backward());
@@ -356,7 +356,15 @@ async fn gradients<T: Task>(
     for part in 0..portion {
         let number = updates * portion as u64 + part as u64;
         let key = PartKey { seed, number, parts: portion, updates, total };
-        parts.push(Part { views: next_views(feed).await?, key });
+        parts.push(Part { views: next_views(feed).await?, key, whole: Vec::new() });
+    }
+    if portion > 1 {
+        let mut whole = Vec::new();
+        for sums in compute.sums(task, model, &parts, device).await? {
+            whole.resize(sums.len(), 0.0);
+            whole.iter_mut().zip(sums).for_each(|(whole, sum): (&mut f32, f32)| *whole += sum);
+        }
+        parts.iter_mut().for_each(|part| part.whole.clone_from(&whole));
     }
     let mut sum = GradientsAccumulator::new();
     let mut portions = Portions { loss: 0.0, parts: Vec::new(), gradients: GradientsParams::new(), kept: Vec::new() };
@@ -393,7 +401,7 @@ async fn measure<T: Task>(
     for number in 0..count {
         let batch = task.collate(&next_views(feed).await?, device);
         // The same draws after every epoch, so that epochs can be compared.
-        let mut step = Step { rng: Rng::stream(seed, "measure", [number as u64, 0]), updates, total };
+        let mut step = Step::alone(Rng::stream(seed, "measure", [number as u64, 0]), updates, total);
         measures.add(&task.measure(model, &batch, &mut step).await.map_err(TrainError::Device)?);
     }
     Ok(measures)

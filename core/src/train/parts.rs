@@ -19,6 +19,8 @@ pub struct Part<V> {
     pub views: Vec<V>,
     /// Which part it is.
     pub key: PartKey,
+    /// What [`Task::sums`] of all parts of the update add up to.
+    pub whole: Vec<f32>,
 }
 
 /// Which part of which update.
@@ -61,6 +63,23 @@ pub trait Compute<T: Task> {
         device: &Device,
         take: &mut impl FnMut(Computed<T::Kept>),
     ) -> impl Future<Output = Result<(), TrainError>>;
+
+    /// [`Task::sums`] of each part, in their order; empty ones where the task has none.
+    fn sums(
+        &mut self,
+        task: &T,
+        model: &T::Model,
+        parts: &[Part<T::View>],
+        device: &Device,
+    ) -> impl Future<Output = Result<Vec<Vec<f32>>, TrainError>> {
+        async move {
+            let mut all = Vec::with_capacity(parts.len());
+            for part in parts {
+                all.push(sums(task, model, part, device).await?);
+            }
+            Ok(all)
+        }
+    }
 }
 
 /// Computes all of them here, one after the other.
@@ -83,6 +102,30 @@ impl<T: Task> Compute<T> for Here {
     }
 }
 
+/// The batch of a part, as the pass that learns from it has it.
+fn collated<T: Task>(task: &T, part: &Part<T::View>, device: &Device) -> T::Batch {
+    let learning = device.clone().autodiff();
+    // Burn's own randomness (dropout) must not depend on what ran before, or a resumed run would differ.
+    learning.seed(splitmix64(part.key.seed ^ splitmix64(part.key.number)));
+    task.collate(&part.views, &learning)
+}
+
+/// [`Task::sums`] of one part, empty where the task has none. `device` is the plain one.
+///
+/// # Errors
+/// When the device fails.
+pub async fn sums<T: Task>(
+    task: &T,
+    model: &T::Model,
+    part: &Part<T::View>,
+    device: &Device,
+) -> Result<Vec<f32>, TrainError> {
+    match task.sums(model, || collated(task, part, device)) {
+        Some(sums) => read(sums.inner()).await,
+        None => Ok(Vec::new()),
+    }
+}
+
 /// Loss and gradients of one part. `device` is the plain one.
 ///
 /// # Errors
@@ -93,12 +136,10 @@ pub async fn gradients<T: Task>(
     part: &Part<T::View>,
     device: &Device,
 ) -> Result<Computed<T::Kept>, TrainError> {
-    let learning = device.clone().autodiff();
     let PartKey { seed, number, parts: count, updates, total } = part.key;
-    let batch = task.collate(&part.views, &learning);
-    let mut step = Step { rng: Rng::stream(seed, "step", [number, 0]), updates, total };
-    // Burn's own randomness (dropout) must not depend on what ran before, or a resumed run would differ.
-    learning.seed(splitmix64(seed ^ splitmix64(number)));
+    let batch = collated(task, part, device);
+    let rng = Rng::stream(seed, "step", [number, 0]);
+    let mut step = Step { rng, updates, total, parts: count, whole: part.whole.clone() };
     let Loss { total, parts, kept } = task.loss(model, &batch, &mut step);
     let loss = total / count as f64;
     let gradients = GradientsParams::from_grads(loss.backward(), model);
@@ -110,10 +151,13 @@ pub async fn gradients<T: Task>(
 
 /// Read tensors of one number each, all at once.
 async fn read_scalars(tensors: Vec<Tensor<1>>) -> Result<Vec<f64>, TrainError> {
+    Ok(read(Tensor::cat(tensors, 0)).await?.into_iter().map(f64::from).collect())
+}
+
+async fn read(tensor: Tensor<1>) -> Result<Vec<f32>, TrainError> {
     let failed = |e: &dyn std::fmt::Debug| TrainError::Device(format!("{e:?}"));
-    let data = Tensor::cat(tensors, 0).into_data_async().await.map_err(|e| failed(&e))?;
-    let numbers = data.try_into_vec::<f32>().map_err(|e| failed(&e))?;
-    Ok(numbers.into_iter().map(f64::from).collect())
+    let data = tensor.into_data_async().await.map_err(|e| failed(&e))?;
+    data.try_into_vec::<f32>().map_err(|e| failed(&e))
 }
 
 /// What a part gives as it travels: the loss, and the gradients as tensors.

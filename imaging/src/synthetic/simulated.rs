@@ -12,11 +12,14 @@ use crate::rng::Rng;
 /// Frames of an insertion, of which a sample shows a few.
 const INSERTION: usize = 24;
 
+/// So many samples are kept once they are made. Of more, most are used once only.
+const KEPT: usize = 256;
+
 /// The group of all simulated samples.
 const GROUP: &str = "simulated";
 
 /// Samples of insertions of which none is seen twice: sample `n` is of procedure `n`. The first [`Simulated::len`] are for
-/// learning and kept once they are made; those behind are for measuring.
+/// learning, and kept once they are made where they are few; those behind are for measuring.
 #[derive(Debug)]
 pub struct Simulated {
     config: NeedleSimConfig,
@@ -54,7 +57,7 @@ impl Simulated {
         let kept = || self.made.lock().ok()?.get(&index).cloned();
         let made = kept().unwrap_or_else(|| {
             let made = Arc::new(self.make(index));
-            if let (true, Ok(mut all)) = (index < self.count, self.made.lock()) {
+            if let (true, Ok(mut all)) = (index < self.count.min(KEPT), self.made.lock()) {
                 all.insert(index, made.clone());
             }
             made

@@ -9,7 +9,7 @@ use sonoseg_core::recipe::{Recipe, TaskVisitor};
 use sonoseg_core::tasks::Task;
 use sonoseg_core::tasks::segment::{Segment, View};
 use sonoseg_core::train::TrainError;
-use sonoseg_core::train::parts::{Compute, Computed, Part, PartKey, gradients};
+use sonoseg_core::train::parts::{Compute, Computed, Part, PartKey, gradients, sums};
 use sonoseg_imaging::dataset::sample::Source;
 
 use super::super::Services;
@@ -59,10 +59,8 @@ impl<S: Source> Compute<Segment> for SideBySide<'_, S> {
         device: &Device,
         take: &mut impl FnMut(Computed<()>),
     ) -> Result<(), TrainError> {
-        let mut answers: Vec<Option<Vec<u8>>> = Vec::new();
-        if self.helpers {
-            answers = self.by_helpers(model, &parts).await?;
-        }
+        let whole = parts.first().map(|part| part.whole.clone()).unwrap_or_default();
+        let mut answers = self.by_helpers(model, &parts, Some(whole)).await?;
         for (at, part) in parts.iter().enumerate() {
             let helped = answers.get_mut(at).and_then(Option::take);
             let computed = helped.and_then(|bytes| Computed::from_bytes(model, &bytes).ok());
@@ -78,12 +76,43 @@ impl<S: Source> Compute<Segment> for SideBySide<'_, S> {
         }
         Ok(())
     }
+
+    async fn sums(
+        &mut self,
+        task: &Segment,
+        model: &Network,
+        parts: &[Part<View>],
+        device: &Device,
+    ) -> Result<Vec<Vec<f32>>, TrainError> {
+        if !task.loss.batch_dice {
+            return Ok(Vec::new());
+        }
+        let mut answers = self.by_helpers(model, parts, None).await?;
+        let mut all = Vec::with_capacity(parts.len());
+        for (at, part) in parts.iter().enumerate() {
+            all.push(match answers.get_mut(at).and_then(Option::take) {
+                Some(bytes) => pool::numbers_of(&bytes),
+                None => {
+                    let own = sums(task, model, part, device).await?;
+                    channel::pause(0).await;
+                    own
+                }
+            });
+        }
+        Ok(all)
+    }
 }
 
 impl<S: Source> SideBySide<'_, S> {
-    /// What free helpers make of the parts, which they share out in their order; none for those that nobody took.
-    async fn by_helpers(&self, model: &Network, parts: &[Part<View>]) -> Result<Vec<Option<Vec<u8>>>, TrainError> {
-        let free = self.services.pool.free();
+    /// What free helpers make of the parts, which they share out in their order; none for those that nobody took. `whole`: as in
+    /// [`Gradients`].
+    async fn by_helpers(
+        &self,
+        model: &Network,
+        parts: &[Part<View>],
+        whole: Option<Vec<f32>>,
+    ) -> Result<Vec<Option<Vec<u8>>>, TrainError> {
+        let free = if self.helpers { self.services.pool.free() } else { Vec::new() };
         if free.is_empty() {
             return Ok(Vec::new());
         }
@@ -98,10 +127,13 @@ impl<S: Source> SideBySide<'_, S> {
                 let keys = parts.iter().map(|part| serde_json::to_string(&part.key).unwrap_or_default()).collect();
                 let views = parts.iter().map(|part| views_to_bytes(&part.views));
                 let buffers: Vec<Vec<u8>> = std::iter::once(weights.clone()).chain(views).collect();
-                (helper.send(Gradients { recipe: self.recipe.clone(), keys }, None, &buffers), parts.len())
+                let asked = Gradients { recipe: self.recipe.clone(), keys, whole: whole.clone() };
+                (helper.send(asked, None, &buffers), parts.len())
             })
             .collect();
-        self.ahead.make(parts.len()).await;
+        if whole.is_some() {
+            self.ahead.make(parts.len()).await;
+        }
         let mut answers = Vec::new();
         for (asked, count) in asked {
             let given = asked.await.ok().flatten().filter(|given| given.len() == count);
@@ -116,7 +148,7 @@ impl<S: Source> SideBySide<'_, S> {
 }
 
 impl Services {
-    /// A helper's work: gradients of some parts.
+    /// A helper's work: gradients of some parts, or what their loss is made of.
     pub(in super::super) async fn gradients(
         &self,
         request: Gradients,
@@ -144,7 +176,13 @@ impl Services {
         let mut given = Vec::new();
         for (key, views) in request.keys.iter().zip(views) {
             let key: PartKey = serde_json::from_str(key).map_err(|error| refused(&error))?;
-            let part = Part { views: views_from_bytes(views), key };
+            let whole = request.whole.clone().unwrap_or_default();
+            let part = Part { views: views_from_bytes(views), key, whole };
+            if request.whole.is_none() {
+                let own = sums(&task, &model, &part, &device).await.map_err(|error| refused(&error))?;
+                given.push(pool::bytes(&own));
+                continue;
+            }
             let computed = gradients(&task, &model, &part, &device).await.map_err(|error| refused(&error))?;
             given.push(computed.to_bytes(&model).await.map_err(|error| refused(&error))?);
         }
