@@ -65,6 +65,9 @@ if [ "$(epochs 3)" != 10 ]; then
 fi
 ln -sfn data-3 "$out/data-4"
 train 4 "$recipes/needle-demo.toml" --init "$out/stage-3/last.safetensors" "${longer[@]}" --set train.epochs=8
+# Once more from the same data, for longer.
+ln -sfn data-3 "$out/data-5"
+train 5 "$recipes/needle-demo.toml" --init "$out/stage-4/last.safetensors" "${longer[@]}" --set train.epochs=22
 
 # What its confidence is fitted to: other seeds, a third of them in sources of which only the first stage saw anything, or none did.
 mapfile -t others < <(tissue lung_us_pocus dicom_us_samples)
@@ -77,10 +80,14 @@ for set in sim new old; do
         ln -sfn "$(realpath "$procedure")" "$out/calibrate/procedures/$set-$(basename "$procedure")"
     done
 done
-sonoseg calibrate "$out/stage-4" --data "$out/calibrate" --split all --learned-from "$out/data-3" --dtype f16 --out "$out/demo.safetensors"
+sonoseg calibrate "$out/stage-5" --data "$out/calibrate" --split all --learned-from "$out/data-3" --dtype f16 --out "$out/demo.safetensors"
 
 # What is held out: other seeds, and other sources of real frames.
 mapfile -t other < <(tissue "${held_out[@]}")
 simulate held-out-sim --procedures 60 --frames 6 --seed 9200
 simulate held-out-shallow --procedures 10 --frames 12 --seed 5511 --difficulty simple --config "$recipes/simulator/shallow.toml"
 simulate held-out-real --procedures 60 --frames 6 --seed 9201 "${other[@]}"
+# Looked at once.
+simulate fresh-sim --procedures 60 --frames 6 --seed 9600
+simulate fresh-shallow --procedures 10 --frames 12 --seed 5711 --difficulty simple --config "$recipes/simulator/shallow.toml"
+simulate fresh-real --procedures 60 --frames 6 --seed 9601 "${other[@]}"
