@@ -81,7 +81,7 @@ impl TaskVisitor for Learn<'_> {
     fn visit<T: Task + 'static>(self, task: T, _: NetworkConfig) -> State {
         let (train_config, device) = (&self.0.train, Device::flex());
         // As its card says.
-        let frames = Frames(ProcedureSim::new(&NeedleSimConfig::default(), 4401, 27, FRAMES));
+        let frames = Frames(ProcedureSim::new(&NeedleSimConfig::default(), 4343, 9, FRAMES));
         let mut feed = Direct(&task, &frames, Vec::new().into_iter());
         let begin = Progress::begin(task.init(&device.clone().autodiff()), train_config);
         let all: Vec<usize> = (0..frames.len()).collect();
