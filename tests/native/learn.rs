@@ -134,7 +134,8 @@ impl Tab {
         let simulated = self.recipe.simulated();
         let source = Beside::new(&self.marked, simulated.as_ref());
         let (others, [learned, val]) = (source.simulated(), self.marked.sides(&self.split, 1));
-        let samples = Samples { train: &learned, beside: &others, share: 0.5, val: &val };
+        let share = self.recipe.data.simulated.unwrap().share;
+        let samples = Samples { train: &learned, beside: &others, share, val: &val };
         let mut feed = WhenAsked(&task, &source, self.recipe.seed, Vec::new().into_iter());
         let mut lines = Vec::new();
         let observe = async |event: Event<'_, Network>| {
