@@ -107,7 +107,8 @@ impl Tab {
             let clip = keys.iter().position(|other| *other == key).unwrap();
             frames.into_iter().for_each(|frame| marked.put(&key, frame, &clips[clip][frame]).unwrap());
         }
-        let chosen = Further { updates: UPDATES, layers: layers.parse().unwrap(), ..Further::default() };
+        let chosen =
+            Further { updates: UPDATES, layers: layers.parse().unwrap(), simulated: 0.5, ..Further::default() };
         let config = |recipe: &Recipe| SplitConfig {
             val_share: recipe.data.val_share,
             stride: 1,
