@@ -40,7 +40,7 @@ pub struct Further {
 
 impl Default for Further {
     fn default() -> Self {
-        Self { layers: LayerSet::All, simulated: 0.85, updates: 80, rate: 5e-4 }
+        Self { layers: LayerSet::All, simulated: 0.5, updates: 80, rate: 5e-4 }
     }
 }
 
