@@ -12,14 +12,14 @@ use crate::rng::Rng;
 /// Frames of an insertion, of which a sample shows a few.
 const INSERTION: usize = 24;
 
-/// So many samples are kept once they are made. Of more, most are used once only.
+/// The first so many samples are kept once they are made; those of a longer list are hardly used twice.
 const KEPT: usize = 256;
 
 /// The group of all simulated samples.
 const GROUP: &str = "simulated";
 
 /// Samples of insertions of which none is seen twice: sample `n` is of procedure `n`. The first [`Simulated::len`] are for
-/// learning, and kept once they are made where they are few; those behind are for measuring.
+/// learning, and some hundreds of them are kept once they are made; those behind are for measuring.
 #[derive(Debug)]
 pub struct Simulated {
     config: NeedleSimConfig,
