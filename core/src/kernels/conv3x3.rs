@@ -1,13 +1,15 @@
-//! Convolution 3x3 with a border of zeros, stride 1, no bias: the image itself is read nine times at nine offsets,
-//! and nothing is unrolled in memory.
+//! Convolution 3x3 with a border of zeros, stride 1, no bias, in half the products that its definition takes: rows
+//! by Winograd's method (`winograd.rs`), columns one after the other.
 //!
-//! A strip of rows is copied with its border, every row `width + 2` long. In that strip a shift by rows and columns is
-//! one offset, so a run of output pixels goes on over the ends of rows; the two wrong ones at every end are left out.
+//! A strip of rows is copied with its border, every row `width + 2` long, and becomes six planes of a quarter of its
+//! rows, each with three weights of its own. In a plane a shift by columns is one offset, so a run of pixels goes on
+//! over the ends of rows; the two wrong ones at every end are left out.
 
 use super::lanes::{LANES, Lanes, ROWS as CHANNELS, VECTORS, add_products, load, store};
 use super::parallel::{each, map};
+use super::winograd::{POINTS, TILE, gather, spread_gradient, spread_input, weights, weights_back};
 
-/// Output pixels that are computed together.
+/// Pixels that are computed together.
 const RUN: usize = LANES * VECTORS;
 /// Output channels whose weights' gradients are computed together.
 const GRADIENTS: usize = 4;
@@ -15,8 +17,8 @@ const GRADIENTS: usize = 4;
 const INPUTS: usize = 64;
 /// Numbers of a strip, of [`INPUTS`] input and all output channels, about: half of the second cache.
 const STRIP: usize = 128 * 1024;
-/// Pixels of a strip in the gradient of the weights: four output channels of it fill the first cache.
-const GRADIENT_PIXELS: usize = 2048;
+/// Pixels of a strip in the gradient of the weights: a plane of four output channels of it stays in the first cache.
+const GRADIENT_PIXELS: usize = 4096;
 /// Portions of the gradient of the weights, each with sums of its own.
 const PORTIONS: usize = 16;
 
@@ -36,43 +38,68 @@ impl Size {
         self.width + 2
     }
 
-    /// First row and number of rows of every strip of every image.
+    /// Image, first row and number of rows of every strip of every image.
     fn strips(&self, rows: usize) -> Vec<(usize, usize, usize)> {
-        let rows = rows.clamp(1, self.height);
         let of_image =
             |image| (0..self.height).step_by(rows).map(move |first| (image, first, rows.min(self.height - first)));
         (0..self.batch).flat_map(of_image).collect()
     }
 
-    /// Length of a channel of a padded strip, with what runs read beyond its end.
-    fn plane(&self, rows: usize) -> usize {
-        (rows * self.pitch()).next_multiple_of(RUN) + 2 * self.pitch() + 2
+    /// Numbers of a plane that are computed for so many rows: whole runs.
+    fn pixels(&self, rows: usize) -> usize {
+        (rows.div_ceil(TILE) * self.pitch()).next_multiple_of(RUN)
     }
 
-    /// A strip of one image with its border.
-    fn pad(&self, image: &[f32], first: usize, rows: usize) -> Vec<f32> {
-        let (area, plane, pitch) = (self.height * self.width, self.plane(rows), self.pitch());
-        let mut padded = vec![0.0; image.len() / area * plane];
-        for (image, padded) in image.chunks(area).zip(padded.chunks_mut(plane)) {
-            let from = first.max(1) - 1;
-            let to = (first + rows + 1).min(self.height);
-            for row in from..to {
-                let start = (row + 1 - first) * pitch + 1;
-                padded[start..start + self.width].copy_from_slice(&image[row * self.width..(row + 1) * self.width]);
+    /// A strip of one image at the points, `[points, channels, plane]`; a plane has what is read beyond its runs, too.
+    fn input(&self, image: &[f32], first: usize, rows: usize) -> Vec<f32> {
+        let from = first.max(1) - 1;
+        let to = (first + rows + 1).min(self.height);
+        self.spread(image, [from, to], (from + 1 - first, 1), rows.div_ceil(TILE) * TILE + 2, spread_input)
+    }
+
+    /// A strip of the gradient of an image at the points, `[points, channels, plane]`.
+    fn gradient(&self, image: &[f32], first: usize, rows: usize) -> Vec<f32> {
+        self.spread(image, [first, first + rows], (0, 0), rows.div_ceil(TILE) * TILE, spread_gradient)
+    }
+
+    /// Rows of an image, put at `(row, column)` into `rows` rows of the padded length, at the points.
+    fn spread(
+        &self,
+        image: &[f32],
+        [from, to]: [usize; 2],
+        (row, column): (usize, usize),
+        rows: usize,
+        transform: fn(&[f32], usize, usize, &mut [f32], usize),
+    ) -> Vec<f32> {
+        let (area, pitch, plane) = (self.height * self.width, self.pitch(), self.pixels(rows / TILE * TILE) + LANES);
+        let channels = image.len() / area;
+        let mut padded = vec![0.0; rows * pitch + LANES];
+        let mut points = vec![0.0; POINTS * channels * plane];
+        for (channel, image) in image.chunks(area).enumerate() {
+            let rows_of_image = image[from * self.width..to * self.width].chunks(self.width);
+            for (padded, image) in padded[row * pitch..].chunks_mut(pitch).zip(rows_of_image) {
+                padded[column..column + self.width].copy_from_slice(image);
             }
+            transform(&padded, pitch, rows / TILE, &mut points[channel * plane..], channels * plane);
         }
-        padded
+        points
     }
 }
 
-/// Weights `[output, input, 9]` in the order of their use: blocks of output channels, input channels, taps.
+/// Weights `[output, input, 3, 3]` at the points in the order of their use: blocks of output channels, points, input
+/// channels, taps along the row.
 fn pack(weight: &[f32], [output, input]: [usize; 2]) -> Vec<f32> {
-    let mut packed = vec![0.0; output.div_ceil(CHANNELS) * input * 9 * CHANNELS];
-    let tasks = weight.chunks(CHANNELS * input * 9).zip(packed.chunks_mut(CHANNELS * input * 9)).collect();
+    let mut packed = vec![0.0; output.div_ceil(CHANNELS) * POINTS * input * 3 * CHANNELS];
+    let tasks = weight.chunks(CHANNELS * input * 9).zip(packed.chunks_mut(POINTS * input * 3 * CHANNELS)).collect();
     each(tasks, weight.len(), |_, (weight, packed): (&[f32], &mut [f32])| {
         for (channel, weight) in weight.chunks(input * 9).enumerate() {
-            for (packed, &weight) in packed.chunks_exact_mut(CHANNELS).zip(weight) {
-                packed[channel] = weight;
+            for (i, weight) in weight.chunks_exact(9).enumerate() {
+                for kx in 0..3 {
+                    let points = weights([weight[kx], weight[3 + kx], weight[6 + kx]]);
+                    for (point, weight) in points.into_iter().enumerate() {
+                        packed[((point * input + i) * 3 + kx) * CHANNELS + channel] = weight;
+                    }
+                }
             }
         }
     });
@@ -116,16 +143,16 @@ fn run(x: &[f32], taps: &[usize], at: usize, weight: &[f32], out: &mut [f32], st
 pub(super) fn forward(x: &[f32], weight: &[f32], [output, input]: [usize; 2], size: Size, out: &mut [f32]) {
     let (area, pitch) = (size.height * size.width, size.pitch());
     let weight = pack(weight, [output, input]);
-    let fit = (STRIP / ((input.min(INPUTS) + output) * pitch)).clamp(1, size.height);
-    // At least four strips of an image, and an even number, for the sake of few cores.
-    let rows = size.height.div_ceil(size.height.div_ceil(fit).max(4).next_multiple_of(2));
+    let fit = STRIP / ((input.min(INPUTS) + output) * pitch * POINTS / TILE);
+    // At least four strips of an image, for the sake of few cores, each of whole tiles.
+    let rows = fit.min(size.height.div_ceil(4)).next_multiple_of(TILE).max(TILE);
     let strips = size.strips(rows);
     let of_image = strips.len() / size.batch;
     // The rows of a strip lie apart, channel by channel: hand every strip its pieces.
     let mut pieces: Vec<Vec<&mut [f32]>> = strips.iter().map(|_| Vec::with_capacity(output)).collect();
     for (image, out) in out.chunks_mut(output * area).enumerate() {
         for plane in out.chunks_mut(area) {
-            for (strip, piece) in plane.chunks_mut(rows.clamp(1, size.height) * size.width).enumerate() {
+            for (strip, piece) in plane.chunks_mut(rows * size.width).enumerate() {
                 pieces[image * of_image + strip].push(piece);
             }
         }
@@ -133,26 +160,29 @@ pub(super) fn forward(x: &[f32], weight: &[f32], [output, input]: [usize; 2], si
     let tasks = strips.into_iter().zip(pieces).collect();
     let work = 9 * output * x.len();
     each(tasks, work, |_, ((image, first, rows), mut out): ((usize, usize, usize), Vec<&mut [f32]>)| {
-        let padded = size.pad(&x[image * input * area..][..input * area], first, rows);
-        let (plane, pixels) = (size.plane(rows), (rows * pitch).next_multiple_of(RUN));
-        // Not straight to `out`: its channels often lie a multiple of 4096 bytes apart, which the first cache hates.
-        let mut sums = vec![0.0; output.next_multiple_of(CHANNELS) * (pixels + LANES)];
-        let offset = |tap| tap / 9 * plane + tap % 9 / 3 * pitch + tap % 3;
-        let taps: Vec<usize> = (0..9 * input.min(INPUTS)).map(offset).collect();
-        for (block, padded) in padded.chunks(INPUTS * plane).enumerate() {
-            let taps = &taps[..padded.len() / plane * 9];
-            let weights = block * INPUTS * 9 * CHANNELS..(block * INPUTS * 9 + taps.len()) * CHANNELS;
-            let blocks = sums.chunks_exact_mut(CHANNELS * (pixels + LANES));
-            for (sums, weight) in blocks.zip(weight.chunks_exact(input * 9 * CHANNELS)) {
-                for at in (0..pixels).step_by(RUN) {
-                    run(padded, taps, at, &weight[weights.clone()], sums, pixels + LANES);
+        let points = size.input(&x[image * input * area..][..input * area], first, rows);
+        let pixels = size.pixels(rows);
+        let plane = pixels + LANES;
+        let channels = output.next_multiple_of(CHANNELS);
+        let mut sums = vec![0.0; POINTS * channels * plane];
+        let taps: Vec<usize> = (0..3 * input.min(INPUTS)).map(|tap| tap / 3 * plane + tap % 3).collect();
+        for (point, (x, sums)) in
+            points.chunks_exact(input * plane).zip(sums.chunks_exact_mut(channels * plane)).enumerate()
+        {
+            for (block, x) in x.chunks(INPUTS * plane).enumerate() {
+                let taps = &taps[..x.len() / plane * 3];
+                let first = (point * input + block * INPUTS) * 3 * CHANNELS;
+                let weights = first..first + taps.len() * CHANNELS;
+                let blocks = sums.chunks_exact_mut(CHANNELS * plane);
+                for (sums, weight) in blocks.zip(weight.chunks_exact(POINTS * input * 3 * CHANNELS)) {
+                    for at in (0..pixels).step_by(RUN) {
+                        run(x, taps, at, &weight[weights.clone()], sums, plane);
+                    }
                 }
             }
         }
-        for (out, sums) in out.iter_mut().zip(sums.chunks_exact(pixels + LANES)) {
-            for (out, sums) in out.chunks_exact_mut(size.width).zip(sums.chunks(pitch)) {
-                out.copy_from_slice(&sums[..size.width]);
-            }
+        for (channel, out) in out.iter_mut().enumerate() {
+            gather(&sums[channel * plane..], pitch, channels * plane, size.width, out);
         }
     });
 }
@@ -165,23 +195,25 @@ pub(super) fn input_gradient(grad: &[f32], weight: &[f32], channels: [usize; 2],
 
 /// The gradient of the weights `[output, input, 3, 3]`.
 pub(super) fn weight_gradient(x: &[f32], grad: &[f32], [output, input]: [usize; 2], size: Size) -> Vec<f32> {
-    let (area, pitch) = (size.height * size.width, size.pitch());
-    let strips = size.strips(GRADIENT_PIXELS / pitch);
+    let area = size.height * size.width;
+    let strips = size.strips((GRADIENT_PIXELS / size.pitch()).next_multiple_of(TILE).max(TILE));
     let portions: Vec<_> = strips.chunks(strips.len().div_ceil(PORTIONS)).collect();
+    let of_point = output * input * 3;
     let sums = map(portions, 9 * output * x.len(), |_, strips| {
-        let mut total = vec![0.0; output * input * 9];
+        let mut total = vec![0.0; POINTS * of_point];
         for &(image, first, rows) in strips {
-            let x = size.pad(&x[image * input * area..][..input * area], first, rows);
-            let grad = spread(&grad[image * output * area..][..output * area], size, first, rows);
-            let (x_plane, grad_plane) = (size.plane(rows), (rows * pitch).next_multiple_of(LANES));
-            for (block, x) in x.chunks(INPUTS * x_plane).enumerate() {
-                let blocks = grad.chunks_exact(GRADIENTS * grad_plane).zip(total.chunks_mut(GRADIENTS * input * 9));
-                for (grad, total) in blocks {
-                    for (i, x) in x.chunks_exact(x_plane).enumerate() {
-                        for ky in 0..3 {
-                            let sums = correlate(&x[ky * pitch..][..grad_plane + 2], grad, grad_plane);
-                            let first = (block * INPUTS + i) * 9 + ky * 3;
-                            for (total, sums) in total.chunks_mut(input * 9).zip(sums) {
+            let x = size.input(&x[image * input * area..][..input * area], first, rows);
+            let grad = size.gradient(&grad[image * output * area..][..output * area], first, rows);
+            let pixels = size.pixels(rows);
+            let plane = pixels + LANES;
+            let points = x.chunks_exact(input * plane).zip(grad.chunks_exact(output * plane));
+            for ((x, grad), total) in points.zip(total.chunks_exact_mut(of_point)) {
+                for (block, x) in x.chunks(INPUTS * plane).enumerate() {
+                    for (grad, total) in grad.chunks(GRADIENTS * plane).zip(total.chunks_mut(GRADIENTS * input * 3)) {
+                        for (i, x) in x.chunks_exact(plane).enumerate() {
+                            let sums = correlate(x, grad, plane, pixels);
+                            let first = (block * INPUTS + i) * 3;
+                            for (total, sums) in total.chunks_mut(input * 3).zip(sums) {
                                 for (total, sum) in total[first..first + 3].iter_mut().zip(sums) {
                                     *total += sum;
                                 }
@@ -193,36 +225,31 @@ pub(super) fn weight_gradient(x: &[f32], grad: &[f32], [output, input]: [usize; 
         }
         total
     });
-    let mut total = vec![0.0; output * input * 9];
+    let mut total = vec![0.0; POINTS * of_point];
     for sums in &sums {
         for (total, sum) in total.iter_mut().zip(sums) {
             *total += sum;
         }
     }
-    total
-}
-
-/// A strip of an image in rows of the padded length, without rows above and below, and zeros after every row; channels
-/// filled up to a multiple of [`GRADIENTS`].
-fn spread(image: &[f32], size: Size, first: usize, rows: usize) -> Vec<f32> {
-    let (area, pitch) = (size.height * size.width, size.pitch());
-    let plane = (rows * pitch).next_multiple_of(LANES);
-    let mut spread = vec![0.0; (image.len() / area).next_multiple_of(GRADIENTS) * plane];
-    for (image, spread) in image.chunks(area).zip(spread.chunks_mut(plane)) {
-        let image = &image[first * size.width..];
-        for (image, spread) in image.chunks(size.width).zip(spread.chunks_mut(pitch)).take(rows) {
-            spread[..size.width].copy_from_slice(image);
+    let mut gradient = vec![0.0; output * input * 9];
+    for (channels, gradient) in gradient.chunks_exact_mut(9).enumerate() {
+        for kx in 0..3 {
+            let column = weights_back(std::array::from_fn(|point| total[point * of_point + channels * 3 + kx]));
+            for (ky, weight) in column.into_iter().enumerate() {
+                gradient[ky * 3 + kx] = weight;
+            }
         }
     }
-    spread
+    gradient
 }
 
-/// Sums of products of `grad`'s planes with `x` at three offsets.
+/// Sums of products of `grad`'s planes, [`GRADIENTS`] or fewer, with `x` at three offsets.
 #[inline(always)]
-fn correlate(x: &[f32], grad: &[f32], plane: usize) -> [[f32; 3]; GRADIENTS] {
+fn correlate(x: &[f32], grad: &[f32], plane: usize, pixels: usize) -> [[f32; 3]; GRADIENTS] {
     let mut sums = [[Lanes::ZERO; 3]; GRADIENTS];
-    let grads: [&[f32]; GRADIENTS] = std::array::from_fn(|o| &grad[o * plane..(o + 1) * plane]);
-    for at in (0..plane).step_by(LANES) {
+    let last = grad.len() / plane - 1;
+    let grads: [&[f32]; GRADIENTS] = std::array::from_fn(|o| &grad[o.min(last) * plane..][..plane]);
+    for at in (0..pixels).step_by(LANES) {
         let x = &x[at..at + LANES + 2];
         let pixels: [Lanes; 3] = std::array::from_fn(|kx| load(x, kx));
         for (sums, grad) in sums.iter_mut().zip(grads) {

@@ -32,6 +32,8 @@ mod matmul;
 mod norm;
 #[cfg(feature = "flex")]
 mod parallel;
+#[cfg(feature = "flex")]
+mod winograd;
 
 #[cfg(feature = "flex")]
 use flex::{Kernels, Updates};
