@@ -119,20 +119,29 @@ pub fn row(line: &Line) -> (String, [String; 2], Option<bool>) {
 
 /// What the gate says, in a sentence.
 pub fn verdict(held_out: &Gate, simulated: &Gate) -> String {
-    let change = |gate: &Gate| match gate.values("iou") {
+    let values = |gate: &Gate, name: &str| match gate.values(name) {
         Some([Some(old), Some(new)]) => Some((old, new)),
         _ => None,
     };
+    let change = |gate: &Gate| values(gate, "iou");
     let forgotten = change(simulated).is_some_and(|(old, new)| new < old - FORGOTTEN);
     let old_ground = if forgotten { " It forgot some of what it knew of simulated frames." } else { "" };
-    let Some((old, new)) = change(held_out) else {
-        return format!(
-            "Nothing is held out, so that no figure says how much better it is on your frames.{old_ground}"
-        );
-    };
     let frames = match held_out.pairs.len() {
+        0 => {
+            return format!(
+                "Nothing is held out, so that no figure says how much better it is on your frames.{old_ground}"
+            );
+        }
         1 => "your held-out frame".to_owned(),
         count => format!("your {count} held-out frames"),
+    };
+    let Some((old, new)) = change(held_out) else {
+        let alarms = values(held_out, "false_positive_rate").map_or(String::new(), |(old, new)| {
+            format!(" False alarms there: {:.0} % before, {:.0} % now.", old * 100.0, new * 100.0)
+        });
+        return format!(
+            "Nothing is to be found on {frames}, so that no figure says how well the new model finds it.{alarms}{old_ground}"
+        );
     };
     let how = if new - old >= NOTICEABLE {
         "better"
@@ -274,6 +283,12 @@ mod tests {
         assert!(verdict(&one, &Gate::default()).starts_with("On your held-out frame the new model is better"));
         assert!(verdict(&one, &Gate::default()).ends_with("So few frames say little."));
         assert!(verdict(&Gate::default(), &Gate::default()).starts_with("Nothing is held out"));
+        let none = gate("false_positive_rate", [Some(0.5), Some(0.0)], true);
+        assert_eq!(
+            verdict(&none, &Gate::default()),
+            "Nothing is to be found on your 6 held-out frames, so that no figure says how well the new model finds it. False alarms there: \
+             50 % before, 0 % now."
+        );
         assert_eq!(row(&gate("miss_rate", [Some(0.5), Some(0.25)], true).lines[0]).1, ["50 %", "25 %"]);
         assert_eq!(row(&gate("tip_px", [Some(4.0), Some(5.0)], true).lines[0]).2, Some(false));
         assert_eq!(row(&gate("tip_mm", [None, Some(5.0)], true).lines[0]).2, None);
