@@ -19,8 +19,8 @@ const INPUTS: usize = 64;
 const STRIP: usize = 128 * 1024;
 /// Pixels of a strip in the gradient of the weights: a plane of four output channels of it stays in the first cache.
 const GRADIENT_PIXELS: usize = 4096;
-/// Portions of the gradient of the weights, each with sums of its own.
-const PORTIONS: usize = 16;
+/// Portions of the gradient of the weights, each with sums of its own: for threads.
+const PORTIONS: usize = if cfg!(feature = "rayon") { 16 } else { 1 };
 
 /// Sizes of a batch of images.
 #[derive(Clone, Copy, Debug)]
@@ -92,13 +92,17 @@ fn pack(weight: &[f32], [output, input]: [usize; 2]) -> Vec<f32> {
     let mut packed = vec![0.0; output.div_ceil(CHANNELS) * POINTS * input * 3 * CHANNELS];
     let tasks = weight.chunks(CHANNELS * input * 9).zip(packed.chunks_mut(POINTS * input * 3 * CHANNELS)).collect();
     each(tasks, weight.len(), |_, (weight, packed): (&[f32], &mut [f32])| {
-        for (channel, weight) in weight.chunks(input * 9).enumerate() {
-            for (i, weight) in weight.chunks_exact(9).enumerate() {
-                for kx in 0..3 {
-                    let points = weights([weight[kx], weight[3 + kx], weight[6 + kx]]);
-                    for (point, weight) in points.into_iter().enumerate() {
-                        packed[((point * input + i) * 3 + kx) * CHANNELS + channel] = weight;
-                    }
+        for i in 0..input {
+            let mut of_channels = [[0.0; CHANNELS]; 9];
+            for (channel, weight) in weight.chunks_exact(input * 9).enumerate() {
+                for (tap, weight) in of_channels.iter_mut().zip(&weight[i * 9..]) {
+                    tap[channel] = *weight;
+                }
+            }
+            for kx in 0..3 {
+                let points = weights([of_channels[kx], of_channels[3 + kx], of_channels[6 + kx]]);
+                for (point, of_channels) in points.iter().enumerate() {
+                    packed[((point * input + i) * 3 + kx) * CHANNELS..][..CHANNELS].copy_from_slice(of_channels);
                 }
             }
         }
@@ -144,8 +148,9 @@ pub(super) fn forward(x: &[f32], weight: &[f32], [output, input]: [usize; 2], si
     let (area, pitch) = (size.height * size.width, size.pitch());
     let weight = pack(weight, [output, input]);
     let fit = STRIP / ((input.min(INPUTS) + output) * pitch * POINTS / TILE);
-    // At least four strips of an image, for the sake of few cores, each of whole tiles.
-    let rows = fit.min(size.height.div_ceil(4)).next_multiple_of(TILE).max(TILE);
+    // Where there are threads at least four strips of an image, for the sake of few cores; each of whole tiles.
+    let rows =
+        fit.min(size.height.div_ceil(if cfg!(feature = "rayon") { 4 } else { 1 })).next_multiple_of(TILE).max(TILE);
     let strips = size.strips(rows);
     let of_image = strips.len() / size.batch;
     // The rows of a strip lie apart, channel by channel: hand every strip its pieces.

@@ -10,20 +10,29 @@ use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 pub(super) const TILE: usize = 4;
 /// Products for them.
 pub(super) const POINTS: usize = 6;
+/// Scale of the weights at ±1/√2.
+const INNER: f32 = -1.0 / 1.5;
+/// Scale of the weights at ±√2.
+const OUTER: f32 = 1.0 / 6.0;
 
-/// Three weights of a column as the six of the points.
-pub(super) fn weights([top, middle, bottom]: [f32; 3]) -> [f32; POINTS] {
-    let inner = -(top + 0.5 * bottom) / 1.5;
-    let inner_odd = -(FRAC_1_SQRT_2 * middle) / 1.5;
-    let outer = (top + 2.0 * bottom) / 6.0;
-    let outer_odd = SQRT_2 * middle / 6.0;
-    [top, inner + inner_odd, inner - inner_odd, outer + outer_odd, outer - outer_odd, bottom]
+/// Three weights of a column, of `N` channels each, as the six of the points.
+#[inline(always)]
+pub(super) fn weights<const N: usize>([top, middle, bottom]: [[f32; N]; 3]) -> [[f32; N]; POINTS] {
+    let mut points = [[0.0; N]; POINTS];
+    for n in 0..N {
+        let (top, middle, bottom) = (top[n], middle[n], bottom[n]);
+        let (inner, inner_odd) = ((top + 0.5 * bottom) * INNER, FRAC_1_SQRT_2 * INNER * middle);
+        let (outer, outer_odd) = ((top + 2.0 * bottom) * OUTER, SQRT_2 * OUTER * middle);
+        let of_channel = [top, inner + inner_odd, inner - inner_odd, outer + outer_odd, outer - outer_odd, bottom];
+        points.iter_mut().zip(of_channel).for_each(|(point, weight)| point[n] = weight);
+    }
+    points
 }
 
 /// The gradient of three weights from that of the six: [`weights`] transposed.
 pub(super) fn weights_back([zero, a, b, c, d, infinity]: [f32; POINTS]) -> [f32; 3] {
-    let (inner, inner_odd) = (-(a + b) / 1.5, -(a - b) / 1.5);
-    let (outer, outer_odd) = ((c + d) / 6.0, (c - d) / 6.0);
+    let (inner, inner_odd) = ((a + b) * INNER, (a - b) * INNER);
+    let (outer, outer_odd) = ((c + d) * OUTER, (c - d) * OUTER);
     [zero + inner + outer, FRAC_1_SQRT_2 * inner_odd + SQRT_2 * outer_odd, 0.5 * inner + 2.0 * outer + infinity]
 }
 
@@ -135,8 +144,8 @@ mod tests {
         let rows: [f32; POINTS] = std::array::from_fn(value);
         let column: [f32; 3] = std::array::from_fn(|i| value(i + 9));
         let points = input(rows.map(Lanes::splat));
-        let at_points = weights(column);
-        let found = output(std::array::from_fn(|point| points[point] * Lanes::splat(at_points[point])));
+        let at_points = weights(column.map(|weight| [weight]));
+        let found = output(std::array::from_fn(|point| points[point] * Lanes::splat(at_points[point][0])));
         for (row, found) in found.iter().enumerate() {
             let wanted: f32 = (0..3).map(|tap| rows[row + tap] * column[tap]).sum();
             assert!((found.as_array()[0] - wanted).abs() < 1e-5, "row {row}: {found:?} instead of {wanted}");
@@ -153,7 +162,10 @@ mod tests {
         let there = dot(&gradient(rows.map(Lanes::splat)).map(first), &points);
         let back = dot(&output(points.map(Lanes::splat)).map(first), &rows);
         assert!((there - back).abs() < 1e-5, "{there} and {back}");
-        let (there, back) = (dot(&weights(column), &points), dot(&weights_back(points), &column));
+        let (there, back) = (
+            dot(&weights(column.map(|weight| [weight])).map(|[weight]| weight), &points),
+            dot(&weights_back(points), &column),
+        );
         assert!((there - back).abs() < 1e-5, "{there} and {back}");
     }
 }

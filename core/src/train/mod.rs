@@ -359,9 +359,12 @@ async fn gradients<T: Task>(
         parts.push(Part { views: next_views(feed).await?, key, whole: Vec::new() });
     }
     if portion > 1 {
-        let mut whole = Vec::new();
-        for sums in compute.sums(task, model, &parts, device).await? {
-            whole.resize(sums.len(), 0.0);
+        let sums = compute.sums(task, model, &parts, device).await?;
+        let mut whole = vec![0.0; sums.first().map_or(0, Vec::len)];
+        if sums.iter().any(|sums| sums.len() != whole.len()) {
+            return Err(TrainError::Device("the parts of an update gave sums of several lengths".into()));
+        }
+        for sums in sums {
             whole.iter_mut().zip(sums).for_each(|(whole, sum): (&mut f32, f32)| *whole += sum);
         }
         parts.iter_mut().for_each(|part| part.whole.clone_from(&whole));
