@@ -26,6 +26,14 @@ pub fn seen(finding: &Finding) -> String {
     }
 }
 
+/// Below this confidence a needle is a question, not a finding.
+const SURE: f64 = 0.5;
+
+/// What is said of a frame where it is seen, as far as the model is sure of it.
+pub fn seen_by(finding: &Finding, confidence: f64) -> String {
+    if finding.is_needles() && confidence < SURE { "Perhaps a needle".to_owned() } else { seen(finding) }
+}
+
 /// What is said of a frame where it is not seen.
 pub fn not_seen(finding: &Finding) -> &'static str {
     if finding.is_needles() { "No needle seen" } else { "Nothing marked" }
@@ -78,6 +86,13 @@ mod tests {
         assert_eq!(said(&[NotSeen]).as_deref(), Some("No needle seen"));
         assert_eq!(said(&[Seen(0.4)]).as_deref(), Some("Needle seen"));
         assert_eq!(said(&[Unlike]).as_deref(), Some("Not judged"));
+    }
+
+    #[test]
+    fn a_needle_that_the_model_is_not_sure_of_is_no_finding() {
+        let said = |confidence| seen_by(&Finding::Needles, confidence);
+        assert_eq!([said(0.0), said(0.49), said(0.5)], ["Perhaps a needle", "Perhaps a needle", "Needle seen"]);
+        assert_eq!(seen_by(&Finding::Classes(vec!["nerve".into()]), 0.0), "Marked: nerve");
     }
 
     #[test]

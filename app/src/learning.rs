@@ -69,7 +69,7 @@ pub fn told(plan: &LearningPlan) -> Vec<(&'static str, String)> {
     lines.push(("Memory", format!("about {} of {} in each of {} worker(s)", size(needed), size(most), plan.workers)));
     let seconds = plan.update_ms / 1e3;
     let all = duration(seconds * plan.updates as f64);
-    lines.push(("Time", format!("{} updates of about {seconds:.1} s: {all}", plan.updates)));
+    lines.push(("Time", format!("{} updates of about {seconds:.1} s: {all}, and measuring", plan.updates)));
     lines
 }
 
@@ -101,8 +101,11 @@ pub fn smoothed(losses: &[(u64, f64)], window: usize) -> Vec<(f64, f64)> {
     (1..=losses.len()).map(|end| (losses[end - 1].0 as f64, mean(&losses[end.saturating_sub(window)..end]))).collect()
 }
 
-/// A figure of the gate: its name with the unit, old and new value, and whether the new one is better, where that can be said.
-pub fn row(line: &Line) -> (String, [String; 2], Option<bool>) {
+/// A figure of a gate: its name with the unit, old and new value, and whether the new one is better, where that can be said: errors of
+/// needles that were found say nothing where one model found others than the other one.
+pub fn row(line: &Line, gate: &Gate) -> (String, [String; 2], Option<bool>) {
+    let of_found = ["tip_px", "tip_mm", "angle_deg"].contains(&line.name.as_str());
+    let same_found = gate.values("miss_rate").is_none_or(|[old, new]| old == new);
     let percent = line.name.ends_with("_rate");
     let digits = line.digits;
     let value = |value: Option<f64>| match value {
@@ -111,10 +114,17 @@ pub fn row(line: &Line) -> (String, [String; 2], Option<bool>) {
         Some(value) => format!("{value:.digits$}"),
     };
     let better = match line.values {
-        [Some(old), Some(new)] if old != new => Some((new < old) == line.less_is_better),
+        [Some(old), Some(new)] if old != new && (same_found || !of_found) => Some((new < old) == line.less_is_better),
         _ => None,
     };
-    (line.label.clone(), line.values.map(value), better)
+    let of = if of_found { ", of those found" } else { "" };
+    (format!("{}{of}", line.label), line.values.map(value), better)
+}
+
+/// A frame that was compared, for people, who count from 1: from its name, `clip/number`.
+pub fn compared(id: &str, frame: usize) -> String {
+    let clip = id.rsplit_once('/').map_or(id, |(clip, _)| clip);
+    format!("{clip}, frame {}", frame + 1)
 }
 
 /// What the gate says, in a sentence.
@@ -232,7 +242,7 @@ mod tests {
         assert_eq!(words[3], "Beside them: 4 of 8 samples of an update are simulated");
         assert_eq!(words[4], "Changes: all layers, 2.0 M weights");
         assert!(words[5].starts_with("Memory: about 240 MB of 4.0 GB"), "{}", words[5]);
-        assert_eq!(words[6], "Time: 120 updates of about 0.9 s: 1 min 48 s");
+        assert_eq!(words[6], "Time: 120 updates of about 0.9 s: 1 min 48 s, and measuring");
         let none = LearningPlan { held_out: 0, held: "nothing: there are too few frames".into(), ..plan() };
         assert_eq!(super::told(&none)[1].1, "nothing: there are too few frames");
         assert_eq!(
@@ -289,9 +299,15 @@ mod tests {
             "Nothing is to be found on your 6 held-out frames, so that no figure says how well the new model finds it. False alarms there: \
              50 % before, 0 % now."
         );
-        assert_eq!(row(&gate("miss_rate", [Some(0.5), Some(0.25)], true).lines[0]).1, ["50 %", "25 %"]);
-        assert_eq!(row(&gate("tip_px", [Some(4.0), Some(5.0)], true).lines[0]).2, Some(false));
-        assert_eq!(row(&gate("tip_mm", [None, Some(5.0)], true).lines[0]).2, None);
+        let first = |gate: &Gate| row(&gate.lines[0], gate);
+        let missed = gate("miss_rate", [Some(0.5), Some(0.25)], true);
+        assert_eq!(first(&missed).1, ["50 %", "25 %"]);
+        let tip = gate("tip_px", [Some(4.0), Some(5.0)], true);
+        assert_eq!((first(&tip).0.as_str(), first(&tip).2), ("tip_px, of those found", Some(false)));
+        let others = Gate { lines: [&tip.lines[..], &missed.lines].concat(), ..tip };
+        assert_eq!(first(&others).2, None, "one model found needles that the other did not");
+        assert_eq!(first(&gate("tip_mm", [None, Some(5.0)], true)).2, None);
+        assert_eq!(compared("demo/000019", 19), "demo, frame 20");
     }
 
     #[test]

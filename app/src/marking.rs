@@ -264,12 +264,12 @@ fn here(viewer: Viewer) {
 fn picture(viewer: Viewer) -> Option<Picture> {
     let size = untrack(|| viewer.frame())?.size;
     // Without what is being drawn: that is the hand's own.
-    let needle = untrack(|| match viewer.drawn() {
-        Some(drawn) => drawn.needle,
-        None => viewer.detection().map(|(found, _)| found.needle),
+    let (needle, proposed) = untrack(|| match viewer.drawn() {
+        Some(drawn) => (drawn.needle, false),
+        None => (viewer.detection().map(|(found, _)| found.needle), true),
     });
     let reach = REACH * density() / viewer.view.transform.with_untracked(|transform| transform.scale);
-    Some(Picture { size, needle, reach })
+    Some(Picture { size, needle, proposed, reach })
 }
 
 /// What was drawn becomes the answer for the frame that it was drawn on.

@@ -189,7 +189,7 @@ mod tests {
         let (mut project, mut hand) = (project(), Hand::default());
         let mut stroke = |project: &mut Project, class: u8, before: Arc<Mask>, way: &[Point]| {
             hand.press_brush(way[0], Brush { radius_px: 1.5, class, only_over: None }, before);
-            hand.moved(way, &super::super::Picture { size: [60, 80], needle: None, reach: 4.0 });
+            hand.moved(way, &super::super::Picture { size: [60, 80], needle: None, proposed: false, reach: 4.0 });
             let change = hand.settle().unwrap();
             let step = frame().drawn(&change, project.document().answer("aa", 1), By::default()).unwrap();
             project.apply(Entry::Do(step.clone())).unwrap();

@@ -15,6 +15,8 @@ pub struct Picture {
     pub size: [usize; 2],
     /// The line that can be taken and moved.
     pub needle: Option<Needle>,
+    /// True when it is the model's, and nobody has answered yet. Such a line gives way: only its ends can be taken.
+    pub proposed: bool,
     /// How far from a line is still on it. A shorter line is none yet.
     pub reach: f64,
 }
@@ -56,13 +58,14 @@ pub struct Hand {
 
 impl Hand {
     /// Press on a picture with the tool for lines: take a part of its line, or begin a new one. The second of two clicks
-    /// sets the tip.
+    /// sets the tip. Of the model's line only the ends can be taken: who draws along it wants another.
     pub fn press_line(&mut self, at: Point, picture: &Picture) {
         if let Some(Draft::Line { needle, pressed }) = &mut self.draft {
             (needle.tip, *pressed) = (picture.nearest(at), true);
             return;
         }
         let taken = picture.needle.and_then(|needle| Some((needle, Handle::at(&needle, at, picture.reach)?)));
+        let taken = taken.filter(|(_, handle)| !(picture.proposed && *handle == Handle::Whole));
         self.taken = taken.map(|(_, handle)| handle);
         let end = picture.nearest(at);
         self.draft = Some(match taken {
@@ -115,6 +118,30 @@ impl Hand {
                 Some(Change::Line(needle))
             }
             Some(Draft::Line { .. }) => None,
+            Some(Draft::Move { handle, start, from: Some(from), needle }) if *handle != Handle::Whole => {
+                let (from, needle, start) = (*from, *needle, *start);
+                let moved = |a: Point, b: Point| Point { x: from.x + b.x - a.x, y: from.y + b.y - a.y };
+                let to = if *handle == Handle::Tip {
+                    moved(start.tip, needle.tip)
+                } else {
+                    moved(start.entry, needle.entry)
+                };
+                // An end that is dropped on the other one: a new line was meant, from where the pointer was pressed.
+                let collapsed = needle.length_px() <= (2.0 * picture.reach).max(0.25 * start.length_px());
+                let new = Needle { entry: picture.nearest(from), tip: picture.nearest(to) };
+                if picture.proposed && needle == start {
+                    self.draft = Some(Draft::Line { needle: new, pressed: false });
+                    return None;
+                }
+                if !collapsed || needle == start {
+                    return self.settle();
+                }
+                self.draft = None;
+                (picture.proposed && new.length_px() > picture.reach).then(|| {
+                    self.taken = Some(Handle::Tip);
+                    Change::Line(new)
+                })
+            }
             _ => self.settle(),
         }
     }
@@ -198,7 +225,7 @@ mod tests {
     }
 
     fn picture(needle: Option<Needle>) -> Picture {
-        Picture { size: [40, 60], needle, reach: 4.0 }
+        Picture { size: [40, 60], needle, proposed: false, reach: 4.0 }
     }
 
     #[test]
@@ -279,5 +306,38 @@ mod tests {
             matches!(full, Some(Change::Painted([before, after])) if before == empty && after.classes == [2; 2400])
         );
         assert_eq!(hand.press_fill(at(-3.0, 1.0), 2, empty), None);
+    }
+
+    #[test]
+    fn the_line_of_a_model_gives_way_to_one_that_is_drawn() {
+        let proposed = Picture { proposed: true, ..picture(Some(NEEDLE)) };
+        // From near its entry to near its tip: a new line, not one without length.
+        let mut hand = Hand::default();
+        hand.press_line(at(11.0, 6.0), &proposed);
+        hand.moved(&[at(41.0, 26.0)], &proposed);
+        let new = Needle { entry: at(11.0, 6.0), tip: at(41.0, 26.0) };
+        assert_eq!(hand.released(&proposed), Some(Change::Line(new)));
+        // Along it, and by two clicks.
+        let mut hand = Hand::default();
+        hand.press_line(at(25.0, 15.0), &proposed);
+        hand.moved(&[at(55.0, 30.0)], &proposed);
+        let along = Needle { entry: at(25.0, 15.0), tip: at(55.0, 30.0) };
+        assert_eq!(hand.released(&proposed), Some(Change::Line(along)));
+        let mut hand = Hand::default();
+        for (place, change) in [(at(10.0, 5.0), None), (at(50.0, 30.0), Some(()))] {
+            hand.press_line(place, &proposed);
+            assert_eq!(hand.released(&proposed).map(drop), change);
+        }
+        // An end of it can be set right.
+        let mut hand = Hand::default();
+        hand.press_line(at(40.0, 25.0), &proposed);
+        hand.moved(&[at(45.0, 28.0)], &proposed);
+        assert_eq!(hand.released(&proposed), Some(Change::Line(Needle { tip: at(45.0, 28.0), ..NEEDLE })));
+        // A person's own line never loses its length by a slip.
+        let mine = picture(Some(NEEDLE));
+        hand.press_line(at(10.0, 5.0), &mine);
+        hand.moved(&[at(39.0, 25.0)], &mine);
+        assert_eq!(hand.released(&mine), None);
+        assert!(!hand.is_drawing());
     }
 }

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use sonoseg_imaging::evaluate::Gate;
 
 use super::progress::{Curves, PinnedFrames};
-use crate::learning::{name, row, verdict};
+use crate::learning::{compared, name, row, verdict};
 use crate::messages::{ClipId, Judgement};
 use crate::session::Session;
 use crate::viewer::Viewer;
@@ -28,17 +28,17 @@ pub fn Judged(judgement: Judgement) -> impl IntoView {
             session.keep_run(run, given.get_untracked());
         }
     };
-    let throw = move |_| {
-        if let Some(run) = run.get_value() {
-            session.delete_run(run);
-        }
+    let sure = RwSignal::new(false);
+    let throw = move |_| match run.get_value() {
+        Some(run) if sure.get_untracked() => session.delete_run(run),
+        _ => sure.set(true),
     };
     let iou = |gate: &Gate, at: usize| {
         gate.values("iou").and_then(|values| values[at]).map(|value| value.to_string()).unwrap_or_default()
     };
     let pairs = held_out.pairs.clone().into_iter().zip(places).take(LISTED);
     let frames: Vec<_> =
-        pairs.map(|(pair, (clip, frame))| frame_line(pair.id.clone(), pair.iou, clip, frame)).collect();
+        pairs.map(|(pair, (clip, frame))| frame_line(compared(&pair.id, frame), pair.iou, clip, frame)).collect();
     let listed = !frames.is_empty();
     let frames = StoredValue::new(Some(frames));
     view! {
@@ -63,7 +63,9 @@ pub fn Judged(judgement: Judgement) -> impl IntoView {
             </label>
             <div class="row">
                 <button class="primary keep" on:click=keep>"Keep and use"</button>
-                <button class="throw" on:click=throw>"Throw away"</button>
+                <button class="throw" on:click=throw on:blur=move |_| sure.set(false)>
+                    {move || if sure.get() { "Throw away for good" } else { "Throw away" }}
+                </button>
             </div>
             <Show when=move || listed>
                 <details>
@@ -82,7 +84,7 @@ pub fn Judged(judgement: Judgement) -> impl IntoView {
 
 fn table(title: &'static str, gate: &Gate) -> Option<impl IntoView + use<>> {
     let row = |line| {
-        let (label, [old, new], better) = row(line);
+        let (label, [old, new], better) = row(line, gate);
         let class = match better {
             Some(true) => "better",
             Some(false) => "worse",
@@ -96,6 +98,7 @@ fn table(title: &'static str, gate: &Gate) -> Option<impl IntoView + use<>> {
         view! { <tr> <th scope="row">{label}</th> <td>{old}</td> <td class=class>{new}{mark}</td> </tr> }
     };
     let rows: Vec<_> = gate.lines.iter().map(row).collect();
+    let title = format!("{title} ({})", gate.pairs.len());
     (!rows.is_empty()).then(|| {
         view! {
             <table>

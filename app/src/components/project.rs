@@ -93,6 +93,14 @@ fn line(project: ProjectLine, now: RwSignal<f64>) -> impl IntoView {
             sure.set(true);
         }
     };
+    let field = NodeRef::<leptos::html::Input>::new();
+    // Who renames types at once: what is typed is a name, no keys of the page.
+    Effect::new(move || {
+        if let Some(field) = field.get().filter(|_| renaming.get()) {
+            drop(field.focus());
+            field.select();
+        }
+    });
     let rename = move |event| {
         renaming.set(false);
         let name = event_target_value(&event).trim().to_owned();
@@ -108,10 +116,16 @@ fn line(project: ProjectLine, now: RwSignal<f64>) -> impl IntoView {
             </button>
             <input
                 type="text"
+                node_ref=field
                 hidden=move || !renaming.get()
                 aria-label=format!("New name of {name}")
                 prop:value=name.clone()
                 on:change=rename
+                on:keydown=move |event| {
+                    if event.key() == "Escape" {
+                        renaming.set(false);
+                    }
+                }
             />
             <div class="row">
                 <button

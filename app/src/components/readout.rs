@@ -53,7 +53,9 @@ fn lines(viewer: Viewer) -> AnyView {
         Some(mm) => format!("{:.0} px \u{b7} {:.1} mm", line.needle.length_px(), line.needle.length_mm(mm)),
         None => format!("{:.0} px", line.needle.length_px()),
     });
+    let by = line.map(|_| if viewer.drawn().is_some() { "a person" } else { "the model" }.to_owned());
     view! {
+        {row("Line of", "Whose line the numbers below are of", by)}
         {row("Tip (x, y)", "Visible end of the needle deepest in the tissue", tip)}
         {row("Tip ring", "How far the tip may be off: radius of the ring", spread)}
         {row("Angle", "To the probe face: 0 degrees parallel, 90 straight down", angle)}
@@ -83,6 +85,9 @@ fn confidence(viewer: Viewer) -> AnyView {
     let Some(FrameState::Seen(confidence)) = state.filter(|_| viewer.findings.finding.with(Finding::is_needles)) else {
         let words = match state {
             Some(FrameState::Seen(_)) => viewer.findings.finding.with(finding::seen),
+            Some(FrameState::NotSeen) if viewer.drawn().is_some() => {
+                format!("The model: {}.", viewer.findings.finding.with(finding::not_seen).to_lowercase())
+            }
             Some(FrameState::NotSeen) => format!("{} in this frame.", viewer.findings.finding.with(finding::not_seen)),
             Some(FrameState::Unlike) => {
                 format!("{}: what the model says of this picture cannot be trusted.", finding::UNLIKE)
@@ -98,7 +103,7 @@ fn confidence(viewer: Viewer) -> AnyView {
     let percent = confidence * 100.0;
     view! {
         <div class="confidence">
-            <label for="confidence">"Model confidence"</label>
+            <label for="confidence">{if viewer.drawn().is_some() { "Confidence in the model's own line" } else { "Model confidence" }}</label>
             <b>{format!("{percent:.0} %")}</b>
             <meter id="confidence" min="0" max="100" low="50" value=format!("{percent:.0}")></meter>
         </div>

@@ -117,7 +117,7 @@ fn words(viewer: Viewer) -> String {
     let frame = viewer.view.frame.get();
     let finding = viewer.findings.finding.get();
     let words = match (viewer.standing().unwrap_or(Standing::Open), viewer.shown_state().unwrap_or_default()) {
-        (Standing::Predicted, FrameState::Seen(_)) => finding::seen(&finding),
+        (Standing::Predicted, FrameState::Seen(confidence)) => finding::seen_by(&finding, confidence),
         (Standing::Predicted, FrameState::NotSeen) => finding::not_seen(&finding).to_owned(),
         (standing, _) => standing.words(&finding).to_owned(),
     };

@@ -75,7 +75,7 @@ impl Session {
         let mut clips = Vec::new();
         if output == Output::Project {
             for (key, record) in &project.document().clips {
-                let Some(clip) = ClipId::parse(key) else { continue };
+                let Some(clip) = ClipId::parse(key).filter(|_| !record.answers.is_empty()) else { continue };
                 // What is not here is left out by name.
                 if let Ok(file) = self.source_of(clip, &record.name).blob().await {
                     clips.push(clip);
@@ -111,7 +111,7 @@ impl Session {
         }
         Ok(match left_out.is_empty() {
             true => format!("{file} was made; nothing is left out."),
-            false => format!("{file} was made. Left out: {}", left_out.join(" ")),
+            false => format!("{file} was made. Left out: {}", told(&left_out)),
         })
     }
 
@@ -133,6 +133,16 @@ impl Session {
         let line = self.viewer.media.line_of(clip);
         let listed = line.and_then(|line| self.inner.with_value(|inner| inner.sources.get(&line.file).cloned()));
         listed.unwrap_or_else(|| Source::kept(name, clip))
+    }
+}
+
+/// What is left out, as long as that can be read at a glance; all of it stands in the file.
+fn told(left_out: &[String]) -> String {
+    match left_out {
+        [first, second, rest @ ..] if !rest.is_empty() => {
+            format!("{first} {second} And {} more, which left-out.txt in the file names.", rest.len())
+        }
+        few => few.join(" "),
     }
 }
 

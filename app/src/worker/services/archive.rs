@@ -119,10 +119,15 @@ pub(super) async fn archive(
         width: record.width,
         answers: BTreeMap::new(),
     };
-    let records: BTreeMap<ClipKey, ClipRecord> =
-        project.document().clips.iter().map(|(key, record)| (key.clone(), bare(record))).collect();
+    let clips = project.document().clips.iter();
+    let records: BTreeMap<ClipKey, (ClipRecord, usize)> =
+        clips.map(|(key, record)| (key.clone(), (bare(record), record.answers.len()))).collect();
     let mut export = Export::new(&request.name, &request.finding, project);
-    for (key, record) in &records {
+    for (key, (record, answers)) in &records {
+        if *answers == 0 {
+            export.without(format!("{}: nothing is marked in it, so that its frames are not taken out.", record.name));
+            continue;
+        }
         let here = ClipId::parse(key).and_then(|id| Some((id, request.clips.iter().position(|clip| *clip == id)?)));
         let Some((id, at)) = here else {
             let reason =
