@@ -61,7 +61,7 @@ pub fn Transport() -> impl IntoView {
                 {move || {
                     let (looked_at, seen) = tally(&viewer.all_states());
                     let seen_in = viewer.findings.finding.with(|finding| finding::seen_in(finding, seen));
-                    format!("{looked_at} of {} looked at, {seen_in}", count())
+                    format!("{looked_at} of {}: {seen_in}", count())
                 }}
             </span>
             {button(Action::Zoom(-1), "Zoom out (\u{2212})", "M5 11h14v2H5z")}
