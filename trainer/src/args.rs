@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use sonoseg_core::import::Layout;
-use sonoseg_imaging::synthetic::Difficulty;
+use sonoseg_imaging::synthetic::{Difficulty, Effusion};
 
 pub(crate) use ingest::{Ignored, Ingest, Unlisted};
 
@@ -61,6 +61,8 @@ pub(crate) enum Verb {
 pub(crate) enum Simulate {
     /// Needle insertions.
     Needle(SimulateNeedle),
+    /// Sweeps over the suprapatellar recess of the knee, with and without effusion.
+    Knee(SimulateKnee),
 }
 
 #[derive(Debug, clap::Args)]
@@ -90,6 +92,38 @@ pub(crate) struct SimulateNeedle {
     /// Also write each procedure as a DICOM ultrasound clip.
     #[arg(long)]
     pub(crate) dicom: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SimulateKnee {
+    /// Folder to write; it must not hold procedures yet.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Sweeps, each over a knee of its own.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) procedures: u64,
+    /// Frames of each.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) frames: usize,
+    /// Seed: the same seed gives the same pictures.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How much fluid the recess holds; mixed when not given.
+    #[arg(long, value_parser = effusion)]
+    pub(crate) effusion: Option<Effusion>,
+    /// Mark every structure as a class of its own; without it the masks hold the recess alone, which is class 1 in both.
+    #[arg(long)]
+    pub(crate) structures: bool,
+    /// Settings of the simulator as a TOML file; see `KneeSimConfig`.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// Also write each procedure as a DICOM ultrasound clip.
+    #[arg(long)]
+    pub(crate) dicom: bool,
+}
+
+fn effusion(text: &str) -> Result<Effusion, String> {
+    serde_json::from_value(text.into()).map_err(|_| "write none, trace or much".into())
 }
 
 fn difficulty(text: &str) -> Result<Difficulty, String> {
