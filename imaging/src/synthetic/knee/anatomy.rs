@@ -196,8 +196,7 @@ impl Section<'_> {
             tendon + knee.muscle * pressed * smooth((before - knee.muscle_from) / 26.0) * (1.0 + 0.15 * waves(5.0));
         let fluid = self.fluid(a);
         let triangle = (1.0 - before.max(0.0) / knee.pad_length).max(0.0);
-        let pad =
-            0.25 + knee.pad * pressed * (triangle * triangle * (3.0 - 2.0 * triangle)) * (1.0 + 0.15 * waves(6.0));
+        let pad = knee.pad * pressed * (triangle * triangle * (3.0 - 2.0 * triangle)) * (1.0 + 0.15 * waves(6.0));
         // Fluid flattens the pad above it.
         let pad = muscle + pad - (0.3 * fluid).min(0.5 * pad);
         [gel, skin, fat, tendon, muscle, pad, pad + fluid]
