@@ -108,7 +108,7 @@ pub(super) fn run(verb: &Inspect) -> Result<()> {
     let account = Account { frames: points.len(), seed: SEED, note: NOTE, models, cka };
 
     let colours = match verb.colour.unwrap_or(if folders.len() > 1 { Colour::Data } else { Colour::Label }) {
-        Colour::Label => (labels.clone(), names),
+        Colour::Label => (labels, names),
         Colour::Data => (data, verb.embed.iter().map(|root| files::absolute(root)).collect()),
         Colour::Procedure => (groups, group_names),
     };
@@ -265,7 +265,7 @@ fn told(account: &Account) -> String {
     for Alike { a, b, cka } in &account.cka {
         let _ = writeln!(text, "{a} and {b}: linear CKA {} (1: the same but for a rotation)", number(*cka, 3));
     }
-    text + NOTE + "\n"
+    text + NOTE + "\nNot for clinical use.\n"
 }
 
 #[cfg(test)]
