@@ -40,11 +40,14 @@ struct Point {
     label: String,
 }
 
+/// Features of each frame, `[frames]`, each `[features]`.
+type Features = Vec<Vec<f32>>;
+
 /// A network and what it saw.
 struct Seen {
     name: String,
     file: String,
-    features: Vec<Vec<f32>>,
+    features: Features,
 }
 
 #[derive(Serialize)]
@@ -130,7 +133,7 @@ pub(super) fn run(verb: &Inspect) -> Result<()> {
 }
 
 /// The frames of all data sets, evenly chosen, and the features that each network has of each.
-fn look(verb: &Inspect, folders: &[Folder], predictors: &[Predictor]) -> Result<(Vec<Point>, Vec<Vec<Vec<f32>>>)> {
+fn look(verb: &Inspect, folders: &[Folder], predictors: &[Predictor]) -> Result<(Vec<Point>, Vec<Features>)> {
     let samples: Vec<(usize, usize)> =
         folders.iter().enumerate().flat_map(|(data, folder)| (0..folder.len()).map(move |at| (data, at))).collect();
     let taken = samples.len().min(verb.frames);
@@ -236,7 +239,7 @@ fn joint(seen: &[Seen]) -> Result<Option<Map>> {
     if seen.len() < 2 || seen.iter().any(|one| width(one) != width(&seen[0])) {
         return Ok(None);
     }
-    let all: Vec<Vec<f32>> = seen.iter().flat_map(|seen| seen.features.iter().cloned()).collect();
+    let all: Features = seen.iter().flat_map(|seen| seen.features.iter().cloned()).collect();
     let labels = seen.iter().enumerate().flat_map(|(number, seen)| seen.features.iter().map(move |_| number)).collect();
     let names = seen.iter().map(|seen| seen.name.clone()).collect();
     let below = "apart even where both see the same: their features have no axis in common".to_owned();

@@ -48,7 +48,7 @@ pub(super) fn run(verb: &Inspect, layer: &str) -> Result<()> {
         progress.inc(filters.len() as u64);
     }
     progress.finish_and_clear();
-    let path = verb.out.join(format!("activation-{}.png", layer));
+    let path = verb.out.join(format!("activation-{layer}.png"));
     let dead: Vec<String> = all.iter().filter(|&&filter| images[filter].is_none()).map(usize::to_string).collect();
     let size = config.preparation.size;
     let blank = || Image::grey(size, size, vec![0.5; size * size]);
@@ -73,7 +73,7 @@ pub(super) fn run(verb: &Inspect, layer: &str) -> Result<()> {
         }
         let input = predictor.input(&predictor.prepare(&[&image]));
         let maps = pollster::block_on(feature_maps(network, layer, input)).map_err(failed)?;
-        let path = verb.out.join(format!("features-{}.png", layer));
+        let path = verb.out.join(format!("features-{layer}.png"));
         write_grid(&path, &maps)?;
         say(format!("{}: the activations of its {} filters on {name}", path.display(), maps.len()));
     }
