@@ -10,7 +10,7 @@ use sonoseg_imaging::rng::splitmix64;
 
 use crate::workspace::{Workspace, fails, succeeds, text};
 
-const RECIPE: &str = r#"
+pub(crate) const RECIPE: &str = r#"
 name = "unet"
 trained_on = "discs"
 [network]

@@ -9,6 +9,7 @@ mod cli;
 mod data;
 mod ignore;
 mod import;
+mod knee;
 mod layers;
 mod layouts;
 mod learn;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod ingest;
+mod simulate;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,9 +9,9 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use sonoseg_core::import::Layout;
-use sonoseg_imaging::synthetic::Difficulty;
 
 pub(crate) use ingest::{Ignored, Ingest, Unlisted};
+pub(crate) use simulate::{Simulate, SimulateKnee, SimulateNeedle};
 
 /// Ultrasound segmentation: simulate, ingest, check, train, evaluate, predict, export. Not for clinical use.
 #[derive(Debug, Parser)]
@@ -51,49 +52,11 @@ pub(crate) enum Verb {
     Export(Export),
     /// Turn a public checkpoint into weights to start from, with an account of all its tensors.
     Import(Import),
-    /// Draw the images that maximise the activations of a U-Net's filters, and feature maps.
+    /// Draw the images that maximise the activations of a U-Net's filters, and feature maps; or, with --embed, how networks see
+    /// the frames of data sets.
     Inspect(Inspect),
     /// List the devices that networks can run on.
     Devices,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Simulate {
-    /// Needle insertions.
-    Needle(SimulateNeedle),
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct SimulateNeedle {
-    /// Folder to write; it must not hold procedures yet.
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-    /// Insertions.
-    #[arg(long, default_value_t = 10)]
-    pub(crate) procedures: u64,
-    /// Frames of each.
-    #[arg(long, default_value_t = 60)]
-    pub(crate) frames: usize,
-    /// Seed: the same seed gives the same pictures.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// How hard the needles are to see; mixed when not given.
-    #[arg(long, value_parser = difficulty)]
-    pub(crate) difficulty: Option<Difficulty>,
-    /// Settings of the simulator as a TOML file; see `NeedleSimConfig`.
-    #[arg(long)]
-    pub(crate) config: Option<PathBuf>,
-    /// Put the needles into the pictures and clips of this folder, which must show none, instead of simulated tissue. Its masks
-    /// and labels are not used. Several folders take turns.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) tissue: Vec<PathBuf>,
-    /// Also write each procedure as a DICOM ultrasound clip.
-    #[arg(long)]
-    pub(crate) dicom: bool,
-}
-
-fn difficulty(text: &str) -> Result<Difficulty, String> {
-    serde_json::from_value(text.into()).map_err(|_| "write simple, medium or hard".into())
 }
 
 /// A video of which frames are missing, or such that the decoder made up.
@@ -354,13 +317,36 @@ pub(crate) struct Export {
     pub(crate) dtype: Dtype,
 }
 
+/// What the colours of a map mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// What the frame's label says: the classes in its mask, a needle or none.
+    Label,
+    /// The data set.
+    Data,
+    /// The procedure or patient.
+    Procedure,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
-    /// A model file with a U-Net, or a run folder (its best weights).
+    /// A model file, or a run folder (its best weights); for --layer with a U-Net.
     pub(crate) model: PathBuf,
     /// The layer, for example `enc1.convb` or `dec9.conva`.
-    #[arg(long)]
-    pub(crate) layer: String,
+    #[arg(long, required_unless_present = "embed", conflicts_with = "embed")]
+    pub(crate) layer: Option<String>,
+    /// Draw a map (t-SNE) of the frames of these data sets by the network's features, and measure what a map cannot show.
+    #[arg(long, value_name = "DATA", num_args = 1..)]
+    pub(crate) embed: Vec<PathBuf>,
+    /// With --embed: the same frames seen by these models or runs, too.
+    #[arg(long, value_name = "MODEL", num_args = 1.., requires = "embed")]
+    pub(crate) against: Vec<PathBuf>,
+    /// With --embed: frames at most, evenly chosen.
+    #[arg(long, default_value_t = 400, value_parser = counting)]
+    pub(crate) frames: usize,
+    /// With --embed: what the colours mean; `data` for several data sets, and else `label`, unless given.
+    #[arg(long, value_enum, requires = "embed")]
+    pub(crate) colour: Option<Colour>,
     /// Folder for the pictures.
     #[arg(long)]
     pub(crate) out: PathBuf,

@@ -1,11 +1,13 @@
 //! Figures of merit. An undefined figure stays NaN and is counted, never replaced.
 
 pub mod bootstrap;
+pub mod cka;
 pub mod cl_dice;
 pub mod folds;
 pub mod measure;
 pub mod needle;
 pub mod overlap;
+pub mod purity;
 pub mod rand_index;
 
 use measure::{Better, Measure, Measures, Metric};

@@ -1,6 +1,6 @@
 //! What happens to a picture between the machine and us: resampling, sharpening, compression, a few bits of grey.
 
-use super::config::NeedleSimConfig;
+use super::machine::MachineConfig;
 use crate::rng::Rng;
 
 /// The degradations of one procedure.
@@ -18,7 +18,7 @@ pub(super) struct Degrade {
 }
 
 impl Degrade {
-    pub(super) fn draw(config: &NeedleSimConfig, rng: &mut Rng) -> Self {
+    pub(super) fn draw(config: &MachineConfig, rng: &mut Rng) -> Self {
         let mut degrade = Self { blur: 0.0, sharpen: 0.0, sharpen_radius: 1.0, shrink: 1.0, jpeg: 0.0 };
         if rng.chance(config.resampling_share) {
             match rng.below(4) {

@@ -3,7 +3,8 @@
 //! A field is stored beam by beam: index `beam * samples + sample`. Echoes are complex (demodulated radio frequency),
 //! so that their magnitude has the statistics of speckle.
 
-use super::config::{NeedleSimConfig, draw};
+use super::config::draw;
+use super::machine::MachineConfig;
 use super::probe::Probe;
 use crate::rng::Rng;
 
@@ -73,7 +74,7 @@ const SOUND_MM_US: f64 = 1.54;
 pub(super) const FWHM: f64 = 2.355;
 
 impl Psf {
-    pub(super) fn draw(config: &NeedleSimConfig, probe: &Probe, rng: &mut Rng) -> Self {
+    pub(super) fn draw(config: &MachineConfig, probe: &Probe, rng: &mut Rng) -> Self {
         let wavelength = SOUND_MM_US / probe.mhz;
         // Two-way: the pulse covers half its length of tissue.
         let axial_mm = draw(rng, config.pulse_cycles) * wavelength / 2.0 / FWHM;
@@ -205,13 +206,14 @@ impl Noise2 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::synthetic::NeedleSimConfig;
 
     #[test]
     fn convolved_noise_keeps_its_power_and_is_rayleigh() {
         let config = NeedleSimConfig::default();
         let mut rng = Rng::stream(4, "test", [0, 0]);
         let probe = Probe::draw(&config, &mut rng);
-        let psf = Psf::draw(&config, &probe, &mut rng);
+        let psf = Psf::draw(&MachineConfig::from(&config), &probe, &mut rng);
         let field = psf.convolve(&Field::noise(probe.beams, probe.samples, &mut rng));
         let power: Vec<f64> = field.re.iter().zip(&field.im).map(|(re, im)| f64::from(re * re + im * im)).collect();
         let mean = power.iter().sum::<f64>() / power.len() as f64;

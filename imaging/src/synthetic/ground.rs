@@ -9,7 +9,7 @@ use super::degrade::gauss;
 use super::field::{Field, Psf};
 use super::motion::{Moment, draw_moments};
 use super::probe::Probe;
-use super::screen::RealScreen;
+use super::real_screen::RealScreen;
 use super::seen::{around, mean_and_deviation, stands_out};
 use super::shaft::{Placed, Shaft};
 use super::{Procedure, SimFrame};

@@ -1,6 +1,6 @@
 //! Marks that machines draw into their pictures: ticks, letters, bars, logos, callipers, guide lines.
 
-use super::config::NeedleSimConfig;
+use super::machine::MachineConfig;
 use super::probe::Probe;
 use crate::rng::Rng;
 
@@ -9,7 +9,7 @@ use crate::rng::Rng;
 pub(super) struct Marks(Vec<(usize, f32)>);
 
 impl Marks {
-    pub(super) fn draw(config: &NeedleSimConfig, probe: &Probe, rng: &mut Rng) -> Self {
+    pub(super) fn draw(config: &MachineConfig, probe: &Probe, rng: &mut Rng) -> Self {
         let mut marks = Self::default();
         if !rng.chance(config.marks_share) {
             return marks;

@@ -16,13 +16,17 @@
 //! learn from of it.
 
 mod bath;
+mod body;
 mod config;
 mod degrade;
 mod field;
 mod ground;
+mod knee;
+mod machine;
 mod marks;
 mod motion;
 mod probe;
+mod real_screen;
 mod render;
 mod screen;
 mod seen;
@@ -34,6 +38,8 @@ mod tissue;
 
 pub use config::{Difficulty, DifficultyConfig, NeedleSimConfig, Range};
 pub use ground::simulate_in_tissue;
+pub use knee::{Effusion, KneeFrame, KneeSim, KneeSimConfig, Structure};
+pub use machine::MachineConfig;
 pub use probe::ProbeKind;
 pub use render::ProcedureSim;
 pub use simulated::{Beside, Simulated};

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::{NeedleSimConfig, draw, happens};
+use super::machine::MachineConfig;
 use crate::geometry::Point;
 use crate::geometry::Spacing;
 use crate::rng::Rng;
@@ -83,9 +84,23 @@ impl Probe {
                 draw(rng, config.convex_mhz),
             ),
         };
-        let mut probe = Self {
-            kind,
-            radius_mm,
+        let mut probe = Self { kind, radius_mm, ..Self::unframed(half_width, depth_mm, mhz) };
+        probe.frame_picture(&MachineConfig::from(config), rng);
+        probe
+    }
+
+    /// A linear probe of a width, a depth shown and a frequency, and its picture.
+    pub(super) fn linear(config: &MachineConfig, [width_mm, depth_mm, mhz]: [f64; 3], rng: &mut Rng) -> Self {
+        let mut probe = Self::unframed(width_mm / 2.0, depth_mm, mhz);
+        probe.frame_picture(config, rng);
+        probe
+    }
+
+    /// A linear probe without a picture yet.
+    fn unframed(half_width: f64, depth_mm: f64, mhz: f64) -> Self {
+        Self {
+            kind: ProbeKind::Linear,
+            radius_mm: 1.0,
             half_width,
             depth_mm,
             beams: 2,
@@ -96,9 +111,7 @@ impl Probe {
             width: 1,
             origin: Point { x: 0.0, y: 0.0 },
             area: None,
-        };
-        probe.frame_picture(config, rng);
-        probe
+        }
     }
 
     /// The grid of a real picture of a size `[height, width]`: each cell is a pixel within `bounds` (first column, first row,
@@ -134,7 +147,7 @@ impl Probe {
     }
 
     /// Choose size, scale and borders of the picture, and the grid that goes with them.
-    fn frame_picture(&mut self, config: &NeedleSimConfig, rng: &mut Rng) {
+    fn frame_picture(&mut self, config: &MachineConfig, rng: &mut Rng) {
         let ([left, top], [right, bottom]) = self.extent();
         let (width_mm, height_mm) = (right - left, bottom - top);
         let side = draw(rng, config.image_side_px);

@@ -1,187 +1,245 @@
-//! What a frame of a real machine tells about how it was made: where the scan area is, how many decibels its grey levels
-//! span, and how fine its speckle is. All of it is an estimate.
+//! How the machine turns echoes into grey: gain, noise, compression, scan conversion, marks, and what files do.
 
-use super::config::Range;
-use super::degrade::gauss;
+use super::body::Body;
+use super::config::{amplitude, draw, draw_sign};
+use super::degrade::{Degrade, gauss};
+use super::field::{Field, Noise1, Psf};
+use super::machine::MachineConfig;
+use super::marks::Marks;
+use super::probe::{Probe, ScanTable};
+use crate::geometry::{Scale, ScaleRegion};
+use crate::rng::Rng;
 
-/// Estimates of a clip, from one of its frames.
-#[derive(Clone, Debug)]
-pub(super) struct RealScreen {
-    /// Whether each pixel `[height, width]` lies in the scan area.
-    pub(super) area: Vec<bool>,
-    /// First column, first row, last column, last row of the scan area.
-    pub(super) bounds: [usize; 4],
-    /// Decibels from black to white.
-    pub(super) range_db: f32,
-    /// Standard deviation of the blur along the rows and along the columns, pixels.
-    pub(super) blur_px: (f64, f64),
+/// How the machine turns echoes into grey.
+pub(super) struct Screen {
+    table: ScanTable,
+    /// Whether each pixel lies in the scan area.
+    pub(super) inside: Vec<bool>,
+    /// Amplitude of the gain per cell, and of the noise per sample.
+    gain: Vec<f32>,
+    noise_level: Vec<f32>,
+    /// Noise through the receiver, to be taken from a new place in every frame.
+    pub(super) noise: Field,
+    /// Bands under the probe face, and haze.
+    pub(super) clutter: Field,
+    compounding: f32,
+    despeckle: f32,
+    smoothing: f32,
+    range_db: f32,
+    level: f32,
+    gamma: f32,
+    background: f32,
+    degrade: Degrade,
+    marks: Marks,
 }
 
-/// Grey level above which the surroundings of a pixel belong to the scan area.
-const DARKEST: f32 = 0.025;
-/// Tissue darker than this may be of one grey in a compressed file.
-const DARK: f32 = 0.06;
-/// Least share of the pixels around one of the scan area that differ from their neighbour: bars and boxes are of one grey.
-const LEAST_BUSY: f32 = 0.3;
-/// Spread of the logarithm of fully developed speckle is 5.6 dB; machines average about a third of it away.
-const SPECKLE_DB: f32 = 3.8;
-/// What is believed of a dynamic range, dB.
-const RANGE_DB: [f32; 2] = [40.0, 75.0];
-/// What is believed of a blur, pixels.
-const BLUR_PX: Range = [0.7, 3.0];
-/// Least sides of a scan area, pixels.
-const LEAST_SIDE: usize = 48;
+/// Distance between the nodes at which motion is computed, cells.
+pub(super) const NODE: usize = 8;
 
-impl RealScreen {
-    /// Look at a grey frame `[height, width]` in [0, 1]. None when no scan area is found in it.
-    pub(super) fn of(grey: &[f32], height: usize, width: usize) -> Option<Self> {
-        let smooth = gauss(grey, width, 4.0, 4.0);
-        let fine: Vec<f32> = grey.iter().zip(&smooth).map(|(grey, smooth)| grey - smooth).collect();
-        let spread = gauss(&fine.iter().map(|v| v * v).collect::<Vec<_>>(), width, 3.0, 3.0);
-        let area = scan_area(grey, height, width);
-        let columns: Vec<usize> = (0..width).filter(|c| (0..height).any(|r| area[r * width + c])).collect();
-        let rows: Vec<usize> = (0..height).filter(|r| area[r * width..(r + 1) * width].contains(&true)).collect();
-        let bounds = [*columns.first()?, *rows.first()?, *columns.last()?, *rows.last()?];
-        if bounds[2] - bounds[0] < LEAST_SIDE || bounds[3] - bounds[1] < LEAST_SIDE {
-            return None;
-        }
-        // The step at the edge of the scan area is no speckle.
-        let inner: Vec<bool> = (0..grey.len())
-            .map(|pixel| {
-                let beside = [8, 8 * width];
-                beside.iter().all(|far| {
-                    pixel >= *far && pixel + far < grey.len() && area[pixel - far] && area[pixel] && area[pixel + far]
-                })
-            })
-            .collect();
-        // Speckle shows its spread where grey is neither cut off at black nor at white; edges and marks spread more.
-        let mut spreads: Vec<f32> = (0..grey.len())
-            .filter(|&pixel| inner[pixel] && (0.15..0.75).contains(&smooth[pixel]))
-            .map(|pixel| spread[pixel].max(0.0).sqrt())
-            .collect();
-        spreads.sort_by(f32::total_cmp);
-        let usual = spreads.get(spreads.len() / 3).copied().unwrap_or(0.06);
-        let range_db = (SPECKLE_DB / usual.max(1e-3)).clamp(RANGE_DB[0], RANGE_DB[1]);
-        let blur_px = (width_of(&fine, &inner, width, 1), width_of(&fine, &inner, width, width));
-        Some(Self { area, bounds, range_db, blur_px })
-    }
+/// Amplitude, as a share of the best, below which nothing is seen for want of contact.
+const LEAST_CONTACT: f32 = 0.1;
+
+/// Nodes along a beam.
+pub(super) fn nodes_along(probe: &Probe) -> usize {
+    probe.samples.div_ceil(NODE) + 1
 }
 
-/// The largest connected region that is neither black nor of one grey, filled between its first and last pixel of each row
-/// and column.
-fn scan_area(grey: &[f32], height: usize, width: usize) -> Vec<bool> {
-    let differs = |pixel: usize| (grey[pixel] - grey[(pixel + 1).min(grey.len() - 1)]).abs() > 0.002;
-    let busy: Vec<f32> = (0..grey.len()).map(|pixel| if differs(pixel) { 1.0 } else { 0.0 }).collect();
-    let bright: Vec<bool> = gauss(grey, width, 3.0, 3.0)
-        .into_iter()
-        .zip(gauss(&busy, width, 3.0, 3.0))
-        .map(|(level, busy)| level > DARKEST && (busy > LEAST_BUSY || level < DARK))
-        .collect();
-    let mut region = vec![0usize; grey.len()];
-    let (mut count, mut best) = (0, (0, 0));
-    for start in 0..grey.len() {
-        if !bright[start] || region[start] > 0 {
-            continue;
-        }
-        count += 1;
-        let mut size = 0;
-        let mut open = vec![start];
-        region[start] = count;
-        while let Some(pixel) = open.pop() {
-            size += 1;
-            let (row, column) = (pixel / width, pixel % width);
-            let beside = [
-                (row > 0).then(|| pixel - width),
-                (row + 1 < height).then_some(pixel + width),
-                (column > 0).then(|| pixel - 1),
-                (column + 1 < width).then_some(pixel + 1),
-            ];
-            for next in beside.into_iter().flatten() {
-                if bright[next] && region[next] == 0 {
-                    region[next] = count;
-                    open.push(next);
-                }
+/// What of a body is seen, and what lies before it.
+pub(super) struct View<'a> {
+    /// Mixing angle of the two slices of speckle, rad.
+    pub(super) slice: f64,
+    /// Where the body under each node came from, in cells `(beams, samples)` from the node, and the amplitude that is left
+    /// of it, `[across, along]`.
+    pub(super) nodes: &'a [(f32, f32, f32)],
+    /// Echoes that do not move with the body.
+    pub(super) extra: &'a Field,
+    /// For each beam the sample from which it is shaded, and the amplitude that is left there.
+    pub(super) shade: &'a [(usize, f32)],
+    /// Where the noise of this frame begins.
+    pub(super) noise_at: usize,
+}
+
+impl Screen {
+    pub(super) fn draw(config: &MachineConfig, probe: &Probe, psf: &Psf, rng: &mut Rng) -> Self {
+        let (beams, samples) = (probe.beams, probe.samples);
+        let range_db = draw(rng, config.dynamic_range_db);
+        let attenuation = draw(rng, config.attenuation_db);
+        let tgc = draw(rng, config.tgc_error_db);
+        let (slow, fast) = (Noise1::draw(rng), Noise1::draw(rng));
+        // Contact: the probe may not touch the skin at one end.
+        let lifted = if rng.chance(0.2) { rng.uniform(0.05, 0.3) } else { 0.0 };
+        let lifted_side = draw_sign(rng);
+        let columns_db = rng.uniform(0.0, 4.0);
+        let mut gain = Vec::with_capacity(beams * samples);
+        for beam in 0..beams {
+            let across = 2.0 * beam as f64 / (beams - 1) as f64 - 1.0;
+            let lift = (across * lifted_side - 1.0 + 2.0 * lifted).max(0.0);
+            let contact = columns_db * fast.at(6.0 * across) - 60.0 * lift;
+            for sample in 0..samples {
+                let depth = sample as f64 / samples as f64;
+                let db = contact.max(-45.0) + tgc * slow.at(4.0 * depth + 20.0) - attenuation * depth;
+                gain.push(amplitude(db) as f32);
             }
         }
-        best = best.max((size, count));
+        let noise_db = draw(rng, config.noise_db);
+        let noise_level =
+            (0..samples).map(|s| amplitude(noise_db - 14.0 * (1.0 - s as f64 / samples as f64)) as f32).collect();
+        let noise = psf.convolve(&Field::noise(beams, samples, rng));
+        let clutter = draw_clutter(config, probe, &noise, rng);
+        let table = ScanTable::new(probe);
+        Self {
+            inside: table.inside(),
+            table,
+            gain,
+            noise_level,
+            clutter,
+            noise,
+            compounding: draw(rng, config.compounding) as f32,
+            despeckle: draw(rng, config.despeckle) as f32,
+            smoothing: draw(rng, config.smoothing) as f32,
+            range_db: range_db as f32,
+            level: draw(rng, config.tissue_level) as f32,
+            gamma: draw(rng, config.gamma) as f32,
+            background: if rng.chance(0.2) { draw(rng, config.background) as f32 } else { 0.0 },
+            degrade: Degrade::draw(config, rng),
+            marks: Marks::draw(config, probe, rng),
+        }
     }
-    let inside: Vec<bool> = region.iter().map(|&number| number > 0 && number == best.1).collect();
-    let span = |line: &mut dyn Iterator<Item = usize>| {
-        let mut ends: Option<(usize, usize)> = None;
-        for (place, pixel) in line.enumerate() {
-            if inside[pixel] {
-                ends = Some((ends.map_or(place, |ends| ends.0), place));
+
+    /// Compressed echoes `[beams, samples]` of a view of a body.
+    pub(super) fn compress(&self, probe: &Probe, body: &Body, view: &View<'_>) -> Vec<f32> {
+        let (beams, samples) = (probe.beams, probe.samples);
+        let (sin, cos) = view.slice.sin_cos();
+        let looks = [body.mix(cos as f32, sin as f32), body.mix(-sin as f32, cos as f32)];
+        let (nodes, extra, nodes_along) = (view.nodes, view.extra, nodes_along(probe));
+        let mut noise_at = view.noise_at;
+        let mut grey = vec![0.0f32; beams * samples];
+        let scale = 10.0 / std::f32::consts::LN_10 / self.range_db;
+        let share = 0.5 * self.compounding;
+        for beam in 0..beams {
+            let (node, t) = (beam / NODE, (beam % NODE) as f32 / NODE as f32);
+            let (near, far) = (&nodes[node * nodes_along..], &nodes[(node + 1) * nodes_along..]);
+            let column: Vec<(f32, f32, f32)> = near[..nodes_along]
+                .iter()
+                .zip(far)
+                .map(|(n, f)| (n.0 + (f.0 - n.0) * t, n.1 + (f.1 - n.1) * t, n.2 + (f.2 - n.2) * t))
+                .collect();
+            let (shade_from, shade_gain) = view.shade.get(beam).copied().unwrap_or((samples, 1.0));
+            for sample in 0..samples {
+                let (k, t) = (sample / NODE, (sample % NODE) as f32 / NODE as f32);
+                let (lower, upper) = (column[k], column[k + 1]);
+                let across = beam as f32 + body.margin as f32 + lower.0 + (upper.0 - lower.0) * t;
+                let along = sample as f32 + lower.1 + (upper.1 - lower.1) * t;
+                let across = across.clamp(0.0, (body.structure.beams - 2) as f32);
+                let along = along.clamp(0.0, (samples - 2) as f32);
+                let (b, s) = (across as usize, along as usize);
+                let (fb, fs) = (across - b as f32, along - s as f32);
+                let weights = [(1.0 - fb) * (1.0 - fs), (1.0 - fb) * fs, fb * (1.0 - fs), fb * fs];
+                let (first, next) = (b * samples + s, (b + 1) * samples + s);
+                let take = |plane: &[f32]| {
+                    weights[0] * plane[first]
+                        + weights[1] * plane[first + 1]
+                        + weights[2] * plane[next]
+                        + weights[3] * plane[next + 1]
+                };
+                let cell = beam * samples + sample;
+                let wet = lower.2 + (upper.2 - lower.2) * t;
+                let dim = if sample >= shade_from { shade_gain * wet } else { wet };
+                let gain = self.gain[cell];
+                let noise = self.noise_level[sample];
+                let (noise_re, noise_im) = (noise * self.noise.re[noise_at], noise * self.noise.im[noise_at]);
+                noise_at = if noise_at + 1 == beams * samples { 0 } else { noise_at + 1 };
+                let power = |look: &(Vec<f32>, Vec<f32>)| {
+                    let re = gain * (dim * take(&look.0) + extra.re[cell]) + noise_re;
+                    let im = gain * (dim * take(&look.1) + extra.im[cell]) + noise_im;
+                    re * re + im * im
+                };
+                let mut total = power(&looks[0]);
+                if share > 0.0 {
+                    total += share * (power(&looks[1]) - total);
+                }
+                let steady = dim * dim * take(&body.mean_power)
+                    + extra.re[cell] * extra.re[cell]
+                    + extra.im[cell] * extra.im[cell];
+                total += self.despeckle * (gain * gain * steady + noise * noise - total);
+                grey[cell] = self.level + scale * (total + 1e-9).ln();
             }
         }
-        ends
-    };
-    let rows: Vec<_> = (0..height).map(|row| span(&mut (row * width..(row + 1) * width))).collect();
-    let columns: Vec<_> = (0..width).map(|column| span(&mut (0..height).map(|row| row * width + column))).collect();
-    let within = |ends: Option<(usize, usize)>, place: usize| ends.is_some_and(|(a, b)| (a..=b).contains(&place));
-    (0..grey.len()).map(|p| within(rows[p / width], p % width) && within(columns[p % width], p / width)).collect()
-}
+        let smoothing = self.smoothing;
+        if smoothing > 0.2 { gauss(&grey, samples, 0.7 * smoothing, smoothing) } else { grey }
+    }
 
-/// Standard deviation of the blur that makes neighbours at distance `step` as alike as they are, pixels.
-fn width_of(fine: &[f32], area: &[bool], width: usize, step: usize) -> f64 {
-    let alike = |lag: usize| -> f64 {
-        let offset = lag * step;
-        let pairs = (0..fine.len().saturating_sub(offset))
-            .filter(|&p| area[p] && area[p + offset] && (step > 1 || p % width + lag < width));
-        let (sum, count) =
-            pairs.fold((0.0, 0usize), |(sum, n), p| (sum + f64::from(fine[p]) * f64::from(fine[p + offset]), n + 1));
-        sum / count.max(1) as f64
-    };
-    let power = alike(0).max(1e-9);
-    let mut before = 1.0;
-    for lag in 1..=8 {
-        let now = alike(lag) / power;
-        if now < 0.5 {
-            // Noise blurred by s is alike by exp(-d^2 / 4 s^2): one half at d = 1.67 s.
-            let half = lag as f64 - 1.0 + (before - 0.5) / (before - now).max(1e-9);
-            return (half / 1.67).clamp(BLUR_PX[0], BLUR_PX[1]);
+    /// The picture of compressed echoes.
+    pub(super) fn picture(&self, probe: &Probe, mut grey: Vec<f32>) -> Vec<f32> {
+        for value in &mut grey {
+            let clipped = value.clamp(0.0, 1.0);
+            *value = if self.gamma == 1.0 { clipped } else { clipped.powf(self.gamma) };
         }
-        before = now;
+        let mut pixels = self.table.convert(&grey, self.background);
+        self.marks.paint(&mut pixels);
+        self.degrade.apply(&mut pixels, probe.height, probe.width);
+        pixels
     }
-    BLUR_PX[1]
+
+    /// Whether the probe touches the skin at a beam.
+    pub(super) fn touches(&self, probe: &Probe, beam: f64) -> bool {
+        let at = |beam: usize| self.gain[beam * probe.samples];
+        let most = (0..probe.beams).map(at).fold(0.0, f32::max);
+        at((beam.round().max(0.0) as usize).min(probe.beams - 1)) > LEAST_CONTACT * most
+    }
+
+    /// The scale holds in the bounding box of the scan area, as a DICOM file would say.
+    pub(super) fn scale(&self, probe: &Probe) -> Scale {
+        let (width, height) = (probe.width, probe.height);
+        let inside = &self.inside;
+        let columns: Vec<usize> = (0..width).filter(|c| (0..height).any(|r| inside[r * width + c])).collect();
+        let rows: Vec<usize> = (0..height).filter(|r| (0..width).any(|c| inside[r * width + c])).collect();
+        let spacing = probe.spacing;
+        match (columns.first(), columns.last(), rows.first(), rows.last()) {
+            (Some(&0), Some(&right), Some(&0), Some(&bottom)) if right + 1 == width && bottom + 1 == height => {
+                Scale::Everywhere(spacing)
+            }
+            // The corner of a sector may lie between two pixels.
+            (Some(&left), Some(&right), Some(&top), Some(&bottom)) => Scale::Regions(vec![ScaleRegion {
+                left: (left as f64 - 0.5).max(0.0),
+                top: (top as f64 - 0.5).max(0.0),
+                right: (right as f64 + 0.5).min(width as f64 - 1.0),
+                bottom: (bottom as f64 + 0.5).min(height as f64 - 1.0),
+                spacing,
+            }]),
+            _ => Scale::Unknown,
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rng::Rng;
-
-    /// Log-compressed speckle of a known blur and range between black bars, one of which is grey, with letters in a corner.
-    fn frame(blur: f32, range_db: f32) -> Vec<f32> {
-        let (height, width) = (160, 200);
-        let mut rng = Rng::stream(5, "test", [0, 0]);
-        let [re, im] = [(); 2].map(|()| {
-            let noise: Vec<f32> = (0..height * width).map(|_| rng.normal() as f32).collect();
-            gauss(&noise, width, blur, blur)
-        });
-        let mean = re.iter().map(|v| v * v).sum::<f32>() / re.len() as f32;
-        let place = |p: usize| (p / width, p % width);
-        (0..height * width)
-            .map(|p| match place(p) {
-                (2..6, 185..195) => 1.0,
-                (_, 0..20) => 0.45,
-                (_, 40..170) => {
-                    (0.5 + 10.0 * ((re[p] * re[p] + im[p] * im[p]) / mean).log10() / range_db).clamp(0.0, 1.0)
+/// Bands under the probe face that do not move with the tissue, and haze.
+fn draw_clutter(config: &MachineConfig, probe: &Probe, noise: &Field, rng: &mut Rng) -> Field {
+    let (beams, samples) = (probe.beams, probe.samples);
+    let mut clutter = Field::zeros(beams, samples);
+    let level = draw(rng, config.near_field_db);
+    let reach = rng.uniform(0.3, 1.6);
+    let spacing = rng.uniform(0.7, 3.0);
+    let bands = rng.below(6);
+    let decay = rng.uniform(4.0, 9.0);
+    let haze = if rng.chance(0.25) { amplitude(rng.uniform(-22.0, -6.0)) } else { 0.0 };
+    let haze_reach = rng.uniform(0.1, 0.6) * probe.depth_mm;
+    let wave = Noise1::draw(rng);
+    for beam in 0..beams {
+        let uneven = 3.0 * wave.at(0.05 * beam as f64);
+        for sample in 0..samples {
+            let depth = sample as f64 * probe.sample_mm();
+            let mut echo = amplitude(level + uneven) * (-(depth / reach).powi(2)).exp();
+            for band in 1..=bands {
+                let off = (depth - band as f64 * spacing) / (1.2 * probe.sample_mm()).max(0.12);
+                if off.abs() < 3.0 {
+                    echo += amplitude(level + uneven - decay * band as f64) * (-0.5 * off * off).exp();
                 }
-                _ => 0.0,
-            })
-            .collect()
+            }
+            let cell = beam * samples + sample;
+            let rough = haze * (-depth / haze_reach).exp();
+            clutter.re[cell] = (echo + rough * f64::from(noise.re[cell])) as f32;
+            clutter.im[cell] = (rough * f64::from(noise.im[cell])) as f32;
+        }
     }
-
-    #[test]
-    fn a_frame_tells_its_scan_area_its_range_and_its_blur() {
-        let screen = RealScreen::of(&frame(1.8, 60.0), 160, 200).unwrap();
-        let [left, top, right, bottom] = screen.bounds;
-        assert!(left.abs_diff(40) <= 6 && right.abs_diff(169) <= 6 && top <= 1 && bottom >= 158, "{:?}", screen.bounds);
-        assert!(!screen.area[3 * 200 + 190], "letters are no tissue");
-        let coarse = RealScreen::of(&frame(2.6, 60.0), 160, 200).unwrap();
-        assert!(coarse.blur_px.0 > 1.2 * screen.blur_px.0, "{:?} {:?}", coarse.blur_px, screen.blur_px);
-        let wide = RealScreen::of(&frame(1.8, 90.0), 160, 200).unwrap();
-        assert!(wide.range_db > 1.2 * screen.range_db, "{} {}", wide.range_db, screen.range_db);
-        assert!(RealScreen::of(&vec![0.0; 160 * 200], 160, 200).is_none());
-    }
+    clutter
 }

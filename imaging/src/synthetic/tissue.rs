@@ -4,23 +4,16 @@
 //! in plain mm.
 
 use super::bath::Bath;
+use super::body::Body;
 use super::config::{DifficultyConfig, NeedleSimConfig, Range, amplitude, draw, draw_count};
-use super::degrade::gauss;
 use super::field::{Field, Noise1, Noise2, Psf};
 use super::motion::Moment;
 use super::probe::{Probe, ProbeKind};
 use crate::rng::Rng;
 
-/// The echo fields of a procedure, after the point-spread function. Each has `margin` more beams on either side than
-/// the probe.
+/// The tissue of a procedure.
 pub(super) struct Tissue {
-    pub(super) margin: usize,
-    /// Fascia, bone, fibres: echoes that stay when the probe moves across the plane.
-    pub(super) structure: Field,
-    /// Two slices of speckle, to be mixed.
-    pub(super) slices: [Field; 2],
-    /// Mean power per cell: what endless averaging of speckle would show.
-    pub(super) mean_power: Vec<f32>,
+    pub(super) body: Body,
     /// Round things, for their pulse.
     pub(super) blobs: Vec<Blob>,
 }
@@ -105,21 +98,8 @@ impl Tissue {
         anatomy.add_sheets(config, &mut structure, &mut more);
         anatomy.mask(&mut structure, &level);
         anatomy.add_bath(&mut structure, &mut more);
-        let slices = [(); 2].map(|()| {
-            let mut slice = Field::noise(structure.beams, structure.samples, rng);
-            for ((re, im), level) in slice.re.iter_mut().zip(&mut slice.im).zip(&level.0) {
-                *re *= level;
-                *im *= level;
-            }
-            psf.convolve(&slice)
-        });
-        let structure = psf.convolve(&structure);
-        let power: Vec<f32> = level.0.iter().map(|level| level * level).collect();
-        let mut mean_power = gauss(&power, probe.samples, 1.0, 1.5);
-        for ((power, re), im) in mean_power.iter_mut().zip(&structure.re).zip(&structure.im) {
-            *power += re * re + im * im;
-        }
-        Self { margin: anatomy.margin, structure, slices, mean_power, blobs: anatomy.blobs }
+        let body = Body::draw(anatomy.margin, &structure, &level.0, psf, rng);
+        Self { body, blobs: anatomy.blobs }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Line plots as SVG, in colours that people tell apart (Okabe and Ito), light and dark as the reader's screen is.
 
 mod axis;
+mod map;
 
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
@@ -9,6 +10,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use sonoseg_imaging::metrics::measure::Metric;
 
 use axis::{Axis, drawable, tick_label};
+pub(crate) use map::{Map, draw_maps};
 use sonoseg_core::tasks::LOSS;
 
 /// A colour on light and on dark ground.

@@ -1,4 +1,4 @@
-//! `sonoseg inspect`: activation maximisation and feature maps of the filters of a layer.
+//! `sonoseg inspect --layer`: activation maximisation and feature maps of the filters of a layer.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ const GAP: usize = 2;
 /// Images that are optimised together.
 const TOGETHER: usize = 8;
 
-pub(crate) fn run(verb: &Inspect) -> Result<()> {
+pub(super) fn run(verb: &Inspect, layer: &str) -> Result<()> {
     let device = device::choose(verb.device)?.device;
     let predictor = files::load_model(&verb.model, &device)?;
     let name = files::absolute(&verb.model);
@@ -44,11 +44,11 @@ pub(crate) fn run(verb: &Inspect) -> Result<()> {
     let progress = bar(all.len() as u64, "filters");
     let mut images = Vec::with_capacity(all.len());
     for filters in all.chunks(TOGETHER) {
-        images.extend(pollster::block_on(maximise(network, &verb.layer, filters, &config, &device)).map_err(failed)?);
+        images.extend(pollster::block_on(maximise(network, layer, filters, &config, &device)).map_err(failed)?);
         progress.inc(filters.len() as u64);
     }
     progress.finish_and_clear();
-    let path = verb.out.join(format!("activation-{}.png", verb.layer));
+    let path = verb.out.join(format!("activation-{layer}.png"));
     let dead: Vec<String> = all.iter().filter(|&&filter| images[filter].is_none()).map(usize::to_string).collect();
     let size = config.preparation.size;
     let blank = || Image::grey(size, size, vec![0.5; size * size]);
@@ -72,8 +72,8 @@ pub(crate) fn run(verb: &Inspect) -> Result<()> {
             return Err(DataError::Inconsistent(message).into());
         }
         let input = predictor.input(&predictor.prepare(&[&image]));
-        let maps = pollster::block_on(feature_maps(network, &verb.layer, input)).map_err(failed)?;
-        let path = verb.out.join(format!("features-{}.png", verb.layer));
+        let maps = pollster::block_on(feature_maps(network, layer, input)).map_err(failed)?;
+        let path = verb.out.join(format!("features-{layer}.png"));
         write_grid(&path, &maps)?;
         say(format!("{}: the activations of its {} filters on {name}", path.display(), maps.len()));
     }
