@@ -1,6 +1,6 @@
 //! How fast the built app is under the hand, and how fast it learns: `cargo xtask bench browser` builds it and runs this.
 //!
-//! `bench_browser TRAINER [hand|learn]`
+//! `bench_browser TRAINER [hand|learn]`; for `hand` the trainer may be empty.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement may panic, and prints what it finds")]
 

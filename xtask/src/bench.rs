@@ -20,7 +20,8 @@ pub(crate) fn bench(words: &[String]) -> Result<()> {
         Some(("infer", options)) => infer(options),
         Some(("train", options)) => train(options),
         Some(("browser", options)) => {
-            let trainer = program("release")?.display().to_string();
+            // The trainer learns beside the tab; under the hand it has nothing to do.
+            let trainer = if options == ["hand"] { String::new() } else { program("release")?.display().to_string() };
             browser("bench_browser", &[&[trainer], options].concat())
         }
         Some(("learn", options)) => browser("bench_learn", options),
