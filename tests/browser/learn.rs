@@ -131,6 +131,7 @@ fn a_worker_that_ends_in_mid_run_is_replaced_and_the_run_goes_on() {
     learning(&page, 300, "judged");
     assert_eq!(updates(&page), 8);
     press_button(&page, "Throw away");
+    press_button(&page, "Throw away for good");
     learning(&page, 60, "idle");
     assert_eq!(words(&page, ".model-name"), "small.safetensors", "the model in use is what it was");
     assert_eq!(words(&page, ".learn .runs"), "");
