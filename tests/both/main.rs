@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod case;
+mod contrast;
+#[cfg(not(target_family = "wasm"))]
+mod contrastive;
 mod layers;
 mod learns;
 mod networks;

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use sonoseg_core::optim::adamw::Decay;
 
 use crate::case::Case;
-use crate::{layers, networks, numbers};
+use crate::{contrast, layers, networks, numbers};
 
 /// Check a case; `None` when this harness does not know its kind, or its shape.
 async fn check(bytes: &[u8], device: &Device) -> Option<Result<String, String>> {
@@ -30,6 +30,9 @@ async fn check(bytes: &[u8], device: &Device) -> Option<Result<String, String>> 
         "group_norm" if case.axes("in.x") == 4 => layers::group_norm(&mut case).await,
         "interpolate" => layers::interpolate(&mut case).await,
         "dice_loss" | "focal_loss" | "dice_focal_loss" => layers::loss(&mut case).await,
+        "infonce_queue" => contrast::infonce_queue(&mut case).await,
+        "ntxent" => contrast::ntxent(&mut case).await,
+        "densecl_step" => contrast::densecl_step(&mut case).await,
         _ => return None,
     }
     Some(case.finish(&[]))
@@ -76,7 +79,7 @@ pub(crate) mod browser {
     wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
     /// The cases that go through every kind of operation that the app uses, on WebGPU and with gradients.
-    const CASES: [(&str, &[u8]); 9] = [
+    const CASES: [(&str, &[u8]); 11] = [
         ("vit_block__b2_n5_d64_h4", include_bytes!("../reference/vit_block__b2_n5_d64_h4.safetensors")),
         ("vit_block__b1_n17_d32_h2_small", include_bytes!("../reference/vit_block__b1_n17_d32_h2_small.safetensors")),
         ("sf_unetr__f6_depth4", include_bytes!("../reference/sf_unetr__f6_depth4.safetensors")),
@@ -85,6 +88,8 @@ pub(crate) mod browser {
         ("mae_forward__rawpix", include_bytes!("../reference/mae_forward__rawpix.safetensors")),
         ("dice_focal_loss__closed", include_bytes!("../reference/dice_focal_loss__closed.safetensors")),
         ("dice_focal_loss__smooth1", include_bytes!("../reference/dice_focal_loss__smooth1.safetensors")),
+        ("densecl_step__tensors", include_bytes!("../reference/densecl_step__tensors.safetensors")),
+        ("densecl_step__neck_wrap", include_bytes!("../reference/densecl_step__neck_wrap.safetensors")),
         ("dice_focal_loss__smooth1e-5", include_bytes!("../reference/dice_focal_loss__smooth1e-5.safetensors")),
     ];
 
