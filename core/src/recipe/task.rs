@@ -131,7 +131,7 @@ impl Recipe {
     fn auto_encoder(&self, mae: &MaeRecipe) -> Result<MaeConfig, String> {
         match &self.network {
             NetworkRecipe::Unetr(unetr) => Ok(mae.sizes(unetr, self.preparation.size)),
-            NetworkRecipe::Unet(_) => {
+            NetworkRecipe::Unet(_) | NetworkRecipe::Fcn(_) | NetworkRecipe::Resnet(_) => {
                 Err("task = \"mae\" pre-trains the encoder of a UNETR, and the network is none".into())
             }
         }
@@ -139,7 +139,13 @@ impl Recipe {
 
     /// What is wrong for the task, if anything.
     pub(super) fn task_problem(&self) -> Option<String> {
-        let TaskRecipe::Mae { mae } = &self.task else { return None };
+        let TaskRecipe::Mae { mae } = &self.task else {
+            return matches!(self.network, NetworkRecipe::Resnet(_)).then(|| {
+                "task = \"segment\" marks pixels, and architecture = \"resnet\" marks none: architecture = \"fcn\" has one inside \
+                 and marks them"
+                    .into()
+            });
+        };
         let problem = match self.auto_encoder(mae) {
             Ok(network) => network.problem().map(|problem| format!("mae: {problem}")),
             Err(problem) => Some(problem),
