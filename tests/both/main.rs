@@ -11,5 +11,6 @@ mod learns;
 mod networks;
 mod numbers;
 mod parity;
+mod resnets;
 #[cfg(not(target_family = "wasm"))]
 mod toy;

@@ -346,6 +346,9 @@ pub(crate) struct Export {
     /// other by --init, the average is often better than any of them.
     #[arg(long, value_name = "RUN", num_args = 1..)]
     pub(crate) average: Vec<PathBuf>,
+    /// Only the residual network inside, under the names that torchvision gives its tensors.
+    #[arg(long)]
+    pub(crate) backbone: bool,
     /// The model file to write.
     #[arg(long)]
     pub(crate) out: PathBuf,
@@ -356,9 +359,9 @@ pub(crate) struct Export {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
-    /// A model file with a U-Net, or a run folder (its best weights).
+    /// A model file with a U-Net or an FCN, or a run folder (its best weights).
     pub(crate) model: PathBuf,
-    /// The layer, for example `enc1.convb` or `dec9.conva`.
+    /// The layer, for example `enc1.convb`, `dec9.conva`, or `backbone.layer4.1` of an FCN.
     #[arg(long)]
     pub(crate) layer: String,
     /// Folder for the pictures.
