@@ -114,7 +114,7 @@ impl Recipe {
             TaskRecipe::Contrast { contrast } => {
                 let backbone = self.backbone().unwrap_or_else(|problem| panic!("{problem}"));
                 let task = ContrastivePretraining {
-                    network: contrast.sizes(backbone.clone()),
+                    network: contrast.sizes(backbone),
                     preparation: self.preparation.clone(),
                     augment: self.augment.clone(),
                     contrast: contrast.clone(),

@@ -218,9 +218,10 @@ impl ContrastivePretraining {
         dense_weight: f64,
         rng: &mut Rng,
     ) -> (Loss<Option<Keys>>, Tensor<1>) {
-        let ContrastRecipe { temperature, groups, .. } = self.contrast;
+        let (temperature, pictures) = (self.contrast.temperature, first.dims()[0]);
+        // A trial of memory has two pictures, whatever a batch has.
+        let groups = (1..=self.contrast.groups).rev().find(|groups| pictures.is_multiple_of(*groups)).unwrap_or(1);
         let (Some(teacher), Some(queue)) = (&model.encoder_k, &model.queue) else {
-            let pictures = first.dims()[0];
             let views = project(&model.encoder_q, Tensor::cat(vec![first, second], 0), groups).global;
             let each = |from: usize| views.clone().narrow(0, from, pictures);
             let Contrasted { loss, accuracy } = nt_xent(each(0), each(pictures), temperature);

@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn probabilities_are_kept_and_settings_without_them_draw_what_they_always_drew() {
         let always = AugmentConfig { brightness: 0.4, contrast: 0.4, blur_px: 2.0, ..AugmentConfig::default() };
-        let densecl = AugmentConfig { jitter: 0.8, blur_least_px: 0.1, blur: 0.5, ..always.clone() };
+        let densecl = AugmentConfig { jitter: 0.8, blur_least_px: 0.1, blur: 0.5, ..always };
         let mut rng = Rng::stream(1, "test", [0, 0]);
         let draws: Vec<Photometry> = (0..2000).map(|_| Photometry::draw(&densecl, &mut rng)).collect();
         let share = |is: fn(&Photometry) -> bool| draws.iter().filter(|one| is(one)).count() as f64 / 2000.0;
