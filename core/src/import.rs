@@ -20,7 +20,7 @@ use layout::Naming;
 
 pub use file::{ImportHeader, read_import};
 pub use layout::Layout;
-pub use resnet::{ResnetBlock, ResnetSizes};
+pub use resnet::ResnetSizes;
 pub use vit::DecoderSizes;
 
 /// Names that a message lists before it says how many more there are.
@@ -121,7 +121,7 @@ fn import_tensors(tensors: Tensors, layout: Layout, options: &ImportOptions) -> 
     let (sizes, weights, problem) = match layout {
         Layout::MaeEncoder | Layout::TimmVit | Layout::HfVitMae => vit::encoder(&reader, options),
         Layout::MaeFull => vit::auto_encoder(&reader, options),
-        Layout::TorchvisionResnet => resnet::trunk(&reader),
+        Layout::TorchvisionResnet | Layout::DenseCl => resnet::trunk(&reader),
     }
     .ok_or_else(|| reader.stranger())?;
     let mut imported = reader.collect(sizes, &weights)?;
@@ -233,7 +233,7 @@ impl Reader {
             state.insert(ours.clone(), (shape.clone(), numbers));
         }
         let (ignored, unexpected): (Vec<String>, Vec<String>) =
-            self.tensors.keys().cloned().partition(|name| self.layout.ignores(name));
+            self.tensors.keys().cloned().partition(|name| self.layout.ignores(name, &self.naming));
         let problems: Vec<String> = [
             ("missing", absent),
             ("not in the rules", unexpected),

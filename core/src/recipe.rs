@@ -92,6 +92,8 @@ struct Keys {
     _loss: IgnoredAny,
     #[serde(default, rename = "mae")]
     _mae: IgnoredAny,
+    #[serde(default, rename = "contrast")]
+    _contrast: IgnoredAny,
     #[serde(default)]
     needle: FitConfig,
     #[serde(default)]
@@ -179,12 +181,13 @@ impl Recipe {
         }
         let layers = self.train.layers;
         let has = match (&self.network, &self.task) {
-            (_, TaskRecipe::Mae { .. }) => layers == LayerSet::All,
-            (NetworkRecipe::Unet(_), _) => layers == LayerSet::All || !layers.is_of_unetr(),
-            (NetworkRecipe::Unetr(_), _) => layers.is_of_unetr(),
+            (_, TaskRecipe::Mae { .. } | TaskRecipe::Contrast { .. }) => layers == LayerSet::All,
+            (NetworkRecipe::Unet(_), _) => layers == LayerSet::All || !layers.is_of_encoder(),
+            (NetworkRecipe::Unetr(_) | NetworkRecipe::Fcn(_), _) => layers.is_of_encoder(),
+            (NetworkRecipe::Resnet(_), _) => layers == LayerSet::All,
         };
         if !has {
-            let of = if layers.is_of_unetr() { "UNETR" } else { "U-Net" };
+            let of = if layers.is_of_encoder() { "UNETR or an FCN" } else { "U-Net" };
             return Some(format!("train.layers: the layers of `{layers}` are those of a {of}; here `all` learns"));
         }
         if let Some(problem) = self.task_problem() {

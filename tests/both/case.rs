@@ -137,11 +137,12 @@ impl Case {
         self.fill_renamed(module, |state| state)
     }
 
-    /// [`Case::fill`] with the case's names turned into the module's.
+    /// [`Case::fill`] with the case's names turned into the module's. How many batches a normalisation has seen is not kept.
     pub(crate) fn fill_renamed<M: Module>(&self, module: M, rename: fn(State) -> State) -> M {
         let state: State = self
             .tensors
             .iter()
+            .filter(|(name, _)| !name.ends_with(".num_batches_tracked"))
             .filter_map(|(name, n)| Some((name.strip_prefix("param.")?.to_owned(), (n.shape.clone(), n.f32()))))
             .collect();
         write_state(&self.kind, rename(state), module).unwrap()

@@ -55,13 +55,15 @@ fn options(entry: &Value) -> ImportOptions {
 /// The layout that the file of an entry has, if it is one of ours.
 fn layout(entry: &Value) -> Option<Layout> {
     let config = &entry["config"];
-    let plain = ["neck_dim", "z_dim", "slots"].iter().all(|key| config[key].is_null());
+    let plain = ["z_dim", "slots"].iter().all(|key| config[key].is_null());
     if !config["decoder_embed_dim"].is_null() {
         Some(Layout::MaeFull)
     } else if !config["embed_dim"].is_null() {
         Some(Layout::MaeEncoder)
     } else {
-        (!config["block"].is_null() && plain).then_some(Layout::TorchvisionResnet)
+        let contrastive = !config["neck_dim"].is_null();
+        let resnet = if contrastive { Layout::DenseCl } else { Layout::TorchvisionResnet };
+        (!config["block"].is_null() && plain).then_some(resnet)
     }
 }
 
@@ -131,17 +133,23 @@ fn account(
     options: &ImportOptions,
     expected: &Tensors,
 ) -> Result<(), String> {
-    let Imported { loaded, ignored, missing, state, .. } =
+    let Imported { loaded, ignored, missing, state, sizes, .. } =
         import(name, bytes, layout, options).map_err(|e| e.to_string())?;
     let mut all: Vec<&String> = loaded.iter().chain(&ignored).collect();
     all.sort();
     if all != expected.keys().collect::<Vec<_>>() || !missing.is_empty() || state.len() != loaded.len() {
         return Err(format!("loaded {loaded:?}, ignored {ignored:?}, missing {missing:?}"));
     }
+    let of = |name: &String| expected.get(name).or_else(|| expected.get(&format!("backbone.{name}")));
     let differs = state
         .iter()
-        .find(|(name, (shape, numbers))| expected.get(*name) != Some(&(shape.clone(), Numbers::Real(numbers.clone()))));
-    differs.map_or(Ok(()), |(tensor, _)| Err(format!("{tensor} has other numbers")))
+        .find(|(name, (shape, numbers))| of(name) != Some(&(shape.clone(), Numbers::Real(numbers.clone()))));
+    if let Some((tensor, _)) = differs {
+        return Err(format!("{tensor} has other numbers"));
+    }
+    let Sizes::Resnet(sizes) = sizes else { return Ok(()) };
+    let network = sizes.network().ok_or("no network of ours has its sizes")?.init(&Device::flex());
+    write_state(name, state, network).map(drop).map_err(|e| e.to_string())
 }
 
 #[test]

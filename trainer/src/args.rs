@@ -309,6 +309,9 @@ pub(crate) struct Export {
     /// other by --init, the average is often better than any of them.
     #[arg(long, value_name = "RUN", num_args = 1..)]
     pub(crate) average: Vec<PathBuf>,
+    /// Only the residual network inside, under the names that torchvision gives its tensors.
+    #[arg(long)]
+    pub(crate) backbone: bool,
     /// The model file to write.
     #[arg(long)]
     pub(crate) out: PathBuf,
@@ -330,9 +333,9 @@ pub(crate) enum Colour {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
-    /// A model file, or a run folder (its best weights); for --layer with a U-Net.
+    /// A model file, or a run folder (its best weights); for --layer with a U-Net or an FCN.
     pub(crate) model: PathBuf,
-    /// The layer, for example `enc1.convb` or `dec9.conva`.
+    /// The layer, for example `enc1.convb`, `dec9.conva`, or `backbone.layer4.1` of an FCN.
     #[arg(long, required_unless_present = "embed", conflicts_with = "embed")]
     pub(crate) layer: Option<String>,
     /// Draw a map (t-SNE) of the frames of these data sets by the network's features, and measure what a map cannot show.

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use sonoseg_core::checkpoint::{self, CheckpointError, State, Storage};
 use sonoseg_core::inference::ModelHeader;
+use sonoseg_core::models::NetworkConfig;
 
 use crate::args::{Dtype, Export};
 use crate::files;
@@ -19,6 +20,20 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
         (header.calibration, header.novelty) = (None, None);
     }
     let from = files::absolute(&files::model_file(&verb.run)?);
+    if verb.backbone {
+        let Some((sizes, start)) = header.network.backbone() else {
+            let reason = format!(
+                "holds a network of architecture {}, which has no residual network",
+                header.network.sizes().architecture()
+            );
+            return Err(CheckpointError::Foreign { name: from, reason }.into());
+        };
+        state =
+            state.into_iter().filter_map(|(name, tensor)| Some((name.strip_prefix(start)?.into(), tensor))).collect();
+        // What was measured is of the whole network.
+        header =
+            ModelHeader { network: NetworkConfig::Resnet(*sizes), calibration: None, novelty: None, ..header.clone() };
+    }
     if let Some(problem) = checkpoint::unusable(&state) {
         let reason =
             format!("{problem}: its training diverged, or the file is damaged; train it anew, or take another file");
@@ -26,16 +41,16 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
     }
     let bytes = checkpoint::encode_as(&from, &header, &state, storage(verb.dtype))?;
     files::write(&verb.out, &bytes)?;
-    let parameters: usize = state.values().map(|(_, numbers)| numbers.len()).sum();
+    let numbers: usize = state.values().map(|(_, numbers)| numbers.len()).sum();
     let from = &header.recipe.trained_on;
     let trained_on = if from.is_empty() { "data without a name" } else { from };
     say(format!(
-        "{}: {}, {parameters} parameters, {:.1} MB, trained on {trained_on}",
+        "{}: {}, {numbers} numbers, {:.1} MB, trained on {trained_on}",
         verb.out.display(),
         header.network.sizes().architecture(),
         bytes.len() as f64 / 1e6,
     ));
-    say(if header.recipe.task.pretrains() {
+    say(if header.recipe.task.pretrains() || verb.backbone {
         format!("next: sonoseg train RECIPE --data DATA --out RUN --init {}", verb.out.display())
     } else {
         format!("next: sonoseg predict {} IMAGE_OR_VIDEO --out predictions", verb.out.display())

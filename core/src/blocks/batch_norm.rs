@@ -48,16 +48,47 @@ impl BatchNorm {
     /// # Shapes
     /// - `x`: `[batch, channels, ..]`, to the same
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.forward_in_groups(x, 1)
+    }
+
+    /// [`BatchNorm::forward`] of a batch that is cut into `groups` while it learns: sample `i` is normalised with all others
+    /// of group `i % groups`, as if each group were on a device of its own. Running statistics follow the mean over the
+    /// groups (the public demonstration of MoCo on CIFAR; He et al., "Momentum Contrast for Unsupervised Visual
+    /// Representation Learning", CVPR 2020, arXiv:1911.05722, section 3.3).
+    ///
+    /// Panics where `groups` does not divide the batch.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, channels, ..]`, to the same
+    pub fn forward_in_groups<const D: usize>(&self, x: Tensor<D>, groups: usize) -> Tensor<D> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         if !(x.is_autodiff() && self.training.is_enabled()) {
             return batch_norm(x, weight, bias, self.running_mean.value(), self.running_var.value(), EPSILON);
         }
-        let numbers = x.dims().iter().product::<usize>() / x.dims()[1];
+        let shape = x.dims();
+        let [samples, channels] = [shape[0], shape[1]];
+        assert!(groups > 0 && samples.is_multiple_of(groups), "{groups} groups do not divide a batch of {samples}");
+        let numbers = shape.iter().product::<usize>() / channels / groups;
         assert!(numbers > 1, "one number a channel has no variance: a batch needs at least two");
-        let batch = batch_norm_train(x, weight, bias, EPSILON);
-        self.running_mean.follow(batch.mean);
-        self.running_var.follow(batch.variance * (numbers as f64 / (numbers as f64 - 1.0)));
-        batch.output
+        if groups == 1 {
+            let batch = batch_norm_train(x, weight, bias, EPSILON);
+            self.follow(batch.mean, batch.variance, numbers);
+            return batch.output;
+        }
+        // Samples of different groups as different channels.
+        let mut apart = shape;
+        (apart[0], apart[1]) = (samples / groups, groups * channels);
+        let [weight, bias] = [weight, bias].map(|each| each.repeat_dim(0, groups));
+        let batch = batch_norm_train(x.reshape(apart), weight, bias, EPSILON);
+        let mean = |each: Tensor<1>| each.reshape([groups, channels]).mean_dim(0).reshape([channels]);
+        self.follow(mean(batch.mean), mean(batch.variance), numbers);
+        batch.output.reshape(shape)
+    }
+
+    /// Running statistics after a batch of so many numbers a channel; `variance` is the biased one.
+    fn follow(&self, mean: Tensor<1>, variance: Tensor<1>, numbers: usize) {
+        self.running_mean.follow(mean);
+        self.running_var.follow(variance * (numbers as f64 / (numbers as f64 - 1.0)));
     }
 }
 
@@ -204,6 +235,24 @@ mod tests {
         let y = valid.forward(images(&Device::flex()));
         near(&numbers(y), &[0.0, 2.0, 4.0, 6.0].map(|x| (x - 0.3) / deviation));
         assert_eq!(state(&valid), state(&layer));
+    }
+
+    #[test]
+    fn groups_are_normalised_apart_and_the_statistics_follow_their_mean() {
+        let device = Device::flex().autodiff();
+        let layer = BatchNorm::new(1, &device);
+        // Samples 0 and 2, with means 1 and 7, are one group; 1 and 3 are the other.
+        let pixels = [[[0.0_f32, 2.0]], [[10.0, 10.0]], [[6.0, 8.0]], [[30.0, 30.0]]];
+        let x = Tensor::<3>::from_data(TensorData::from(pixels), &device);
+        let y = numbers(layer.forward_in_groups(x.clone(), 2).inner());
+        let (first, second) = ((10.0_f64 + EPSILON).sqrt(), (100.0_f64 + EPSILON).sqrt());
+        let expected = [-4.0 / first, -2.0 / first, -10.0 / second, -10.0 / second];
+        near(&y[..4], &expected);
+        near(&y[4..], &[2.0 / first, 4.0 / first, 10.0 / second, 10.0 / second]);
+        near(&state(&layer)["running_mean"].1, &[0.1 * (4.0 + 20.0) / 2.0]);
+        near(&state(&layer)["running_var"].1, &[0.9 + 0.1 * (10.0 + 100.0) / 2.0 * 4.0 / 3.0]);
+        let alike = BatchNorm::new(1, &device);
+        assert_eq!(numbers(alike.forward_in_groups(x.clone(), 1)), numbers(BatchNorm::new(1, &device).forward(x)));
     }
 
     #[test]

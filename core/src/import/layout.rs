@@ -16,8 +16,11 @@ pub enum Layout {
     TimmVit,
     /// ViTMAE of Hugging Face transformers; its decoder is ignored.
     HfVitMae,
-    /// A ResNet of torchvision; its classifier is ignored.
+    /// A ResNet of torchvision, or of timm, which names it alike; its classifier is ignored.
     TorchvisionResnet,
+    /// The ResNet that DenseCL or MoCo v2 trains: its teacher, heads and queues are ignored.
+    #[serde(rename = "densecl")]
+    DenseCl,
 }
 
 /// Our stem, and the stems that stand for it in a file. `#` is the number of a block. Several stems are parts of one
@@ -87,12 +90,21 @@ const HF_MODULES: &[Stem] = &[
     ("norm", &["layernorm"]),
 ];
 
-const TORCHVISION_RESNET: Rules = Rules { ignored: &["fc.*", "*.num_batches_tracked"], ..PLAIN };
+const TORCHVISION_RESNET: Rules =
+    Rules { prefixes: &["backbone."], ignored: &["fc.*", "*.num_batches_tracked"], ..PLAIN };
+
+/// A file of a training has the backbone a second time, as the first part of `encoder_q`; one that was taken out of it has
+/// nothing in front of its names. MoCo has no such parts.
+const DENSECL: Rules = Rules {
+    prefixes: &["backbone.", "encoder_q.0.", "encoder_q."],
+    ignored: &["fc.*", "*.num_batches_tracked", "encoder_q.*", "encoder_k.*", "queue*"],
+    ..PLAIN
+};
 
 impl Layout {
     /// All layouts.
-    pub const ALL: [Self; 5] =
-        [Self::MaeEncoder, Self::MaeFull, Self::TimmVit, Self::HfVitMae, Self::TorchvisionResnet];
+    pub const ALL: [Self; 6] =
+        [Self::MaeEncoder, Self::MaeFull, Self::TimmVit, Self::HfVitMae, Self::TorchvisionResnet, Self::DenseCl];
 
     /// Names by which a network of some layout is known, whatever stands in front of them.
     pub(super) const SIGNS: [&str; 4] =
@@ -106,6 +118,7 @@ impl Layout {
             Self::TimmVit => "timm-vit",
             Self::HfVitMae => "hf-vit-mae",
             Self::TorchvisionResnet => "torchvision-resnet",
+            Self::DenseCl => "densecl",
         }
     }
 
@@ -119,7 +132,11 @@ impl Layout {
                 "timm's weights have the licences that their model cards name; those of MAE are under CC BY-NC 4.0"
             }
             Self::TorchvisionResnet => {
-                "torchvision's weights were learned from ImageNet, whose terms name non-commercial research"
+                "torchvision's weights were learned from ImageNet, whose terms name non-commercial research; timm's have the \
+                 licences that their model cards name"
+            }
+            Self::DenseCl => {
+                "the weights that DenseCL published were learned from ImageNet or COCO, whose terms name non-commercial research"
             }
         }
     }
@@ -131,6 +148,7 @@ impl Layout {
             Self::TimmVit => &TIMM_VIT,
             Self::HfVitMae => &HF_VIT_MAE,
             Self::TorchvisionResnet => &TORCHVISION_RESNET,
+            Self::DenseCl => &DENSECL,
         }
     }
 
@@ -143,8 +161,11 @@ impl Layout {
             Some(Self::MaeFull)
         } else if has("cls_token") {
             Some(if has("head.weight") { Self::TimmVit } else { Self::MaeEncoder })
+        } else if DENSECL.prefixes[1..].iter().any(|prefix| has(&format!("{prefix}layer1.0.conv1.weight"))) {
+            Some(Self::DenseCl)
         } else {
-            has("layer1.0.conv1.weight").then_some(Self::TorchvisionResnet)
+            let plain = has("layer1.0.conv1.weight") || has("backbone.layer1.0.conv1.weight");
+            plain.then_some(Self::TorchvisionResnet)
         }
     }
 
@@ -158,8 +179,13 @@ impl Layout {
         ways.find(|naming| begins(&naming.start("blocks."))).unwrap_or(first)
     }
 
-    /// True for a tensor that a rule leaves out.
-    pub(super) fn ignores(self, name: &str) -> bool {
+    /// True for a tensor that a rule leaves out, by its name in the file or behind what all names of the network begin with.
+    pub(super) fn ignores(self, name: &str, naming: &Naming) -> bool {
+        let inner = name.strip_prefix(naming.prefix).unwrap_or(name);
+        [name, inner].into_iter().any(|name| self.leaves_out(name))
+    }
+
+    fn leaves_out(self, name: &str) -> bool {
         self.rules().ignored.iter().any(|pattern| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
             (Some(end), _) => name.ends_with(end),
             (_, Some(start)) => name.starts_with(start),
@@ -229,10 +255,14 @@ mod tests {
 
     #[test]
     fn only_what_a_rule_names_is_ignored() {
-        assert!(Layout::MaeEncoder.ignores("decoder_blocks.0.norm1.weight"));
-        assert!(Layout::TorchvisionResnet.ignores("bn1.num_batches_tracked"));
-        assert!(!Layout::MaeEncoder.ignores("mask_token.weight"));
-        assert!(!Layout::MaeFull.ignores("mask_token"));
+        let plain = Naming { prefix: "", stems: &[] };
+        assert!(Layout::MaeEncoder.ignores("decoder_blocks.0.norm1.weight", &plain));
+        assert!(Layout::TorchvisionResnet.ignores("bn1.num_batches_tracked", &plain));
+        assert!(!Layout::MaeEncoder.ignores("mask_token.weight", &plain));
+        assert!(!Layout::MaeFull.ignores("mask_token", &plain));
+        let wrapped = Naming { prefix: "backbone.", stems: &[] };
+        assert!(Layout::TorchvisionResnet.ignores("backbone.fc.bias", &wrapped));
+        assert!(!Layout::TorchvisionResnet.ignores("decode_head.fc.bias", &wrapped));
     }
 
     #[test]

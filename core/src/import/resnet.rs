@@ -5,26 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::vit::Understood;
 use super::{Reader, Sizes, Weight};
-
-/// Kind of residual block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResnetBlock {
-    /// Two 3x3 convolutions (ResNet-18, -34).
-    Basic,
-    /// 1x1, 3x3, 1x1, four times wider at the end (ResNet-50 and deeper).
-    Bottleneck,
-}
-
-impl ResnetBlock {
-    /// Channels that a block gives for each plane.
-    pub fn expansion(self) -> usize {
-        match self {
-            Self::Basic => 1,
-            Self::Bottleneck => 4,
-        }
-    }
-}
+use crate::models::resnet::{ResnetBlock, ResnetConfig};
 
 /// Sizes of a residual network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +21,15 @@ pub struct ResnetSizes {
     pub layers: [usize; 4],
     /// Width of each stage.
     pub planes: [usize; 4],
+}
+
+impl ResnetSizes {
+    /// Of the same tensors, the network that we have, for images of 224 pixels; none where its first convolution has another
+    /// width than its first stage.
+    pub fn network(&self) -> Option<ResnetConfig> {
+        let Self { block, channels, stem, layers, planes } = self.clone();
+        (stem == planes[0]).then_some(ResnetConfig { block, channels, layers, planes, ..ResnetConfig::resnet50() })
+    }
 }
 
 /// The trunk in a file; none if it has no likeness to one.

@@ -4,9 +4,8 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 
 use super::{Layer, ModelHeader, Novelty, Prediction};
 use crate::checkpoint::{self, CheckpointError, Storage};
-use crate::models::Network;
 use crate::models::frames::Frames;
-use crate::models::unet::Unet;
+use crate::models::{Network, parameters};
 use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::dataset::sample::Sample;
 use sonoseg_imaging::evaluate::{Answer, Calibration};
@@ -159,14 +158,6 @@ impl Predictor {
         &self.network
     }
 
-    /// The network, where it is a U-Net.
-    pub fn unet(&self) -> Option<&Unet> {
-        match &self.network {
-            Network::Unet(network) => Some(network),
-            Network::Unetr(_) => None,
-        }
-    }
-
     /// How the network is used.
     pub fn header(&self) -> &ModelHeader {
         &self.header
@@ -191,7 +182,7 @@ impl Predictor {
             name: self.header.recipe.name.clone(),
             architecture: self.header.network.sizes().architecture().into(),
             size: self.header.recipe.network.settings().label(),
-            parameters: burn::module::Module::num_params(&self.network),
+            parameters: parameters(&self.network),
             trained_on: self.header.recipe.trained_on.clone(),
             finding: self.header.recipe.finding(),
             input_size: self.size(),

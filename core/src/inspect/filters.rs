@@ -4,7 +4,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::models::unet::Unet;
+use crate::models::Network;
 use sonoseg_imaging::geometry::Image;
 use sonoseg_imaging::prepare::Preparation;
 use sonoseg_imaging::rng::Rng;
@@ -15,6 +15,10 @@ const START: (f64, f64) = (0.5, 0.1);
 /// Settings of the gradient ascent.
 #[derive(Clone, Debug)]
 pub struct AscentConfig {
+    /// Frames that the network reads; a network of one frame and several channels reads it in each of them.
+    pub frames: usize,
+    /// Channels that it reads.
+    pub channels: usize,
     /// How the network's images are prepared; they are found at this size, in grey levels from 0 to 1.
     pub preparation: Preparation,
     /// Steps of the ascent.
@@ -34,7 +38,7 @@ impl Default for AscentConfig {
     /// they are divided by their own size before the penalties are taken away.
     fn default() -> Self {
         let preparation = Preparation { size: 64, mean: [0.0; 3], std: [1.0; 3] };
-        Self { preparation, steps: 200, rate: 0.02, l2: 0.1, total_variation: 1.0, seed: 0 }
+        Self { frames: 1, channels: 1, preparation, steps: 200, rate: 0.02, l2: 0.1, total_variation: 1.0, seed: 0 }
     }
 }
 
@@ -54,7 +58,7 @@ pub enum FilterError {
 /// # Shapes
 /// - `images`: `[batch, channels, height, width]`
 /// - output: `[batch, filters, rows, columns]`
-fn activations(network: &Unet, layer: &str, images: Tensor<4>) -> Result<Tensor<4>, FilterError> {
+fn activations(network: &Network, layer: &str, images: Tensor<4>) -> Result<Tensor<4>, FilterError> {
     let (mut found, mut names) = (None, Vec::new());
     network.forward_with_hook(images, &mut |name, activations| {
         if name == layer {
@@ -68,7 +72,7 @@ fn activations(network: &Unet, layer: &str, images: Tensor<4>) -> Result<Tensor<
 /// Images that maximise the activations of the given filters of `layer`, one for each; none where a filter has no activation
 /// on all that was tried, as dead ones do. `device` is the plain one of `network`.
 pub async fn maximise(
-    network: &Unet,
+    network: &Network,
     layer: &str,
     filters: &[usize],
     config: &AscentConfig,
@@ -78,13 +82,14 @@ pub async fn maximise(
     // Frozen, so that dropout is off and only the images have gradients.
     let network = network.clone().train().freeze();
     let (count, size) = (filters.len(), config.preparation.size);
-    let [_, channels, _, _] = network.enc1.conva.weight.dims();
-    let shape = [count, channels, size, size];
-    let mut noise = Vec::with_capacity(count * channels * size * size);
+    let AscentConfig { frames, channels, .. } = *config;
+    assert!(frames == channels || frames == 1, "{frames} frames are no input of {channels} channels");
+    let shape = [count, frames, size, size];
+    let mut noise = Vec::with_capacity(count * frames * size * size);
     for filter in filters {
         let mut rng = Rng::stream(config.seed, "filters", [*filter as u64, 0]);
         let (grey, range) = START;
-        noise.extend((0..channels * size * size).map(|_| rng.uniform(grey - range, grey + range) as f32));
+        noise.extend((0..frames * size * size).map(|_| rng.uniform(grey - range, grey + range) as f32));
     }
     let mut images = Tensor::<4>::from_data(TensorData::new(noise, shape), device);
     let by_channel = |numbers: &[f64]| {
@@ -92,7 +97,10 @@ pub async fn maximise(
         Tensor::<4>::from_data(TensorData::new(numbers, [1, channels, 1, 1]), &learning)
     };
     let (centre, spread) = (by_channel(&config.preparation.mean), by_channel(&config.preparation.std));
-    let activations_on = |x: Tensor<4>| activations(&network, layer, (x - centre.clone()) / spread.clone());
+    let activations_on = |x: Tensor<4>| {
+        let x = x.repeat_dim(1, channels / frames);
+        activations(&network, layer, (x - centre.clone()) / spread.clone())
+    };
     let [_, all, rows, columns] = activations_on(Tensor::from_inner(images.clone()))?.dims();
     if let Some(filter) = filters.iter().find(|&&filter| filter >= all) {
         return Err(FilterError::Layer(format!("{layer} has {all} filters, counted from 0, and no filter {filter}")));
@@ -117,8 +125,8 @@ pub async fn maximise(
     }
     let means = numbers(mean_activations(Tensor::from_inner(images.clone()))?).await?;
     let pixels = numbers(images).await?;
-    // Several channels are frames of a clip; the first one is shown.
-    let images = pixels.chunks_exact(channels * size * size).zip(means);
+    // Of the frames of a clip the first one is shown.
+    let images = pixels.chunks_exact(frames * size * size).zip(means);
     Ok(images.map(|(pixels, mean)| (mean != 0.0).then(|| stretched(size, size, &pixels[..size * size]))).collect())
 }
 
@@ -146,7 +154,7 @@ fn variation(images: &Tensor<4>) -> Tensor<4> {
 ///
 /// # Shapes
 /// - `input`: `[1, channels, height, width]`
-pub async fn feature_maps(network: &Unet, layer: &str, input: Tensor<4>) -> Result<Vec<Image>, FilterError> {
+pub async fn feature_maps(network: &Network, layer: &str, input: Tensor<4>) -> Result<Vec<Image>, FilterError> {
     let maps = activations(network, layer, input)?;
     let [_, _, rows, columns] = maps.dims();
     Ok(numbers(maps).await?.chunks_exact(rows * columns).map(|map| stretched(rows, columns, map)).collect())
@@ -164,14 +172,20 @@ fn stretched(height: usize, width: usize, numbers: &[f32]) -> Image {
 mod tests {
     use super::*;
     use crate::inspect::grid::grid;
-    use crate::models::unet::UnetConfig;
+    use crate::models::fcn::FcnConfig;
+    use crate::models::resnet::{ResnetConfig, ResnetPreset};
     use crate::models::unet::tests::seeded;
+    use crate::models::unet::{Unet, UnetConfig};
 
-    fn network() -> Unet {
+    fn unet() -> Unet {
         seeded(&UnetConfig { image_size: 16, base: 4, ..UnetConfig::default() }, &Device::flex())
     }
 
-    fn mean_activation(network: &Unet, layer: &str, filter: usize, input: Vec<f32>) -> f32 {
+    fn network() -> Network {
+        Network::Unet(unet())
+    }
+
+    fn mean_activation(network: &Network, layer: &str, filter: usize, input: Vec<f32>) -> f32 {
         let x = Tensor::from_data(TensorData::new(input, [1, 1, 16, 16]), &Device::flex());
         let mean = activations(network, layer, x).unwrap().narrow(1, filter, 1).mean();
         mean.into_data().try_into_vec::<f32>().unwrap()[0]
@@ -212,12 +226,27 @@ mod tests {
 
     #[test]
     fn a_filter_without_activation_has_no_image() {
-        let mut network = network();
+        let mut network = unet();
         let layer = &mut network.enc1.conva;
         layer.weight = layer.weight.clone().map(|weight| weight.zeros_like());
         let config = AscentConfig { steps: 2, ..AscentConfig::default() };
+        let network = Network::Unet(network);
         let found = pollster::block_on(maximise(&network, "enc1.conva", &[0], &config, &Device::flex())).unwrap();
         assert_eq!(found, [None]);
+    }
+
+    #[test]
+    fn blocks_of_a_residual_network_have_filters_too() {
+        let backbone = ResnetConfig { image_size: 32, ..ResnetConfig::preset(ResnetPreset::Resnet18, Some(4)) };
+        let network = Network::Fcn(FcnConfig::new(backbone, 1).init(&Device::flex()));
+        let preparation = Preparation { size: 32, ..AscentConfig::default().preparation };
+        let config = AscentConfig { channels: 3, preparation, steps: 2, ..AscentConfig::default() };
+        let layer = "backbone.layer1.1";
+        let found = pollster::block_on(maximise(&network, layer, &[0, 3], &config, &Device::flex())).unwrap();
+        let images: Vec<&Image> = found.iter().flatten().collect();
+        assert!(!images.is_empty() && images.iter().all(|image| (image.height, image.width) == (32, 32)));
+        let maps = pollster::block_on(feature_maps(&network, layer, Tensor::zeros([1, 3, 32, 32], &Device::flex())));
+        assert_eq!(maps.unwrap().len(), 4);
     }
 
     #[test]

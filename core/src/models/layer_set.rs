@@ -2,7 +2,8 @@
 //!
 //! Blocks of a U-Net (Amiri 2019, section 2.2) are counted along the longest path from the image: `enc1` to `enc5` are 1 to 5,
 //! `dec6` to `dec9` are 6 to 9, and `out` belongs to 9. So the deepest block is the last one, not the bottleneck. Of a UNETR the
-//! sets are its decoder, with the last blocks of its encoder or without any.
+//! sets are its decoder, with the last blocks of its encoder or without any; of an FCN its heads, with stages of the residual
+//! network.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,7 +33,8 @@ pub enum LayerSet {
     Contracting,
     /// `expanding`: convolution 10 of a U-Net and all after it. (Split between blocks instead: `deep-4`.)
     Expanding,
-    /// `last-2`: of a UNETR all that lies above its encoder's blocks, and the last 2 of them. Without a block it is `decoder`.
+    /// `last-2`: of a UNETR all that lies above its encoder's blocks, and the last 2 of them; of an FCN the heads, and the last
+    /// 2 stages of its residual network. Without any it is `decoder`.
     Last(usize),
 }
 
@@ -50,8 +52,8 @@ impl LayerSet {
         }
     }
 
-    /// The rules of a UNETR of which these layers learn, from those of a UNETR of which all do.
-    pub fn of_unetr(self, rules: Rules) -> Rules {
+    /// The rules of a UNETR or an FCN of which these layers learn, from those of one of which all do.
+    pub fn of_encoder(self, rules: Rules) -> Rules {
         Box::new(move |name, axes| {
             let rule = rules(name, axes);
             let trained = match self {
@@ -63,8 +65,8 @@ impl LayerSet {
         })
     }
 
-    /// Whether a UNETR has these layers; else a U-Net does.
-    pub fn is_of_unetr(&self) -> bool {
+    /// Whether a UNETR and an FCN have these layers; else a U-Net does.
+    pub fn is_of_encoder(&self) -> bool {
         matches!(self, Self::All | Self::Last(_))
     }
 
@@ -149,8 +151,8 @@ impl FromStr for LayerSet {
             Some(set) => Ok(set),
             None => Err(format!(
                 "`{text}` is no set of layers; there are all; of a U-Net contracting, expanding, and shallow-K and deep-K for \
-                 K blocks from the image or from the masks, K from 1 to {BLOCKS}; of a UNETR decoder, and last-K with the last K \
-                 blocks of the encoder"
+                 K blocks from the image or from the masks, K from 1 to {BLOCKS}; of a UNETR or an FCN decoder, and \
+                 last-K with the last K blocks of the encoder, or stages of the residual network"
             )),
         }
     }
@@ -271,7 +273,7 @@ mod tests {
     #[test]
     fn of_a_unetr_the_decoder_learns_with_the_last_blocks_of_the_encoder() {
         let trained = |text: &str| {
-            let rules = set(text).of_unetr(crate::models::vit::VitConfig::new(16, 4, 2).rules("encoder.", true));
+            let rules = set(text).of_encoder(crate::models::vit::VitConfig::new(16, 4, 2).rules("encoder.", true));
             let names =
                 ["patch_embed.proj.weight", "blocks.0.norm1.weight", "blocks.2.mlp.fc1.weight", "blocks.3.norm1.bias"];
             let of_encoder = names.map(|name| rules(&format!("encoder.{name}"), 1).trained);
@@ -283,7 +285,7 @@ mod tests {
         assert_eq!(trained("decoder"), ([false; 4], true));
         assert_eq!(trained("deep-2"), ([false; 4], false), "a U-Net has them");
         for text in ["decoder", "last-3"] {
-            assert_eq!((set(text).to_string().as_str(), set(text).is_of_unetr()), (text, true));
+            assert_eq!((set(text).to_string().as_str(), set(text).is_of_encoder()), (text, true));
             assert!(!set(text).trains("enc1.conva.weight"));
         }
     }

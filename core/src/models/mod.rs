@@ -1,21 +1,28 @@
 //! Networks: one paper, one file; nothing about training. Here: the choice between them.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+pub mod contrast;
+pub mod fcn;
 pub mod frames;
 pub mod layer_set;
 pub mod mae;
+pub mod resnet;
 pub mod unet;
 pub mod unetr;
 pub mod vit;
 
+use fcn::{Fcn, FcnConfig};
 use frames::Frames;
 use mae::MaeConfig;
+use resnet::ResnetConfig;
 use unet::{Unet, UnetConfig};
 use unetr::{Unetr, UnetrConfig};
 use vit::VitConfig;
+
+use crate::checkpoint::StateNames;
 
 /// Largest number that a size of a network may be: beyond every network there is, and products of a few stay exact.
 const MOST: usize = 1 << 16;
@@ -57,12 +64,43 @@ pub trait NetworkSizes {
         None
     }
 
+    /// Whether it normalises the images of a batch together, so that a batch in parts gives other gradients.
+    fn normalises_batches(&self) -> bool {
+        false
+    }
+
     /// Fewer weights than the network has, though not many fewer. A file that holds less cannot be of this network, and
     /// reading it should not take the network's memory.
     fn least_weights(&self) -> f64;
 
     /// What makes these sizes impossible, if anything.
     fn problem(&self) -> Option<String>;
+}
+
+/// Sees the activations of layers, under their names.
+pub type Hook<'a> = dyn FnMut(&str, &Tensor<4>) + 'a;
+
+/// Numbers of a network that may learn: all but running statistics.
+pub fn parameters<M: Module>(network: &M) -> usize {
+    struct Count(StateNames, usize);
+    impl ModuleVisitor for Count {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.0.enter(name, container);
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.0.exit();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let name = self.0.name();
+            if !(name.ends_with("running_mean") || name.ends_with("running_var")) {
+                // Nothing is drawn by it.
+                self.1 += param.lazy_shape().num_elements();
+            }
+        }
+    }
+    let mut count = Count(StateNames::default(), 0);
+    network.visit(&mut count);
+    count.1
 }
 
 /// Sizes of a network. In files, `architecture` tells which one it is.
@@ -73,8 +111,12 @@ pub enum NetworkConfig {
     Unetr(UnetrConfig),
     /// U-Net.
     Unet(UnetConfig),
+    /// FCN.
+    Fcn(FcnConfig),
     /// Masked auto-encoder, which marks no pixels.
     Mae(MaeConfig),
+    /// Residual network, which marks none either.
+    Resnet(ResnetConfig),
 }
 
 impl NetworkConfig {
@@ -83,7 +125,9 @@ impl NetworkConfig {
         match self {
             Self::Unetr(config) => config,
             Self::Unet(config) => config,
+            Self::Fcn(config) => config,
             Self::Mae(config) => config,
+            Self::Resnet(config) => config,
         }
     }
 
@@ -92,7 +136,17 @@ impl NetworkConfig {
         match self {
             Self::Unetr(config) => 2 * config.encoder.width,
             Self::Unet(config) => 30 * config.base,
-            Self::Mae(_) => 0,
+            Self::Fcn(config) => config.backbone.features(),
+            Self::Mae(_) | Self::Resnet(_) => 0,
+        }
+    }
+
+    /// The residual network that it is or has inside, and what the names of its parameters begin with.
+    pub fn backbone(&self) -> Option<(&ResnetConfig, &'static str)> {
+        match self {
+            Self::Resnet(config) => Some((config, "")),
+            Self::Fcn(config) => Some((&config.backbone, fcn::BACKBONE)),
+            Self::Unetr(_) | Self::Unet(_) | Self::Mae(_) => None,
         }
     }
 
@@ -102,7 +156,8 @@ impl NetworkConfig {
         match self {
             Self::Unetr(config) => Network::Unetr(config.init(device)),
             Self::Unet(config) => Network::Unet(config.init(device)),
-            Self::Mae(config) => panic!("the network `{}` marks no pixels", config.architecture()),
+            Self::Fcn(config) => Network::Fcn(config.init(device)),
+            Self::Mae(_) | Self::Resnet(_) => panic!("the network `{}` marks no pixels", self.sizes().architecture()),
         }
     }
 }
@@ -115,6 +170,8 @@ pub enum Network {
     Unetr(Unetr),
     /// U-Net.
     Unet(Unet),
+    /// FCN.
+    Fcn(Fcn),
 }
 
 impl Network {
@@ -125,6 +182,33 @@ impl Network {
         match self {
             Self::Unetr(network) => network.forward(images),
             Self::Unet(network) => network.forward(images),
+            Self::Fcn(network) => network.forward(images),
+        }
+    }
+
+    /// What is learned from: [`Network::forward`], and what a second head gives with the weight of its loss, where there is one.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channels, height, width]`
+    /// - output: logits `[batch, masks, height, width]`, both
+    pub fn forward_heads(&self, images: Tensor<4>) -> (Tensor<4>, Option<(Tensor<4>, f64)>) {
+        match self {
+            Self::Fcn(network) => network.forward_heads(images),
+            _ => (self.forward(images), None),
+        }
+    }
+
+    /// [`Network::forward`], which shows `hook` the activations of every layer that has filters, under its name. A UNETR shows
+    /// none.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channels, height, width]`
+    /// - output: logits `[batch, masks, height, width]`
+    pub fn forward_with_hook(&self, images: Tensor<4>, hook: &mut Hook<'_>) -> Tensor<4> {
+        match self {
+            Self::Unetr(network) => network.forward(images),
+            Self::Unet(network) => network.forward_with_hook(images, hook),
+            Self::Fcn(network) => network.forward_with_hook(images, hook),
         }
     }
 
@@ -137,6 +221,7 @@ impl Network {
         match self {
             Self::Unetr(network) => network.forward_with_features(images),
             Self::Unet(network) => network.forward_with_features(images),
+            Self::Fcn(network) => network.forward_with_features(images),
         }
     }
 }
@@ -155,6 +240,7 @@ fn channel_means(maps: Tensor<4>) -> Tensor<2> {
 mod tests {
     use super::*;
     use crate::checkpoint::{read_state, write_state};
+    use resnet::ResnetPreset;
     use unetr::Preset;
 
     #[test]
@@ -172,7 +258,9 @@ mod tests {
         let device = Device::flex();
         let unet = UnetConfig { image_size: 32, base: 2, ..UnetConfig::default() };
         let unetr = UnetrConfig::preset(Preset::Tiny, 1);
-        for config in [NetworkConfig::Unet(unet), NetworkConfig::Unetr(unetr)] {
+        let backbone = ResnetConfig::preset(ResnetPreset::Resnet18, Some(4));
+        let fcn = FcnConfig::new(ResnetConfig { image_size: 32, ..backbone }, 1);
+        for config in [NetworkConfig::Unet(unet), NetworkConfig::Unetr(unetr), NetworkConfig::Fcn(fcn)] {
             let (network, size) = (config.init(&device), config.sizes().image_size());
             let images = Tensor::random([2, 1, size, size], burn::tensor::Distribution::Default, &device);
             let channels = config.sizes().channels();
@@ -189,6 +277,8 @@ mod tests {
             NetworkConfig::Unetr(UnetrConfig::preset(Preset::Tiny, 3)),
             NetworkConfig::Unet(UnetConfig::default()),
             NetworkConfig::Mae(MaeConfig::base()),
+            NetworkConfig::Resnet(ResnetConfig::resnet50()),
+            NetworkConfig::Fcn(FcnConfig::new(ResnetConfig::resnet18(), 2)),
         ] {
             let json = serde_json::to_value(&config).unwrap();
             assert_eq!(json["architecture"], config.sizes().architecture());

@@ -30,7 +30,7 @@ use burn::tensor::{Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use super::frames::Frames;
-use super::{NetworkConfig, NetworkSettings, NetworkSizes, channel_means, too_large};
+use super::{Hook, NetworkConfig, NetworkSettings, NetworkSizes, channel_means, too_large};
 use crate::blocks::up::upsample_nearest;
 use crate::kernels::{conv3x3, group_norm_gelu, interleave};
 
@@ -333,9 +333,6 @@ fn pixel_unshuffle(x: Tensor<4>) -> Tensor<4> {
     let pixels = x.reshape([batch, channels, height / 2, 2, width / 2, 2]).permute([0, 1, 3, 5, 2, 4]);
     pixels.reshape([batch, 4 * channels, height / 2, width / 2])
 }
-
-/// Sees the activations of layers, under their names.
-pub type Hook<'a> = dyn FnMut(&str, &Tensor<4>) + 'a;
 
 /// Two convolutions 3x3, each with ReLU or its normalisation and GELU, in the variant [`UnetVariant::UpConv2x2`] behind one of 2x2.
 #[derive(Module, Debug)]

@@ -15,6 +15,7 @@ use crate::checkpoint::{CheckpointError, State, StateNames};
 
 pub mod adamw;
 mod clip;
+pub mod follow;
 pub mod freeze;
 pub(crate) mod named;
 pub mod rules;

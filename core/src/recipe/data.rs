@@ -12,6 +12,9 @@ pub struct DataRecipe {
     pub val_share: f64,
     /// Train on every n-th sample of a procedure: neighbouring frames are near twins.
     pub stride: usize,
+    /// Learn from so many samples only, drawn by the seed; none = from all that are not held out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<usize>,
     /// The class of the masks that is to be found, by name or number, or `any`; such a network finds no needles. None =
     /// needles, or every class of the masks, or what the data choose.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "name_or_number")]
@@ -79,6 +82,9 @@ impl DataRecipe {
         if !(0.0..1.0).contains(&val_share) {
             return Some("data.val_share must lie in [0, 1): 0 holds nothing out".into());
         }
+        if self.samples == Some(0) {
+            return Some("data.samples must be at least 1: leave it out to learn from all".into());
+        }
         if let Some(unknown) = self.balance.iter().find(|name| By::named(name).is_none()) {
             let known: Vec<&str> = By::OF_NEEDLES.iter().chain(&By::OF_MASKS).map(|by| by.name()).collect();
             return Some(format!("data.balance: nothing is known as {unknown}; there are {}", known.join(", ")));
@@ -106,6 +112,7 @@ impl Default for DataRecipe {
         Self {
             val_share: 0.2,
             stride: 1,
+            samples: None,
             class: None,
             folds: 0,
             fold: 0,

@@ -7,7 +7,7 @@ use crate::models::layer_set::LayerSet;
 use crate::optim::OptimiserConfig;
 use crate::optim::adamw::AdamWConfig;
 use crate::optim::schedule::Schedule;
-use crate::train::{RateFor, TrainConfig};
+use crate::train::{RateChanges, RateFor, TrainConfig};
 
 /// Samples of an update.
 const UPDATE: usize = 8;
@@ -52,17 +52,20 @@ impl Recipe {
         let passes = (BETWEEN as f64 * own / learned.max(1) as f64).ceil().max(1.0);
         let per_epoch = (passes * learned.max(1) as f64 / own).floor().max(1.0);
         let samples = (UPDATE as f64 * share * chosen.updates as f64).ceil().clamp(1.0, SIMULATED) as usize;
+        let whole = self.network.settings().config(self.preparation.size).sizes().normalises_batches();
+        let parts = if whole { 1 } else { UPDATE / PART };
         let mut recipe = self.clone();
         recipe.data.val_share = VAL_SHARE;
         recipe.data.stride = 1;
+        recipe.data.samples = None;
         (recipe.data.folds, recipe.data.fold, recipe.data.leaky_folds) = (0, 0, false);
         recipe.data.balance.clear();
         recipe.data.simulated = (share > 0.0).then(|| SimulatedRecipe { share, samples, ..SimulatedRecipe::default() });
         recipe.train = TrainConfig {
             epochs: (chosen.updates as f64 / per_epoch).ceil().max(1.0) as u64,
             steps: Some(chosen.updates.max(1)),
-            batch: PART,
-            accumulate: UPDATE / PART,
+            batch: UPDATE / parts,
+            accumulate: parts,
             patience: 0,
             samples_per_epoch: None,
             passes_per_epoch: passes as usize,
@@ -70,6 +73,7 @@ impl Recipe {
             rate_for: RateFor::Update,
             layers: chosen.layers,
             schedule: Schedule::Cosine { warmup: 0.05, min_share: 0.01 },
+            rate_changes: RateChanges::Update,
             optimiser: OptimiserConfig::AdamW(AdamWConfig {
                 learning_rate: chosen.rate,
                 betas: [0.9, 0.99],
@@ -84,10 +88,13 @@ impl Recipe {
     /// What of the network can be chosen to learn, the least first.
     pub fn layer_sets(&self) -> Vec<LayerSet> {
         match &self.network {
-            super::NetworkRecipe::Unetr(_) => vec![LayerSet::Last(0), LayerSet::Last(2), LayerSet::All],
+            super::NetworkRecipe::Unetr(_) | super::NetworkRecipe::Fcn(_) => {
+                vec![LayerSet::Last(0), LayerSet::Last(2), LayerSet::All]
+            }
             super::NetworkRecipe::Unet(_) => {
                 vec![LayerSet::Deep(2), LayerSet::Shallow(2), LayerSet::Expanding, LayerSet::Contracting, LayerSet::All]
             }
+            super::NetworkRecipe::Resnet(_) => vec![LayerSet::All],
         }
     }
 }

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::table::Table;
 use crate::models::NetworkSettings;
+use crate::models::fcn::FcnRecipe;
+use crate::models::resnet::ResnetRecipe;
 use crate::models::unet::UnetRecipe;
 use crate::models::unetr::UnetrRecipe;
 
@@ -15,6 +17,10 @@ pub enum NetworkRecipe {
     Unetr(UnetrRecipe),
     /// U-Net of Amiri 2019.
     Unet(UnetRecipe),
+    /// FCN of Long 2015.
+    Fcn(FcnRecipe),
+    /// Residual network of He 2016, which marks no pixels.
+    Resnet(ResnetRecipe),
 }
 
 /// The value of `architecture`.
@@ -24,6 +30,8 @@ enum Architecture {
     #[default]
     Unetr,
     Unet,
+    Fcn,
+    Resnet,
 }
 
 impl NetworkRecipe {
@@ -31,6 +39,8 @@ impl NetworkRecipe {
         Ok(match table.take("architecture")?.unwrap_or_default() {
             Architecture::Unetr => Self::Unetr(table.read()?),
             Architecture::Unet => Self::Unet(table.read()?),
+            Architecture::Fcn => Self::Fcn(table.read()?),
+            Architecture::Resnet => Self::Resnet(table.read()?),
         })
     }
 
@@ -39,6 +49,8 @@ impl NetworkRecipe {
         match self {
             Self::Unetr(recipe) => recipe,
             Self::Unet(recipe) => recipe,
+            Self::Fcn(recipe) => recipe,
+            Self::Resnet(recipe) => recipe,
         }
     }
 }

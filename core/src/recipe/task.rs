@@ -8,7 +8,9 @@ use super::{Recipe, SimulatedRecipe, TaskVisitor};
 use crate::losses::overlap::DiceFocalConfig;
 use crate::models::frames::Frames;
 use crate::models::mae::MaeConfig;
+use crate::models::resnet::ResnetConfig;
 use crate::models::{NetworkConfig, NetworkSizes};
+use crate::tasks::contrast::{ContrastRecipe, ContrastivePretraining};
 use crate::tasks::mae::{MaeRecipe, MaskedAutoEncoding};
 use crate::tasks::segment::Segment;
 use crate::tasks::{Reads, Task};
@@ -28,6 +30,11 @@ pub enum TaskRecipe {
         /// Masked auto-encoding.
         mae: MaeRecipe,
     },
+    /// To tell pictures apart: pre-training without labels.
+    Contrast {
+        /// Contrastive pre-training.
+        contrast: ContrastRecipe,
+    },
 }
 
 /// The value of `task`.
@@ -39,12 +46,14 @@ pub enum TaskName {
     Segment,
     /// To draw hidden patches.
     Mae,
+    /// To tell pictures apart.
+    Contrast,
 }
 
 impl TaskName {
     /// Whether the weights predict nothing yet and are for other runs to start from.
     pub fn pretrains(self) -> bool {
-        self == Self::Mae
+        self != Self::Segment
     }
 }
 
@@ -55,6 +64,7 @@ impl TaskRecipe {
         Ok(match table.take("task")?.unwrap_or_default() {
             TaskName::Segment => Self::Segment { loss: table.take("loss")?.unwrap_or_default() },
             TaskName::Mae => Self::Mae { mae: table.take("mae")?.unwrap_or_default() },
+            TaskName::Contrast => Self::Contrast { contrast: table.take("contrast")?.unwrap_or_default() },
         })
     }
 
@@ -63,6 +73,7 @@ impl TaskRecipe {
         match self {
             Self::Segment { .. } => TaskName::Segment,
             Self::Mae { .. } => TaskName::Mae,
+            Self::Contrast { .. } => TaskName::Contrast,
         }
     }
 
@@ -100,6 +111,16 @@ impl Recipe {
                 };
                 visitor.visit(task, NetworkConfig::Mae(network))
             }
+            TaskRecipe::Contrast { contrast } => {
+                let backbone = self.backbone().unwrap_or_else(|problem| panic!("{problem}"));
+                let task = ContrastivePretraining {
+                    network: contrast.sizes(backbone),
+                    preparation: self.preparation.clone(),
+                    augment: self.augment.clone(),
+                    contrast: contrast.clone(),
+                };
+                visitor.visit(task, NetworkConfig::Resnet(backbone))
+            }
         }
     }
 
@@ -131,22 +152,47 @@ impl Recipe {
     fn auto_encoder(&self, mae: &MaeRecipe) -> Result<MaeConfig, String> {
         match &self.network {
             NetworkRecipe::Unetr(unetr) => Ok(mae.sizes(unetr, self.preparation.size)),
-            NetworkRecipe::Unet(_) => {
+            NetworkRecipe::Unet(_) | NetworkRecipe::Fcn(_) | NetworkRecipe::Resnet(_) => {
                 Err("task = \"mae\" pre-trains the encoder of a UNETR, and the network is none".into())
             }
         }
     }
 
+    fn backbone(&self) -> Result<ResnetConfig, String> {
+        match &self.network {
+            NetworkRecipe::Resnet(resnet) => Ok(resnet.sizes(self.preparation.size)),
+            NetworkRecipe::Unetr(_) | NetworkRecipe::Unet(_) | NetworkRecipe::Fcn(_) => Err(
+                "task = \"contrast\" pre-trains a residual network: write architecture = \"resnet\" under [network]"
+                    .into(),
+            ),
+        }
+    }
+
     /// What is wrong for the task, if anything.
     pub(super) fn task_problem(&self) -> Option<String> {
-        let TaskRecipe::Mae { mae } = &self.task else { return None };
-        let problem = match self.auto_encoder(mae) {
-            Ok(network) => network.problem().map(|problem| format!("mae: {problem}")),
-            Err(problem) => Some(problem),
-        };
-        problem.or_else(|| {
-            (self.network.settings().frames() != Frames::Single)
-                .then(|| "task = \"mae\" reads one frame: leave network.frames out".into())
-        })
+        match &self.task {
+            TaskRecipe::Segment { .. } => matches!(self.network, NetworkRecipe::Resnet(_)).then(|| {
+                "task = \"segment\" marks pixels, and architecture = \"resnet\" marks none: architecture = \"fcn\" has one inside \
+                 and marks them"
+                    .into()
+            }),
+            TaskRecipe::Mae { mae } => {
+                let problem = match self.auto_encoder(mae) {
+                    Ok(network) => network.problem().map(|problem| format!("mae: {problem}")),
+                    Err(problem) => Some(problem),
+                };
+                problem.or_else(|| {
+                    (self.network.settings().frames() != Frames::Single)
+                        .then(|| "task = \"mae\" reads one frame: leave network.frames out".into())
+                })
+            }
+            TaskRecipe::Contrast { contrast } => match self.backbone() {
+                Ok(backbone) => {
+                    let problem = contrast.problem(self.train.batch).or_else(|| contrast.sizes(backbone).problem());
+                    problem.map(|problem| format!("contrast: {problem}"))
+                }
+                Err(problem) => Some(problem),
+            },
+        }
     }
 }

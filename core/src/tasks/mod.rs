@@ -13,6 +13,7 @@ use sonoseg_imaging::metrics::known;
 use sonoseg_imaging::metrics::measure::{Measure, Measures};
 use sonoseg_imaging::rng::Rng;
 
+pub mod contrast;
 pub mod mae;
 pub mod segment;
 

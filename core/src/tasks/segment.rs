@@ -9,8 +9,10 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 
 use super::{Loss, Reads, Step, Task, loss_measure, read, upload};
 use crate::losses::overlap::{DiceFocalConfig, dice_focal, dice_sums, judged_dice_focal, part_dice_focal};
+use crate::models::fcn::BACKBONE;
 use crate::models::frames::Frames;
 use crate::models::layer_set::LayerSet;
+use crate::models::resnet::ResnetConfig;
 use crate::models::{Network, NetworkConfig};
 use crate::optim::rules::Rules;
 use sonoseg_imaging::DataError;
@@ -189,10 +191,15 @@ impl Task for Segment {
     }
 
     fn loss(&self, model: &Network, batch: &Batch, step: &mut Step) -> Loss<()> {
-        let logits = model.forward(batch.input.clone());
         if step.whole.is_empty() {
-            return self.loss_of(logits, batch).into();
+            let (logits, second) = model.forward_heads(batch.input.clone());
+            let main = self.loss_of(logits, batch);
+            let Some((logits, weight)) = second else { return main.into() };
+            let auxiliary = self.loss_of(logits, batch) * weight;
+            let parts = vec![("main", main.clone()), ("auxiliary", auxiliary.clone())];
+            return Loss { total: main + auxiliary, parts, kept: () };
         }
+        let logits = model.forward(batch.input.clone());
         let channels = step.whole.len() / 3;
         let whole = Tensor::from_data(TensorData::new(step.whole.clone(), [3, channels]), &logits.device());
         let (target, judged) = (batch.target.clone(), batch.judged.clone());
@@ -225,9 +232,14 @@ impl Task for Segment {
 
     fn rules(&self) -> Rules {
         match &self.network {
-            NetworkConfig::Unetr(config) => self.layers.of_unetr(config.encoder.rules("encoder.", true)),
+            NetworkConfig::Unetr(config) => self.layers.of_encoder(config.encoder.rules("encoder.", true)),
+            NetworkConfig::Fcn(_) => self.layers.of_encoder(ResnetConfig::rules(BACKBONE)),
             _ => self.layers.rules(),
         }
+    }
+
+    fn batch_may_be_cut(&self) -> bool {
+        !self.network.sizes().normalises_batches()
     }
 }
 

@@ -58,6 +58,9 @@ pub struct TrainConfig {
     pub layers: LayerSet,
     /// How the learning rate changes.
     pub schedule: Schedule,
+    /// When it changes.
+    #[serde(skip_serializing_if = "RateChanges::is_default")]
+    pub rate_changes: RateChanges,
     /// The optimiser.
     pub optimiser: OptimiserConfig,
 }
@@ -76,6 +79,7 @@ impl Default for TrainConfig {
             rate_for: RateFor::Update,
             layers: LayerSet::All,
             schedule: Schedule::Linear,
+            rate_changes: RateChanges::Update,
             optimiser: OptimiserConfig::default(),
         }
     }
@@ -100,6 +104,24 @@ pub enum RateFor {
     Update,
     /// For an update of 256 samples; scaled to the samples that an update has (MAE's "base learning rate").
     Samples256,
+}
+
+/// When a learning rate changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateChanges {
+    /// With every update.
+    #[default]
+    Update,
+    /// With every epoch, being the same in all updates of one (DenseCL's public code).
+    Epoch,
+}
+
+impl RateChanges {
+    /// Left out of recipes, so that those without it are the ones of before.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What the loop tells.
@@ -243,7 +265,11 @@ pub async fn train<T: Task>(
             if !loss.is_finite() {
                 return Err(TrainError::Diverged { epoch, step, loss });
             }
-            let rate = config.peak_rate() * config.schedule.factor(updates as f64, total as f64);
+            let at = match config.rate_changes {
+                RateChanges::Update => updates,
+                RateChanges::Epoch => updates - step as u64,
+            };
+            let rate = config.peak_rate() * config.schedule.factor(at as f64, total as f64);
             progress.model = progress.optimiser.step(progress.model, gradients, rate, rule);
             let mut after = Step::alone(Rng::stream(seed, "after", [updates, 0]), updates, total);
             progress.model = task.after_update(progress.model, kept, &mut after);

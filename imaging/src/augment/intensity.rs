@@ -10,6 +10,8 @@ pub(super) struct Photometry {
     contrast: f64,
     contrast_first: bool,
     gamma: f64,
+    /// Off where the draw leaves brightness, contrast and gamma as they are.
+    jitter: bool,
     blur_px: f64,
     noise: f64,
 }
@@ -17,18 +19,34 @@ pub(super) struct Photometry {
 impl Photometry {
     pub(super) fn draw(config: &AugmentConfig, rng: &mut Rng) -> Self {
         let factor = |range: f64, rng: &mut Rng| rng.uniform((1.0 - range).max(0.0), 1.0 + range);
-        Self {
+        // What is always done draws no number for it: settings without a probability draw what they always drew.
+        let done = |probability: f64, rng: &mut Rng| probability >= 1.0 || rng.chance(probability);
+        let mut drawn = Self {
             brightness: factor(config.brightness, rng),
             contrast: factor(config.contrast, rng),
             contrast_first: rng.chance(0.5),
             gamma: rng.uniform(-(1.0 + config.gamma).ln(), (1.0 + config.gamma).ln()).exp(),
-            blur_px: rng.uniform(0.0, config.blur_px),
+            jitter: true,
+            blur_px: rng.uniform(config.blur_least_px, config.blur_px),
             noise: rng.uniform(0.0, config.noise),
+        };
+        drawn.jitter = done(config.jitter, rng);
+        if !done(config.blur, rng) {
+            drawn.blur_px = 0.0;
         }
+        drawn
     }
 
     pub(super) fn none() -> Self {
-        Self { brightness: 1.0, contrast: 1.0, contrast_first: false, gamma: 1.0, blur_px: 0.0, noise: 0.0 }
+        Self {
+            brightness: 1.0,
+            contrast: 1.0,
+            contrast_first: false,
+            gamma: 1.0,
+            jitter: false,
+            blur_px: 0.0,
+            noise: 0.0,
+        }
     }
 
     /// In torchvision's manner: brightness multiplies, contrast blends with the mean, both clamp.
@@ -36,6 +54,16 @@ impl Photometry {
         if self.blur_px > 0.3 {
             blur(pixels, width, self.blur_px);
         }
+        if self.jitter {
+            self.jitter(pixels);
+        }
+        if self.noise > 0.0 {
+            let noise = self.noise as f32;
+            pixels.iter_mut().for_each(|p| *p = (*p + noise * rng.normal() as f32).clamp(0.0, 1.0));
+        }
+    }
+
+    fn jitter(&self, pixels: &mut [f32]) {
         if (self.gamma - 1.0).abs() > 1e-6 {
             pixels.iter_mut().for_each(|p| *p = p.clamp(0.0, 1.0).powf(self.gamma as f32));
         }
@@ -53,10 +81,6 @@ impl Photometry {
         } else {
             brightness(pixels);
             contrast(pixels);
-        }
-        if self.noise > 0.0 {
-            let noise = self.noise as f32;
-            pixels.iter_mut().for_each(|p| *p = (*p + noise * rng.normal() as f32).clamp(0.0, 1.0));
         }
     }
 }
@@ -103,5 +127,27 @@ mod tests {
         let mean = |p: &[f32]| p.iter().sum::<f32>() / 64.0;
         assert!((mean(&pixels) - mean(&original)).abs() < 0.02, "the mean stays");
         assert!(pixels.iter().zip(&original).any(|(a, b)| (a - b).abs() > 0.05), "something was blurred");
+    }
+
+    #[test]
+    fn probabilities_are_kept_and_settings_without_them_draw_what_they_always_drew() {
+        let always = AugmentConfig { brightness: 0.4, contrast: 0.4, blur_px: 2.0, ..AugmentConfig::default() };
+        let densecl = AugmentConfig { jitter: 0.8, blur_least_px: 0.1, blur: 0.5, ..always };
+        let mut rng = Rng::stream(1, "test", [0, 0]);
+        let draws: Vec<Photometry> = (0..2000).map(|_| Photometry::draw(&densecl, &mut rng)).collect();
+        let share = |is: fn(&Photometry) -> bool| draws.iter().filter(|one| is(one)).count() as f64 / 2000.0;
+        assert!((share(|one| one.jitter) - 0.8).abs() < 0.04 && (share(|one| one.blur_px > 0.0) - 0.5).abs() < 0.05);
+        let blurs = draws.iter().map(|one| one.blur_px).filter(|&sigma| sigma > 0.0);
+        assert!(blurs.clone().all(|sigma| (0.1..2.0).contains(&sigma)) && blurs.fold(0.0, f64::max) > 1.9);
+        let still = draws.iter().find(|one| !one.jitter && one.blur_px == 0.0).unwrap();
+        let mut pixels = [0.3, 0.7, 0.1, 0.9];
+        still.apply(&mut pixels, 2, &mut rng);
+        assert_eq!(pixels, [0.3, 0.7, 0.1, 0.9], "what is not changed stays, bit by bit");
+
+        let (mut rng, mut other) = (Rng::stream(2, "test", [0, 0]), Rng::stream(2, "test", [0, 0]));
+        assert!(Photometry::draw(&always, &mut rng).jitter);
+        // Brightness, contrast, their order, gamma, blur and noise.
+        (0..6).for_each(|_| _ = other.uniform(0.0, 1.0));
+        assert_eq!(rng.uniform(0.0, 1.0), other.uniform(0.0, 1.0));
     }
 }

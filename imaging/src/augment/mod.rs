@@ -3,8 +3,12 @@
 //! Yang 2024 (section 4.2) crops, flips and changes colours, Amiri 2019 (section 2.1) shifts, rotates, flips, shears
 //! and zooms; neither gives numbers. The crop follows torchvision. Gamma, blur and noise are in neither paper.
 //!
-//! Geometry first (crop; rotation, shear, zoom and shift of the resized square; flip), then photometry (brightness,
-//! contrast, gamma, blur, noise).
+//! Geometry first (crop; rotation, shear, zoom and shift of the resized square; flip), then photometry (blur, gamma,
+//! brightness and contrast, noise).
+//!
+//! What DenseCL and MoCo v2 do to their two views beside this, saturation, hue and dropping the colours, changes no grey
+//! picture, and every picture is grey before it comes here: there are no settings for it, and it costs nothing. They blur
+//! after the jitter and not before it; apart from what is clamped to [0, 1] in between the result is the same.
 
 mod geometry;
 mod intensity;
@@ -42,8 +46,17 @@ pub struct AugmentConfig {
     pub contrast: f64,
     /// Gamma drawn log-uniformly from `1 / (1 + x)` to `1 + x`.
     pub gamma: f64,
-    /// Standard deviation of a Gaussian blur, drawn from 0 to this, in pixels of the network input.
+    /// Probability that brightness, contrast and gamma change at all (torchvision's colour jitter with a probability).
+    #[serde(skip_serializing_if = "is_one")]
+    pub jitter: f64,
+    /// Standard deviation of a Gaussian blur, drawn from `blur_least_px` to this, in pixels of the network input.
     pub blur_px: f64,
+    /// Smallest standard deviation of the blur.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub blur_least_px: f64,
+    /// Probability of the blur.
+    #[serde(skip_serializing_if = "is_one")]
+    pub blur: f64,
     /// Standard deviation of added noise, drawn from 0 to this, in units of full scale.
     pub noise: f64,
     /// Probability that all frames of a window are its middle one: so a network of several frames reads stills.
@@ -64,7 +77,10 @@ impl Default for AugmentConfig {
             brightness: 0.2,
             contrast: 0.2,
             gamma: 0.0,
+            jitter: 1.0,
             blur_px: 0.0,
+            blur_least_px: 0.0,
+            blur: 1.0,
             noise: 0.0,
             still: 0.0,
         }
@@ -74,6 +90,11 @@ impl Default for AugmentConfig {
 /// Left out of recipes, so that those without it are the ones of before.
 fn is_zero(number: &f64) -> bool {
     *number == 0.0
+}
+
+/// As [`is_zero`].
+fn is_one(number: &f64) -> bool {
+    *number == 1.0
 }
 
 impl AugmentConfig {
@@ -92,6 +113,9 @@ impl AugmentConfig {
             ("zoom", self.zoom, 0.9),
             ("shift", self.shift, 1.0),
             ("still", self.still, 1.0),
+            ("jitter", self.jitter, 1.0),
+            ("blur", self.blur, 1.0),
+            ("blur_least_px", self.blur_least_px, self.blur_px),
         ];
         let wrong = ranges.into_iter().find(|(_, range, most)| !(0.0..=*most).contains(range));
         wrong.map(|(name, range, most)| format!("{name} must lie in 0..={most}, not {range}"))

@@ -6,6 +6,7 @@ use anyhow::Result;
 use sonoseg_core::checkpoint::CheckpointError;
 use sonoseg_core::inspect::filters::{AscentConfig, FilterError, feature_maps, maximise};
 use sonoseg_core::inspect::grid::grid;
+use sonoseg_core::models::Network;
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::formats;
 use sonoseg_imaging::formats::encode::encode_png_grey;
@@ -29,13 +30,15 @@ pub(super) fn run(verb: &Inspect, layer: &str) -> Result<()> {
     let device = device::choose(verb.device)?.device;
     let predictor = files::load_model(&verb.model, &device)?;
     let name = files::absolute(&verb.model);
-    let Some(network) = predictor.unet() else {
-        let reason = "holds no U-Net, and only the layers of a U-Net have filters to look at".into();
+    let network = predictor.network();
+    if matches!(network, Network::Unetr(_)) {
+        let reason = "holds a UNETR, and only the layers of a U-Net and of an FCN have filters to look at".into();
         return Err(CheckpointError::Foreign { name, reason }.into());
-    };
+    }
     let own = &predictor.header().recipe.preparation;
     let preparation = Preparation { size: verb.size.unwrap_or(own.size), ..own.clone() };
-    let config = AscentConfig { preparation, steps: verb.steps, ..AscentConfig::default() };
+    let (frames, channels) = (predictor.window(), predictor.header().network.sizes().channels());
+    let config = AscentConfig { frames, channels, preparation, steps: verb.steps, ..AscentConfig::default() };
     let failed = |error: FilterError| match error {
         FilterError::Layer(reason) => anyhow::Error::from(Usage(reason)),
         error @ FilterError::Device(_) => error.into(),

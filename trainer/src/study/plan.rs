@@ -52,8 +52,15 @@ pub(crate) struct Shown {
 
 impl Default for Shown {
     fn default() -> Self {
-        let curves = [(TaskName::Mae, "Pre-training"), (TaskName::Segment, "Fine-tuning")].map(|(task, heading)| {
-            Curves { task, heading: heading.into(), file: format!("{}.svg", heading.to_lowercase()) }
+        let headings = [
+            (TaskName::Mae, "Pre-training"),
+            (TaskName::Contrast, "Contrastive pre-training"),
+            (TaskName::Segment, "Fine-tuning"),
+        ];
+        let curves = headings.map(|(task, heading)| Curves {
+            task,
+            heading: heading.into(),
+            file: format!("{}.svg", heading.to_lowercase().replace(' ', "-")),
         });
         Self {
             figures: Vec::new(),
@@ -115,8 +122,10 @@ fn blocks() -> Picture {
 struct Scale {
     /// For every run.
     every: Vec<String>,
-    /// For pre-training runs.
+    /// For pre-training by hidden patches.
     mae: Vec<String>,
+    /// For contrastive pre-training.
+    contrast: Vec<String>,
     /// For segmentation runs.
     segment: Vec<String>,
 }
@@ -290,6 +299,7 @@ impl Study {
             let parsed = Recipe::parse(&files::absolute(&recipe), &files::read_text(&recipe)?, &own)?;
             let of_task = match parsed.task.name() {
                 TaskName::Mae => &scale.mae,
+                TaskName::Contrast => &scale.contrast,
                 TaskName::Segment => &scale.segment,
             };
             let settings: Vec<&String> = scale.every.iter().chain(of_task).chain(&own).collect();

@@ -17,8 +17,8 @@ use crate::terminal::say;
 /// The encoder's tensors in our networks.
 const ENCODER: &str = "encoder.";
 
-/// Fill `model`, a network of the sizes `network`, from a file: all of it where the file holds the same kind of network,
-/// else its encoder.
+/// Fill `model`, a network of the sizes `network`, from a file: all of it where the file holds the same kind of network, every
+/// part that is as the network in the file, else its encoder.
 pub(super) fn start_from<T: Task>(path: &Path, network: &NetworkConfig, model: T::Model) -> Result<T::Model> {
     let path = files::model_file(path)?;
     let name = files::absolute(&path);
@@ -26,7 +26,14 @@ pub(super) fn start_from<T: Task>(path: &Path, network: &NetworkConfig, model: T
     let architecture = checkpoint::architecture(&name, &bytes)?;
     let (heads, mut state) = if architecture == ImportHeader::KIND {
         let (header, state) = read_import(&name, &bytes)?;
-        (Some(heads_of(&name, &header.config)?), from_public_names(state))
+        match &header.config {
+            Sizes::Vit(encoder) | Sizes::Mae { encoder, .. } => (Some(encoder.heads), from_public_names(state)),
+            sizes @ Sizes::Resnet(_) if network.sizes().encoder().is_some() => {
+                let reason = format!("holds {sizes}, and a vision transformer is needed here");
+                return Err(CheckpointError::Foreign { name, reason }.into());
+            }
+            Sizes::Resnet(_) => (None, state),
+        }
     } else {
         let (header, state) = ModelHeader::read(&name, &bytes)?;
         (header.network.sizes().encoder().map(|encoder| encoder.heads), state)
@@ -47,6 +54,18 @@ pub(super) fn start_from<T: Task>(path: &Path, network: &NetworkConfig, model: T
     let fresh = pollster::block_on(checkpoint::read_state(&model))?;
     let same = fresh.len() == state.len()
         && fresh.iter().all(|(key, tensor)| state.get(key).is_some_and(|other| other.0 == tensor.0));
+    let parts = parts(&fresh, &state);
+    if !same && !parts.is_empty() {
+        let (count, all) = (state.len(), fresh.len());
+        let mut filled = fresh;
+        for part in &parts {
+            filled.extend(state.iter().map(|(key, tensor)| (format!("{part}{key}"), tensor.clone())));
+        }
+        let model = checkpoint::write_state(&name, filled, model)?;
+        let (parts, rest) = (parts.join(" and "), all - count * parts.len());
+        say(format!("init: {parts} from the {count} tensors of {name}; the other {rest} tensors begin anew"));
+        return Ok(model);
+    }
     // Without an encoder, a network has no part of its own to start from: what does not fit is named.
     if same || encoder.is_none() {
         let count = state.len();
@@ -60,15 +79,15 @@ pub(super) fn start_from<T: Task>(path: &Path, network: &NetworkConfig, model: T
     Ok(model)
 }
 
-/// Attention heads of an imported encoder.
-fn heads_of(name: &str, sizes: &Sizes) -> Result<usize, CheckpointError> {
-    match sizes {
-        Sizes::Vit(encoder) | Sizes::Mae { encoder, .. } => Ok(encoder.heads),
-        Sizes::Resnet(_) => {
-            let reason = format!("holds {sizes}, and a vision transformer is needed here");
-            Err(CheckpointError::Foreign { name: name.to_owned(), reason })
-        }
-    }
+/// The parts of a network, by what their names begin with, that are as the network of `state`: its backbone, and that of its
+/// teacher.
+fn parts(fresh: &State, state: &State) -> Vec<String> {
+    let Some(first) = state.keys().next() else { return Vec::new() };
+    let ends = fresh.keys().filter_map(|key| key.strip_suffix(first.as_str())?.strip_suffix('.'));
+    let fits = |part: &String| {
+        state.iter().all(|(key, tensor)| fresh.get(&format!("{part}{key}")).is_some_and(|other| other.0 == tensor.0))
+    };
+    ends.map(|part| format!("{part}.")).filter(fits).collect()
 }
 
 /// Bring the position table to the recipe's grid of patches, as MAE's fine-tuning does.

@@ -15,6 +15,7 @@ use sonoseg_imaging::dataset::sample::Target;
 use sonoseg_imaging::dataset::split::{Side, Split};
 use sonoseg_imaging::evaluate::Traits;
 use sonoseg_imaging::evaluate::balance::balanced;
+use sonoseg_imaging::rng::Rng;
 
 use crate::args::Train;
 use crate::device::{self, Chosen};
@@ -271,6 +272,19 @@ impl Setup {
             train = samples(None);
         }
         let root = files::absolute(data.root());
+        if let Some(few) = recipe.data.samples {
+            if train.len() < few {
+                return Err(DataError::Inconsistent(format!(
+                    "{root}: data.samples = {few}, and only {} samples are there to learn from: set it lower or leave it out",
+                    train.len()
+                ))
+                .into());
+            }
+            let mut drawn = Rng::stream(recipe.seed, "samples", [0, 0]).permutation(train.len());
+            drawn.truncate(few);
+            drawn.sort_unstable();
+            train = drawn.into_iter().map(|at| train[at]).collect();
+        }
         if split.val.is_empty() && !split.stretches.is_empty() && val.is_empty() {
             return Err(DataError::Inconsistent(format!(
                 "{root}: the intervals that its splits.json holds out hold no sample, because they are too short or nothing \

@@ -60,7 +60,9 @@ impl<S: Source> Compute<Segment> for SideBySide<'_, S> {
         take: &mut impl FnMut(Computed<()>),
     ) -> Result<(), TrainError> {
         let whole = parts.first().map(|part| part.whole.clone()).unwrap_or_default();
-        let mut answers = self.by_helpers(model, &parts, Some(whole)).await?;
+        // What a helper's copy of the model keeps of a batch, statistics for example, would be lost.
+        let mut answers =
+            if task.batch_may_be_cut() { self.by_helpers(model, &parts, Some(whole)).await? } else { Vec::new() };
         for (at, part) in parts.iter().enumerate() {
             let helped = answers.get_mut(at).and_then(Option::take);
             let computed = helped.and_then(|bytes| Computed::from_bytes(model, &bytes).ok());
