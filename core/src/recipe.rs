@@ -312,6 +312,35 @@ mod tests {
     }
 
     #[test]
+    fn an_fcn_has_the_usual_sizes_and_a_residual_network_marks_nothing() {
+        const FCN: &str = "name = \"f\"\n[network]\narchitecture = \"fcn\"\npreset = \"resnet18\"\n";
+        let parse = |settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
+            Recipe::parse("f.toml", FCN, &settings)
+        };
+        let recipe = parse(&["network.width=8", "preparation.size=96", "train.layers=last-2"]).unwrap();
+        assert_eq!(Recipe::parse("f.toml", &recipe.to_toml(), &[]).unwrap(), recipe);
+        let NetworkConfig::Fcn(config) = recipe.network.settings().config(96) else { panic!("{recipe:?}") };
+        let backbone = config.backbone;
+        assert_eq!((backbone.planes, backbone.output_stride, backbone.image_size), ([8, 16, 32, 64], 8, 96));
+        assert_eq!((config.dropout, config.auxiliary_weight), (0.1, 0.4));
+        for (setting, said) in [
+            ("train.layers=deep-2", "those of a U-Net"),
+            ("network.architecture=resnet", "marks none"),
+            ("network.output_stride=4", "8, 16 or 32"),
+            ("network.auxiliary_weight=-1", "auxiliary_weight must be at least 0"),
+            ("network.frames=video_all", "unknown field `frames`"),
+            ("task=mae", "UNETR"),
+        ] {
+            let message = parse(&[setting]).unwrap_err().to_string();
+            assert!(message.contains(said), "{setting}: {message}");
+        }
+        // What the page learns of it, it learns in one part.
+        let further = recipe.further(&Further::default(), 6);
+        assert_eq!((further.train.batch, further.train.accumulate), (8, 1));
+    }
+
+    #[test]
     fn a_unet_has_its_own_keys_and_the_sets_of_layers() {
         const UNET: &str = "name = \"u\"\n[network]\narchitecture = \"unet\"\n[preparation]\nsize = 64\n";
         let parse = |text: &str, settings: &[&str]| {
