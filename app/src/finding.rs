@@ -17,6 +17,14 @@ pub fn class(finding: &Finding) -> Option<String> {
     }
 }
 
+/// The classes that are told apart, where there are several.
+pub fn several(finding: &Finding) -> Option<&[String]> {
+    match finding {
+        Finding::Classes(names) if names.len() > 1 => Some(names),
+        Finding::Classes(_) | Finding::Needles => None,
+    }
+}
+
 /// What is said of a frame where it is seen.
 pub fn seen(finding: &Finding) -> String {
     match class(finding) {
@@ -78,6 +86,13 @@ mod tests {
         assert_eq!(said(&[NotSeen]).as_deref(), Some("No needle seen"));
         assert_eq!(said(&[Seen(0.4)]).as_deref(), Some("Needle seen"));
         assert_eq!(said(&[Unlike]).as_deref(), Some("Not judged"));
+    }
+
+    #[test]
+    fn several_classes_have_a_legend() {
+        let classes = |names: &[&str]| Finding::Classes(names.iter().map(|&name| name.to_owned()).collect());
+        assert!(several(&classes(&["nerve", "vessel"])).is_some_and(|names| names.len() == 2));
+        assert!(several(&classes(&["nerve"])).is_none() && several(&Finding::Needles).is_none());
     }
 
     #[test]

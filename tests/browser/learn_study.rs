@@ -183,7 +183,7 @@ fn compare<'a>(models: &[Predictor; 2], frames: impl IntoIterator<Item = &'a Sim
         let frames = vec![frame.image.clone(); models[0].window()];
         let targets = vec![Target::Needle(frame.needle); frames.len()];
         let sample = Sample { id: number.to_string(), group: "recording".into(), frames, targets };
-        let reference = Reference::new(&sample, recipe.preparation.size, recipe.needle.radius_px)?;
+        let reference = Reference::new(&sample, recipe.preparation.size, recipe.needle.radius_px, &[])?;
         let scores =
             models.each_ref().map(|model| reference.score(&pollster::block_on(model.answer(&sample)).unwrap()));
         Some((sample.id, sample.group, scores))
@@ -264,7 +264,7 @@ fn marked_files(recording: &[SimFrame], numbers: &[usize], folder: &Path) -> [Pa
     };
     let answers = numbers.iter().map(answer).collect();
     let record = ClipRecord { name: "recording.dcm".into(), frames: FRAMES, height, width, answers };
-    let edits = vec![Edit::Clip { clip: key, record: Some(record) }];
+    let edits = vec![Edit::Clip { clip: key.clone(), record: Some(record) }];
     let mut project = Project::default();
     project.apply(Entry::Do(Step { name: "marked".into(), edits })).unwrap();
     let mut whole = Export::new("study", &Finding::Needles, project.clone());

@@ -1,4 +1,5 @@
 //! Losses on tensors.
 
+pub mod classes;
 pub mod overlap;
 pub mod pixels;
