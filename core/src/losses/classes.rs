@@ -152,7 +152,7 @@ mod tests {
     fn what_nobody_judged_counts_in_the_mean_only_where_asked() {
         let config = DiceFocalConfig { gamma: 0.0, dice_weight: 0.0, ..DiceFocalConfig::default() };
         let (judged, _) = loss_and_gradient(&logits(), &config, Some(&JUDGED));
-        let all = DiceFocalConfig { mean_over: MeanOver::All, ..config.clone() };
+        let all = DiceFocalConfig { mean_over: MeanOver::All, ..config };
         let (over_all, _) = loss_and_gradient(&logits(), &all, Some(&JUDGED));
         let share = JUDGED.iter().sum::<f64>() / JUDGED.len() as f64;
         assert!((f64::from(over_all) - share * f64::from(judged)).abs() < 1e-6, "{over_all} of {judged}");
