@@ -49,7 +49,7 @@ impl Found {
 
     /// Marked pixels of the shown picture of each class.
     fn pixels(&self) -> impl Iterator<Item = usize> {
-        let plane = |plane: &[u8]| plane.iter().map(|byte| byte.count_ones() as usize).sum();
+        let plane = |plane: &[u8]| plane.iter().map(|byte| byte.count_ones() as usize).sum::<usize>();
         self.packed.chunks(plane_bytes(self.size)).map(plane)
     }
 
