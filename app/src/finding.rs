@@ -17,6 +17,14 @@ pub fn class(finding: &Finding) -> Option<String> {
     }
 }
 
+/// The classes that are told apart, where there are several.
+pub fn several(finding: &Finding) -> Option<&[String]> {
+    match finding {
+        Finding::Classes(names) if names.len() > 1 => Some(names),
+        Finding::Classes(_) | Finding::Needles => None,
+    }
+}
+
 /// What is said of a frame where it is seen.
 pub fn seen(finding: &Finding) -> String {
     match class(finding) {
@@ -93,6 +101,13 @@ mod tests {
         let said = |confidence| seen_by(&Finding::Needles, confidence);
         assert_eq!([said(0.0), said(0.49), said(0.5)], ["Perhaps a needle", "Perhaps a needle", "Needle seen"]);
         assert_eq!(seen_by(&Finding::Classes(vec!["nerve".into()]), 0.0), "Marked: nerve");
+    }
+
+    #[test]
+    fn several_classes_have_a_legend() {
+        let classes = |names: &[&str]| Finding::Classes(names.iter().map(|&name| name.to_owned()).collect());
+        assert!(several(&classes(&["nerve", "vessel"])).is_some_and(|names| names.len() == 2));
+        assert!(several(&classes(&["nerve"])).is_none() && several(&Finding::Needles).is_none());
     }
 
     #[test]

@@ -4,6 +4,15 @@ use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::Mask;
 use sonoseg_imaging::geometry::resize::bilinear;
 
+/// The colours of classes in turn, and of what a person drew.
+pub const CLASSES: [[u8; 3]; 5] = [[255, 122, 217], [122, 199, 255], [255, 209, 102], [157, 240, 130], [200, 160, 255]];
+
+/// The colour of a class from 1 on, as style sheets write it.
+pub fn css_colour(class: u8) -> String {
+    let [red, green, blue] = CLASSES[usize::from(class.saturating_sub(1)) % CLASSES.len()];
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
 /// How what the model found is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overlay {
@@ -63,10 +72,21 @@ pub fn pack(mask: &Mask, classes: u8) -> Vec<u8> {
     (1..=classes).flat_map(plane).collect()
 }
 
+/// Bytes of the plane of a class.
+pub fn plane_bytes([height, width]: [usize; 2]) -> usize {
+    (height * width).div_ceil(8).max(1)
+}
+
+/// The pixels of one class alone.
+pub fn only(mask: &Mask, class: u8) -> Mask {
+    let classes = mask.classes.iter().map(|&other| u8::from(other == class)).collect();
+    Mask { classes, ..*mask }
+}
+
 /// The mask of `[height, width]` pixels that was packed. Missing bits are not set.
 pub fn unpack(height: usize, width: usize, planes: &[u8]) -> Mask {
     let mut mask = Mask::empty(height, width);
-    for (class, plane) in (1..=u8::MAX).zip(planes.chunks((height * width).div_ceil(8).max(1))) {
+    for (class, plane) in (1..=u8::MAX).zip(planes.chunks(plane_bytes([height, width]))) {
         for (index, pixel) in mask.classes.iter_mut().enumerate() {
             if plane.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1) {
                 *pixel = class;
@@ -249,6 +269,9 @@ mod tests {
         let one = mask(3, 4, &[0, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0]);
         assert_eq!(pack(&one, 1), [0b0100_0110, 0b10]);
         assert_eq!(unpack(3, 4, &pack(&one, 1)), one);
+        let two = mask(1, 3, &[0, 2, 1]);
+        assert_eq!((pack(&two, 2).len(), plane_bytes([1, 3]), unpack(1, 3, &pack(&two, 2))), (2, 1, two.clone()));
+        assert_eq!((only(&two, 2).classes, css_colour(2)), (vec![0, 1, 0], "#7ac7ff".to_owned()));
         let rgba = coloured(&one, &[[1, 2, 3]]);
         assert_eq!(rgba[4..8], [1, 2, 3, 255]);
         assert_eq!(rgba[0..4], [0; 4]);

@@ -11,7 +11,7 @@ use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
 use crate::messages::ClipInfo;
-use crate::overlay::{Overlay, changed, coloured, cut, outline, rgba};
+use crate::overlay::{CLASSES, Overlay, changed, coloured, css_colour, cut, only, outline, rgba};
 use crate::tone::Tone;
 use crate::transform::Transform;
 use crate::viewer::Line;
@@ -22,8 +22,7 @@ use crate::viewer::media::Pixels;
 const MASK: [u8; 3] = [38, 208, 206];
 const MASK_LINE: &str = "#26d0ce";
 const SHAFT: &str = "#ffb84d";
-/// What a person drew: the classes of masks in turn, and lines.
-const HAND: [[u8; 3]; 5] = [[255, 122, 217], [122, 199, 255], [255, 209, 102], [157, 240, 130], [200, 160, 255]];
+/// Lines that a person drew.
 const HAND_LINE: &str = "#ff7ad9";
 const EDGE: &str = "rgba(0, 0, 0, 0.75)";
 
@@ -146,15 +145,19 @@ impl Painter {
         }
         match (&scene.drawn, &scene.found) {
             (Some(mask), _) if scene.overlay == Overlay::Mask => {
-                self.drawn.hold_mask(mask, &HAND)?;
+                self.drawn.hold_mask(mask, &CLASSES)?;
                 self.translucent(scene, &self.drawn.canvas, 1)?;
             }
             (None, Some(found)) if scene.overlay == Overlay::Mask => {
                 let (height, width) = (scene.clip.shown_height(), scene.clip.shown_width());
-                self.mask.hold(found, height, width, || coloured(&found.mask(scene.threshold), &[MASK]))?;
+                let colours = if found.tells_classes() { &CLASSES[..] } else { &[MASK] };
+                self.mask.hold(found, height, width, || coloured(&found.mask(scene.threshold), colours))?;
                 self.translucent(scene, &self.mask.canvas, scene.clip.shrink)?;
             }
-            (Some(mask), _) if scene.overlay == Overlay::Outline => self.outline(scene, mask, HAND_LINE, 1),
+            (Some(mask), _) if scene.overlay == Overlay::Outline => self.outlines(scene, mask, 1),
+            (None, Some(found)) if scene.overlay == Overlay::Outline && found.tells_classes() => {
+                self.outlines(scene, &found.mask(None), scene.clip.shrink);
+            }
             (None, Some(found)) if scene.overlay == Overlay::Outline => {
                 self.outline(scene, &found.mask(scene.threshold), MASK_LINE, scene.clip.shrink);
             }
@@ -180,6 +183,13 @@ impl Painter {
         self.place(scene, layer, size)?;
         self.context.set_global_alpha(1.0);
         Ok(())
+    }
+
+    /// The outline of each class in its colour.
+    fn outlines(&self, scene: &Scene, mask: &Mask, size: usize) {
+        for class in 1..=mask.classes.iter().copied().filter(|&class| Mask::shows(class)).max().unwrap_or(0) {
+            self.outline(scene, &only(mask, class), &css_colour(class), size);
+        }
     }
 
     fn outline(&self, scene: &Scene, mask: &Mask, colour: &str, size: usize) {

@@ -173,7 +173,7 @@ impl Recipe {
     }
 
     fn problem(&self) -> Option<String> {
-        if let Some(problem) = self.network.settings().config(self.preparation.size).sizes().problem() {
+        if let Some(problem) = self.network_config().sizes().problem() {
             return Some(format!("network: {problem}"));
         }
         if let Some(problem) = self.data.problem() {
@@ -349,7 +349,7 @@ mod tests {
         };
         let recipe = parse(UNET, &["network.width=8", "network.up=upconv2x2", "train.layers=shallow-3"]).unwrap();
         assert_eq!(Recipe::parse("u.toml", &recipe.to_toml(), &[]).unwrap(), recipe);
-        let NetworkConfig::Unet(config) = recipe.network.settings().config(64) else { panic!("{recipe:?}") };
+        let NetworkConfig::Unet(config) = recipe.network.settings().config(64, 1) else { panic!("{recipe:?}") };
         assert_eq!((config.base, config.in_channels, config.variant), (8, 1, UnetVariant::UpConv2x2));
         for (text, setting, said) in [
             (UNET, "network.preset=tiny", "unknown field `preset`, expected one of `frames`, `width`, `up`, `dropout`"),
@@ -360,6 +360,9 @@ mod tests {
             (UNET, "task=mae", "UNETR"),
             (UNET, "data.fold=1", "need data.folds"),
             (UNET, "data.folds=1", "at least 2"),
+            (UNET, "data.classes=[\"nerve\", \"nerve\"]", "names nerve twice"),
+            (UNET, "data.classes=[\"background\"]", "background is no class of its own"),
+            (SHORT, "loss.mean_over=pixels", "expected `judged` or `all`"),
             (UNET, "train.steps=0", "at least 1"),
             (SHORT, "network.dropout=0.5", "unknown field `dropout`"),
             (SHORT, "train.layers=deep-2", "those of a U-Net"),

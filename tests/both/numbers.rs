@@ -10,7 +10,9 @@ use sonoseg_core::optim::rules::{ParameterRule, Rule};
 use sonoseg_core::optim::schedule::Schedule;
 use sonoseg_core::optim::sgd::SgdConfig;
 use sonoseg_core::optim::{Optimiser, OptimiserConfig};
-use sonoseg_imaging::geometry::resize;
+use sonoseg_imaging::geometry::{Mask, resize};
+use sonoseg_imaging::metrics::classes::{BACKGROUND, class_measures};
+use sonoseg_imaging::metrics::measure::Measures;
 use sonoseg_imaging::metrics::overlap::{Counts, mean_defined};
 use sonoseg_imaging::metrics::rand_index::Pairs;
 
@@ -70,6 +72,31 @@ pub(crate) fn metrics_overlap(case: &mut Case) {
     case.compare("out.iou_one", &each(Counts::iou_one));
     case.compare("out.dice_one", &each(Counts::dice_one));
     case.compare("out.mean_iou_ignore", &[mean_defined(each(Counts::iou_ignore))]);
+}
+
+pub(crate) fn miou(case: &mut Case) {
+    let [predicted, truth] = ["in.pred", "in.label"].map(|name| {
+        let numbers = case.numbers(name).values.iter();
+        numbers.map(|&class| class as u8).collect::<Vec<u8>>()
+    });
+    assert_eq!(case.size("ignore_index"), usize::from(Mask::IGNORE), "ours is the same");
+    let classes: Vec<String> = (1..case.size("classes")).map(|class| class.to_string()).collect();
+    // Picture by picture, because the parts of a set pool.
+    let pictures = case.size("n");
+    let mut measures = Measures::default();
+    for (predicted, truth) in predicted.chunks(predicted.len() / pictures).zip(truth.chunks(truth.len() / pictures)) {
+        measures.add(&class_measures(predicted, truth, &classes));
+    }
+    let mean = &measures.0[0];
+    assert_eq!(mean.metric.name, "miou");
+    let ratios = mean.ratios.clone();
+    for (name, which) in [("out.intersection", 0), ("out.union", 1)] {
+        case.compare(name, &ratios.iter().map(|ratio| ratio[which]).collect::<Vec<_>>());
+    }
+    case.compare("out.miou", &[100.0 * mean.value().unwrap_or(f64::NAN)]);
+    let names = std::iter::once(BACKGROUND).chain(classes.iter().map(String::as_str));
+    let each = names.map(|name| 100.0 * measures.value(&format!("iou_{name}")).unwrap_or(f64::NAN));
+    case.compare("out.iou", &each.collect::<Vec<_>>());
 }
 
 pub(crate) fn adjusted_rand(case: &mut Case) {

@@ -13,6 +13,7 @@ async fn check(bytes: &[u8], device: &Device) -> Option<Result<String, String>> 
         "sincos_pos_embed" => numbers::sincos_pos_embed(&mut case),
         "pos_embed_bicubic_resize" => numbers::pos_embed_bicubic_resize(&mut case),
         "image_resize" => numbers::image_resize(&mut case),
+        "miou" => numbers::miou(&mut case),
         "metrics_overlap" => numbers::metrics_overlap(&mut case),
         "layer_decay_scales" => numbers::layer_decay_scales(&mut case),
         "lr_schedules" => numbers::lr_schedules(&mut case),

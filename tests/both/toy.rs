@@ -115,7 +115,7 @@ impl Task for Toy {
         let views = batch.dims()[0] as f64;
         let loss = self.loss(model, batch, step).total.into_scalar_async().await;
         let loss: f32 = loss.map_err(|error| format!("{error:?}"))?;
-        Ok(Measures(vec![Measure { metric: known(LOSS), numerator: f64::from(loss) * views, denominator: views }]))
+        Ok(Measures(vec![Measure::new(known(LOSS), f64::from(loss) * views, views)]))
     }
 
     fn exported<'m>(&self, model: &'m Model) -> &'m impl Module {

@@ -179,7 +179,7 @@ fn compare<'a>(models: &[&Predictor; 2], frames: impl IntoIterator<Item = &'a Si
         let frames = vec![frame.image.clone(); models[0].window()];
         let targets = vec![Target::Needle(frame.needle); frames.len()];
         let sample = Sample { id: number.to_string(), group: "recording".into(), frames, targets };
-        let reference = Reference::new(&sample, recipe.preparation.size, recipe.needle.radius_px)?;
+        let reference = Reference::new(&sample, recipe.preparation.size, recipe.needle.radius_px, &[])?;
         let scores = models.map(|model| reference.score(&pollster::block_on(model.answer(&sample)).unwrap()));
         Some((sample.id, sample.group, scores))
     };

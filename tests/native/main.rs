@@ -5,6 +5,7 @@
 mod archive;
 mod by;
 mod circles;
+mod classes;
 mod cli;
 mod data;
 mod ignore;

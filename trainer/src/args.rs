@@ -248,7 +248,7 @@ pub(crate) struct Predict {
     /// Images, DICOM files, videos, or folders of them.
     #[arg(required = true)]
     pub(crate) inputs: Vec<PathBuf>,
-    /// Folder for masks, overlays and `geometry.csv`.
+    /// Folder for masks, overlays and `geometry.csv`; where classes are told apart `classes.csv`, too.
     #[arg(long)]
     pub(crate) out: PathBuf,
     /// Of a clip, use every n-th frame.

@@ -125,7 +125,11 @@ pub(crate) fn print_table(evaluation: &Evaluation) {
     let Evaluation { size, frames, unlabelled } = evaluation;
     let (model, baseline) = (evaluation.figures(Method::Model), evaluation.figures(Method::Baseline));
     let needles = evaluation.has_needles();
-    let what = if needles { "brightest line (ridge filter, Hough, RANSAC)" } else { "every pixel" };
+    let what = match needles {
+        true => "brightest line (ridge filter, Hough, RANSAC)",
+        false if evaluation.has_classes() => "all background",
+        false => "every pixel",
+    };
     say(format!("{} frames, pixels of the {size}x{size} input; baseline = {what}", frames.len()));
     if *unlabelled > 0 {
         say(format!("left out: {} without a label", count(*unlabelled, "frame")));
@@ -135,6 +139,13 @@ pub(crate) fn print_table(evaluation: &Evaluation) {
     say(figures::by_set(&sets, &model, &baseline).to_text());
     if let Some(reliability) = evaluation.reliability().filter(|reliability| reliability.calls > 0) {
         say(figures::honesty(&reliability));
+    }
+    if evaluation.has_classes() {
+        say(
+            "mIoU, mean accuracy: means over the background and the classes that are there, of pixels pooled over all frames \
+             (mmsegmentation). Not for clinical use.",
+        );
+        return;
     }
     say("IoU, recall, precision: pooled over all frames.");
     say(if needles {

@@ -1,6 +1,7 @@
 //! A prediction drawn over its frame.
 
 use sonoseg_core::inference::Prediction;
+use sonoseg_imaging::formats::encode::colour_over_grey;
 use sonoseg_imaging::geometry::{Image, Mask};
 use sonoseg_imaging::geometry::{Needle, draw_capsule};
 
@@ -9,13 +10,15 @@ const LINE: [u8; 3] = [255, 220, 60];
 const TIP: [u8; 3] = [255, 80, 80];
 const TRUTH: [u8; 3] = [90, 230, 120];
 
-/// Red, green and blue bytes, row-major `[height, width, 3]`: the frame, the mask tinted, the shaft and the tip.
-pub(crate) fn draw(frame: &Image, prediction: &Prediction) -> Vec<u8> {
+/// Red, green and blue bytes, row-major `[height, width, 3]`: the frame, the mask tinted, each class in its colour where they are
+/// told `apart`, the shaft and the tip.
+pub(crate) fn draw(frame: &Image, prediction: &Prediction, apart: bool) -> Vec<u8> {
     let bytes = frame.to_bytes();
     let mut rgb: Vec<u8> = if frame.channels == 3 { bytes } else { bytes.iter().flat_map(|&grey| [grey; 3]).collect() };
     for (pixel, &class) in rgb.chunks_exact_mut(3).zip(prediction.mask().into_iter().flat_map(|mask| &mask.classes)) {
         if class > 0 {
-            for (value, tint) in pixel.iter_mut().zip(MASK) {
+            let tint = if apart { colour_over_grey(class).map(f32::from) } else { MASK };
+            for (value, tint) in pixel.iter_mut().zip(tint) {
                 *value = (0.7 * f32::from(*value) + 0.3 * tint) as u8;
             }
         }
@@ -51,14 +54,19 @@ pub(crate) fn outline(rgb: &mut [u8], [height, width]: [usize; 2], needle: &Need
     }
 }
 
-/// Draw the inner edge of a mask over a picture of `[height, width]`. What nobody judged has none.
-pub(crate) fn outline_mask(rgb: &mut [u8], [height, width]: [usize; 2], classes: &[u8]) {
-    let inside = |y: usize, x: usize| y < height && x < width && Mask::shows(classes[y * width + x]);
+/// Draw the inner edge of a mask over a picture of `[height, width]`, of each class in its colour where they are told `apart`.
+/// What nobody judged has none.
+pub(crate) fn outline_mask(rgb: &mut [u8], [height, width]: [usize; 2], classes: &[u8], apart: bool) {
     for (index, pixel) in rgb.chunks_exact_mut(3).enumerate() {
         let (y, x) = (index / width, index % width);
+        let class = classes[index];
+        let same = |(y, x): (usize, usize)| {
+            let other = |other: u8| if apart { other == class } else { Mask::shows(other) };
+            y < height && x < width && other(classes[y * width + x])
+        };
         let around = [(y.wrapping_sub(1), x), (y + 1, x), (y, x.wrapping_sub(1)), (y, x + 1)];
-        if inside(y, x) && around.iter().any(|&(y, x)| !inside(y, x)) {
-            pixel.copy_from_slice(&TRUTH);
+        if Mask::shows(class) && !around.into_iter().all(same) {
+            pixel.copy_from_slice(&if apart { colour_over_grey(class) } else { TRUTH });
         }
     }
 }
@@ -72,9 +80,16 @@ mod tests {
         let mut rgb = vec![0; 5 * 5 * 3];
         let classes: Vec<u8> =
             (0..25).map(|i| u8::from((1..4).contains(&(i / 5)) && (1..4).contains(&(i % 5)))).collect();
-        outline_mask(&mut rgb, [5, 5], &classes);
+        outline_mask(&mut rgb, [5, 5], &classes, false);
         let green: Vec<usize> = (0..25).filter(|i| rgb[i * 3 + 1] == TRUTH[1]).collect();
         assert_eq!(green, [6, 7, 8, 11, 13, 16, 17, 18]);
+        // Where classes are told apart, the border between two of them is an edge, too.
+        let classes: Vec<u8> =
+            classes.iter().enumerate().map(|(i, &class)| class * (1 + u8::from(i % 5 > 2))).collect();
+        let mut rgb = vec![0; 5 * 5 * 3];
+        outline_mask(&mut rgb, [5, 5], &classes, true);
+        let colour = |i: usize| &rgb[i * 3..][..3];
+        assert_eq!([colour(12), colour(13)], [&colour_over_grey(1), &colour_over_grey(2)]);
     }
     use sonoseg_imaging::geometry::Point;
 

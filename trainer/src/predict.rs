@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use sonoseg_core::inference::{Predictor, window};
 use sonoseg_imaging::DataError;
 use sonoseg_imaging::formats;
-use sonoseg_imaging::formats::encode::{encode_png_mask, encode_png_rgb};
+use sonoseg_imaging::formats::encode::{colour_over_grey, encode_png_mask, encode_png_rgb};
 use sonoseg_imaging::geometry::Image;
 use walkdir::WalkDir;
 
@@ -73,6 +73,7 @@ pub(crate) fn run(verb: &Predict) -> Result<()> {
         damaged: verb.damaged,
         rows: csv::Writer::from_writer(Vec::new()),
     };
+    write_classes(&work.predictor, &verb.out)?;
     let mut predicted = 0;
     let progress = bar(inputs.len() as u64, "predicting");
     for (path, label) in &inputs {
@@ -114,6 +115,21 @@ pub(crate) fn run(verb: &Predict) -> Result<()> {
     files::write(&failures_path, &list.into_inner()?)?;
     say(format!("what could not be read, and why: {}", failures_path.display()));
     Err(SomeFailed { failed: failures.len(), total: inputs.len() + unseen }.into())
+}
+
+/// What the numbers in the masks mean, where classes are told apart: `classes.csv`, with the colours of the overlays.
+fn write_classes(predictor: &Predictor, out: &Path) -> Result<()> {
+    let classes = &predictor.header().recipe.data.classes;
+    if classes.is_empty() {
+        return Ok(());
+    }
+    let mut rows = csv::Writer::from_writer(Vec::new());
+    rows.write_record(["class", "name", "red", "green", "blue"])?;
+    for (class, name) in (1..).zip(classes) {
+        let colour = colour_over_grey(class);
+        rows.serialize((class, name, colour))?;
+    }
+    files::write(&out.join("classes.csv"), &rows.into_inner()?)
 }
 
 /// Whether a name was too long for the place of the results, or not allowed there: that is one input's trouble.
@@ -308,7 +324,8 @@ impl Work<'_> {
         if let Some(mask) = prediction.mask() {
             files::write(&self.out.join("masks").join(&stem), &encode_png_mask(mask)?)?;
         }
-        let overlay = encode_png_rgb(frame.height, frame.width, &overlay::draw(frame, &prediction))?;
+        let apart = !self.predictor.header().recipe.data.classes.is_empty();
+        let overlay = encode_png_rgb(frame.height, frame.width, &overlay::draw(frame, &prediction, apart))?;
         files::write(&self.out.join("overlays").join(&stem), &overlay)?;
         let found = prediction.needle();
         let needle = found.map(|f| f.needle);

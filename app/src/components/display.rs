@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use sonoseg_imaging::dataset::finding::Finding;
 
+use crate::finding::several;
 use crate::overlay::Overlay;
 use crate::tone::Tone;
 use crate::viewer::Viewer;
@@ -62,7 +63,9 @@ pub fn Display() -> impl IntoView {
                     }
                 />
             </label>
-            {threshold(viewer)}
+            <Show when=move || viewer.findings.finding.with(|finding| several(finding).is_none())>
+                {threshold(viewer)}
+            </Show>
             {tone("Window", "Grey values between black and white: fewer give more contrast", [1.0, 255.0, 1.0], |t| &mut t.window)}
             {tone("Level", "The grey value in their middle: lower is brighter", [0.0, 255.0, 0.5], |t| &mut t.level)}
             {tone("Gamma", "Above 1 the dark tissue is lighter", [0.3, 3.0, 0.05], |t| &mut t.gamma)}

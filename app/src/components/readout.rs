@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use sonoseg_imaging::dataset::finding::Finding;
 
 use crate::finding;
+use crate::overlay::css_colour;
 use crate::timeline::FrameState;
 use crate::viewer::Viewer;
 
@@ -33,8 +34,10 @@ fn lines(viewer: Viewer) -> AnyView {
     let finding = viewer.findings.finding.get();
     if !finding.is_needles() {
         let share = share(viewer).map(|share| format!("{:.1} %", 100.0 * share));
+        let one = finding::several(&finding).is_none();
         return view! {
-            {finding::class(&finding).map(|class| row("Class", "What the model marks", Some(class)))}
+            {legend(viewer, &finding)}
+            {finding::class(&finding).filter(|_| one).map(|class| row("Class", "What the model marks", Some(class)))}
             {row("Share of the picture", "Marked pixels among all pixels of the frame", share)}
         }
         .into_any();
@@ -62,6 +65,24 @@ fn lines(viewer: Viewer) -> AnyView {
         {row("Visible length", "From the visible end near the skin to the tip", length)}
     }
     .into_any()
+}
+
+/// Each class with its colour, and the share of the picture that the model marks as such.
+fn legend(viewer: Viewer, finding: &Finding) -> Option<impl IntoView + use<>> {
+    let names = finding::several(finding)?.to_vec();
+    let shares = viewer.shown().map(|found| found.class_shares()).unwrap_or_default();
+    let line = move |(at, name): (usize, String)| {
+        let share = shares.get(at).map_or_else(|| "\u{2013}".to_owned(), |share| format!("{:.1} %", 100.0 * share));
+        let colour = format!("background:{}", css_colour((at + 1) as u8));
+        view! {
+            <dt title="Share of the picture that the model marks as this class">
+                <i class="swatch" style=colour></i>
+                {name}
+            </dt>
+            <dd>{share}</dd>
+        }
+    };
+    Some(names.into_iter().enumerate().map(line).collect_view())
 }
 
 /// Marked pixels among all pixels of the frame, by a person or else by the model.

@@ -8,7 +8,7 @@ use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::geometry::{Detection, Mask, Spacing, shaft_of};
 
 use crate::messages::{ClipId, ClipInfo, DeviceChoice, DeviceInfo, Layer, Measured, ModelInfo, Predicted};
-use crate::overlay::{above, unpack};
+use crate::overlay::{above, plane_bytes, unpack};
 use crate::timeline::FrameState;
 use crate::timings::{Durations, Rate};
 
@@ -47,9 +47,27 @@ impl Found {
         Self { layers, packed, sure, size, whole, mask_pixels, unlike_training }
     }
 
+    /// Marked pixels of the shown picture of each class.
+    fn pixels(&self) -> impl Iterator<Item = usize> {
+        let plane = |plane: &[u8]| plane.iter().map(|byte| byte.count_ones() as usize).sum::<usize>();
+        self.packed.chunks(plane_bytes(self.size)).map(plane)
+    }
+
+    /// Whether several classes are told apart. Then no threshold decides, but which of them is the most likely.
+    pub(crate) fn tells_classes(&self) -> bool {
+        self.packed.len() > plane_bytes(self.size)
+    }
+
+    /// Of all pixels of the frame the share of each class, from 0 to 1.
+    pub(crate) fn class_shares(&self) -> Vec<f64> {
+        self.pixels().map(|pixels| pixels as f64 / (self.size[0] * self.size[1]).max(1) as f64).collect()
+    }
+
     /// The mask at the size of the shown picture: the model's own, or what is surer than another threshold.
     pub(crate) fn mask(&self, threshold: Option<f64>) -> Mask {
-        let Some(threshold) = threshold else { return unpack(self.size[0], self.size[1], &self.packed) };
+        let Some(threshold) = threshold.filter(|_| !self.tells_classes()) else {
+            return unpack(self.size[0], self.size[1], &self.packed);
+        };
         let (sure, edge) = &self.sure;
         let mask = above(sure, *edge, self.size, threshold);
         match self.needle() {

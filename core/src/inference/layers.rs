@@ -6,7 +6,7 @@ use sonoseg_imaging::geometry::{Detection, Mask, shaft_of};
 /// One kind of answer, at the size of the picture that the prediction is about.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Layer {
-    /// Probability of what is to be found, row-major `[height, width]`.
+    /// Probability of what is to be found, of any class where several are, row-major `[height, width]`.
     Probability(Vec<f32>),
     /// The class of every pixel.
     Classes(Mask),

@@ -72,7 +72,8 @@ pub struct Prepared {
 /// What the network computed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
-    /// Probabilities of the window's middle frame, row-major `[size, size]`.
+    /// Probabilities of the window's middle frame, row-major `[size, size]`; where classes are told apart those of the background
+    /// and of each class, `[classes, size, size]`.
     pub probabilities: Vec<f32>,
     /// What tells how like the picture is to others, `[features]`.
     pub features: Vec<f32>,
@@ -100,7 +101,7 @@ impl Predictor {
             return Err(foreign("its header gives the network another input size than the preparation".into()));
         }
         let (channels, window) = (sizes.channels(), frames.window());
-        if !(1..=3).contains(&channels) || ![1, channels].contains(&window) || sizes.masks() != frames.masks() {
+        if !(1..=3).contains(&channels) || ![1, channels].contains(&window) || sizes.masks() != header.recipe.maps() {
             return Err(foreign("its header gives the network other channels than its frames and masks need".into()));
         }
         // A network is made before its weights are put in, so a header that lies would take any amount of memory.
@@ -210,14 +211,18 @@ impl Predictor {
     /// Run the network.
     pub async fn forward(&self, prepared: &Prepared) -> Result<Output, PredictError> {
         let (logits, features) = self.network.forward_with_features(self.input(prepared));
-        let middle = activation::sigmoid(logits.narrow(1, self.frames().middle_mask(), 1));
+        let middle = if self.tells_classes() {
+            activation::softmax(logits, 1)
+        } else {
+            activation::sigmoid(logits.narrow(1, self.frames().middle_mask(), 1))
+        };
         // Together, because every reading from a graphics device waits for it.
         let numbers: Tensor<1> = Tensor::cat(vec![middle.flatten(0, 3), features.flatten(0, 1)], 0);
         let failed = |e: &dyn std::fmt::Debug| PredictError::Device(format!("{e:?}"));
         let data = numbers.into_data_async().await.map_err(|e| failed(&e))?;
         let mut probabilities: Vec<f32> = data.try_into_vec().map_err(|e| failed(&e))?;
         if probabilities.iter().all(|number| number.is_finite()) {
-            let features = probabilities.split_off(self.size() * self.size());
+            let features = probabilities.split_off(probabilities.len() - self.header.network.features());
             Ok(Output { probabilities, features })
         } else {
             let state = checkpoint::read_state(&self.network).await.map_err(|e| failed(&e))?;
@@ -242,6 +247,19 @@ impl Predictor {
         self.prediction(probability, original, needle, self.novelty(output))
     }
 
+    /// The probability of what is to be found, of any class where several are, at the network's own size, `[size, size]`.
+    pub fn objects(&self, output: &Output) -> Vec<f32> {
+        if self.tells_classes() {
+            any_class(&output.probabilities, self.size().pow(2))
+        } else {
+            output.probabilities.clone()
+        }
+    }
+
+    fn tells_classes(&self) -> bool {
+        !self.header.recipe.data.classes.is_empty()
+    }
+
     fn novelty(&self, output: &Output) -> Option<f64> {
         self.header.novelty.as_ref().map(|novelty| novelty.of(&output.features))
     }
@@ -264,6 +282,11 @@ impl Predictor {
         needle: Option<Option<Detection>>,
         novelty: Option<f64>,
     ) -> Prediction {
+        if self.tells_classes() {
+            let mask = Mask::most_likely(&probability, height, width);
+            let objects = any_class(&probability, height * width);
+            return Prediction { layers: vec![Layer::Probability(objects), Layer::Classes(mask)], novelty };
+        }
         let threshold = self.header.recipe.needle.threshold as f32;
         let classes = probability.iter().map(|&p| u8::from(p > threshold)).collect();
         let mut layers = vec![Layer::Probability(probability), Layer::Classes(Mask { height, width, classes })];
@@ -282,6 +305,11 @@ impl Predictor {
         let output = self.forward(&self.prepare(frames)).await?;
         Ok(self.finish(&output, frames[frames.len() / 2]))
     }
+}
+
+/// The probability of any class, of maps of which the first is the background's.
+fn any_class(maps: &[f32], plane: usize) -> Vec<f32> {
+    maps[..plane].iter().map(|background| 1.0 - background).collect()
 }
 
 /// A detection in the pixels of another size; areas and the uncertainty grow with the mean of the two axes' factors.
@@ -345,6 +373,38 @@ mod tests {
             assert_eq!(found.is_unlike_training(), unlike);
             needles = predictor(&[]);
         }
+    }
+
+    #[test]
+    fn classes_that_are_told_apart_are_named_in_the_file_and_the_most_likely_one_is_marked() {
+        let device = Device::flex();
+        let settings = ["data.classes=[\"nerve\", \"vessel\"]".to_owned()];
+        let header = ModelHeader::of(&Recipe::parse("t.toml", RECIPE, &settings).unwrap());
+        assert_eq!(header.network.sizes().masks(), 3);
+        let predictor = Predictor::new(header.network.init(&device), header, &device);
+        let bytes = pollster::block_on(predictor.to_bytes(Storage::F32)).unwrap();
+        let predictor = Predictor::load("m.safetensors", &bytes, &device).unwrap();
+        assert_eq!(predictor.summary().finding, Finding::Classes(vec!["nerve".into(), "vessel".into()]));
+        let frame = Image::from_grey8(32, 32, &[90; 32 * 32]);
+        let output = pollster::block_on(predictor.forward(&predictor.prepare(&[&frame]))).unwrap();
+        let plane = 32 * 32;
+        assert_eq!(
+            (output.probabilities.len(), output.features.len()),
+            (3 * plane, predictor.header.network.features())
+        );
+        let sum = |at: usize| output.probabilities.iter().skip(at).step_by(plane).sum::<f32>();
+        assert!((0..plane).all(|at| (sum(at) - 1.0).abs() < 1e-5));
+
+        // Left half background, then a nerve and a vessel; at twice the size the halves are where they were.
+        let likely = |map: usize, column: usize| [0..16, 16..24, 24..32][map].contains(&column);
+        let maps = (0..3).flat_map(|map| (0..plane).map(move |at| if likely(map, at % 32) { 0.8 } else { 0.1 }));
+        let output = Output { probabilities: maps.collect(), ..output };
+        let found = predictor.finish(&output, &Image::from_grey8(64, 64, &[90; 64 * 64]));
+        let classes = &found.mask().unwrap().classes;
+        assert_eq!([5, 40, 60].map(|column| classes[30 * 64 + column]), [0, 1, 2]);
+        assert!((found.probability().unwrap()[30 * 64 + 60] - 0.9).abs() < 1e-6, "of any class");
+        assert!(found.needle().is_none() && found.marked().as_ref() == found.mask());
+        assert!((predictor.objects(&output)[16] - 0.9).abs() < 1e-6);
     }
 
     #[test]

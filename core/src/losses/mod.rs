@@ -1,5 +1,6 @@
 //! Losses on tensors.
 
+pub mod classes;
 pub mod contrast;
 pub mod overlap;
 pub mod pixels;

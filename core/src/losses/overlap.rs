@@ -22,11 +22,38 @@ pub struct DiceFocalConfig {
     /// any object hardly moves what is wrongly marked in it: of `n` marked pixels each has a gradient of `1 / n^2`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub batch_dice: bool,
+    /// Where pixels are that nobody judged: what the focal term is a mean over.
+    #[serde(skip_serializing_if = "MeanOver::is_judged")]
+    pub mean_over: MeanOver,
+}
+
+/// The pixels that a mean is taken over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MeanOver {
+    /// Those that somebody judged.
+    #[default]
+    Judged,
+    /// All; those that nobody judged are 0. So does mmsegmentation, where a picture counts the less the less of it is judged.
+    All,
+}
+
+impl MeanOver {
+    fn is_judged(&self) -> bool {
+        *self == Self::Judged
+    }
 }
 
 impl Default for DiceFocalConfig {
     fn default() -> Self {
-        Self { smooth: 1.0, gamma: 2.0, dice_weight: 1.0, focal_weight: 1.0, batch_dice: false }
+        Self {
+            smooth: 1.0,
+            gamma: 2.0,
+            dice_weight: 1.0,
+            focal_weight: 1.0,
+            batch_dice: false,
+            mean_over: MeanOver::Judged,
+        }
     }
 }
 
@@ -50,7 +77,7 @@ fn joined(maps: Tensor<4>) -> Tensor<4> {
 }
 
 /// Soft Dice of each plane, `[batch * channels, 1]`.
-fn dice_planes(probability: Tensor<4>, target: Tensor<4>, smooth: f64) -> Tensor<2> {
+pub(super) fn dice_planes(probability: Tensor<4>, target: Tensor<4>, smooth: f64) -> Tensor<2> {
     let [batch, channels, height, width] = probability.dims();
     assert_eq!(target.dims(), probability.dims(), "Dice compares maps of one size");
     let rows = [batch * channels, height * width];
@@ -190,7 +217,10 @@ pub fn judged_dice_focal(
 ) -> Tensor<1> {
     assert_eq!(judged.dims(), logits.dims(), "every pixel is judged or not");
     let pixels = focal_pixels_of(logits.clone(), target.clone(), config.gamma);
-    let pixels = (pixels * judged.clone()).sum() / judged.clone().sum().clamp_min(1.0);
+    let pixels = match config.mean_over {
+        MeanOver::All => (pixels * judged.clone()).mean(),
+        MeanOver::Judged => (pixels * judged.clone()).sum() / judged.clone().sum().clamp_min(1.0),
+    };
     if config.dice_weight == 0.0 {
         return pixels * config.focal_weight;
     }

@@ -35,8 +35,8 @@ fn too_large(sizes: &[(&str, usize)]) -> Option<String> {
 
 /// What the `[network]` of a recipe says of any network.
 pub trait NetworkSettings {
-    /// The sizes of the network, for images of `image_size` pixels.
-    fn config(&self, image_size: usize) -> NetworkConfig;
+    /// The sizes of the network, for images of `image_size` pixels, with so many maps.
+    fn config(&self, image_size: usize, maps: usize) -> NetworkConfig;
 
     /// Frames in, masks out.
     fn frames(&self) -> Frames;
@@ -56,7 +56,7 @@ pub trait NetworkSizes {
     /// Channels of its images.
     fn channels(&self) -> usize;
 
-    /// Masks that it marks; 0 for a network that marks no pixels.
+    /// Maps that it gives, one a mask or one a class; 0 for a network that marks no pixels.
     fn masks(&self) -> usize;
 
     /// Its vision transformer, which can take over the weights of another one.

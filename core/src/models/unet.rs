@@ -47,7 +47,7 @@ pub struct UnetConfig {
     pub in_channels: usize,
     /// Channels at full size, `b` above.
     pub base: usize,
-    /// Masks.
+    /// Masks, or maps of classes.
     pub out_channels: usize,
     /// Share of the bottleneck's numbers that training leaves out at random; the paper does not say how many.
     pub dropout: f64,
@@ -128,13 +128,13 @@ pub struct UnetRecipe {
 }
 
 impl NetworkSettings for UnetRecipe {
-    fn config(&self, image_size: usize) -> NetworkConfig {
+    fn config(&self, image_size: usize, maps: usize) -> NetworkConfig {
         let paper = UnetConfig::default();
         NetworkConfig::Unet(UnetConfig {
             image_size,
             in_channels: self.frames.window(),
             base: self.width.unwrap_or(paper.base),
-            out_channels: self.frames.masks(),
+            out_channels: maps,
             dropout: self.dropout.unwrap_or(paper.dropout),
             variant: self.up.unwrap_or(paper.variant),
             norm: self.norm,

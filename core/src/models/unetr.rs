@@ -40,7 +40,7 @@ pub struct UnetrConfig {
     pub groups: usize,
     /// Epsilon of the group normalisations.
     pub group_norm_epsilon: f64,
-    /// Masks: 1, or one per frame.
+    /// Masks: 1, or one per frame; or maps of classes.
     pub out_channels: usize,
 }
 
@@ -102,8 +102,8 @@ impl UnetrRecipe {
 }
 
 impl NetworkSettings for UnetrRecipe {
-    fn config(&self, image_size: usize) -> NetworkConfig {
-        NetworkConfig::Unetr(self.sizes(image_size))
+    fn config(&self, image_size: usize, maps: usize) -> NetworkConfig {
+        NetworkConfig::Unetr(UnetrConfig { out_channels: maps, ..self.sizes(image_size) })
     }
 
     fn frames(&self) -> Frames {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::evaluate::bins::By;
+use sonoseg_imaging::geometry::Mask;
+use sonoseg_imaging::metrics::classes::BACKGROUND;
 
 /// How a run splits its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +21,10 @@ pub struct DataRecipe {
     /// needles, or every class of the masks, or what the data choose.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "name_or_number")]
     pub class: Option<String>,
+    /// The classes of the masks that are told apart, by name or number: the network has a map for the background and one for each,
+    /// by softmax, and in its answers they are numbered from 1 in this order. Empty = one mask, see `class`.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "names_or_numbers")]
+    pub classes: Vec<String>,
     /// Folds of a cross-validation by group, in place of `val_share` and of any split of the data; 0 = none.
     pub folds: usize,
     /// Which of the folds is held out, counted from 0.
@@ -53,23 +59,38 @@ impl Default for SimulatedRecipe {
     }
 }
 
-fn name_or_number<'a, D: serde::Deserializer<'a>>(text: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Class {
-        Name(String),
-        Number(u8),
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Class {
+    Name(String),
+    Number(u8),
+}
+
+impl From<Class> for String {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Name(name) => name,
+            Class::Number(number) => number.to_string(),
+        }
     }
-    Ok(Some(match Class::deserialize(text)? {
-        Class::Name(name) => name,
-        Class::Number(number) => number.to_string(),
-    }))
+}
+
+fn name_or_number<'a, D: serde::Deserializer<'a>>(text: D) -> Result<Option<String>, D::Error> {
+    Ok(Some(Class::deserialize(text)?.into()))
+}
+
+fn names_or_numbers<'a, D: serde::Deserializer<'a>>(list: D) -> Result<Vec<String>, D::Error> {
+    Ok(Vec::<Class>::deserialize(list)?.into_iter().map(String::from).collect())
 }
 
 impl DataRecipe {
     /// What the network is to find.
     pub fn finding(&self) -> Finding {
-        self.class.as_ref().map_or(Finding::Needles, |class| Finding::Classes(vec![class.clone()]))
+        match &self.class {
+            Some(class) => Finding::Classes(vec![class.clone()]),
+            None if self.classes.is_empty() => Finding::Needles,
+            None => Finding::Classes(self.classes.clone()),
+        }
     }
 
     /// What [`DataRecipe::balance`] names.
@@ -89,6 +110,9 @@ impl DataRecipe {
             let known: Vec<&str> = By::OF_NEEDLES.iter().chain(&By::OF_MASKS).map(|by| by.name()).collect();
             return Some(format!("data.balance: nothing is known as {unknown}; there are {}", known.join(", ")));
         }
+        if let Some(problem) = self.class_problem() {
+            return Some(problem);
+        }
         if let Some(simulated) = &self.simulated {
             if !(0.0..1.0).contains(&simulated.share) {
                 return Some("data.simulated.share must lie in a range from 0 to below 1".into());
@@ -105,6 +129,27 @@ impl DataRecipe {
         }
         (folds == 0 && (fold > 0 || leaky_folds)).then(|| "data.fold and data.leaky_folds need data.folds".into())
     }
+
+    fn class_problem(&self) -> Option<String> {
+        let classes = &self.classes;
+        if self.class.is_some() && !classes.is_empty() {
+            return Some("data.class is one mask, data.classes are several told apart: leave one of them out".into());
+        }
+        if classes.len() >= usize::from(Mask::IGNORE) {
+            return Some(format!(
+                "data.classes may be at most {}, because a mask has a byte a pixel",
+                Mask::IGNORE - 1
+            ));
+        }
+        let reserved = |class: &&String| [Finding::ANY_CLASS, BACKGROUND].contains(&class.as_str());
+        if let Some(reserved) = classes.iter().find(reserved) {
+            return Some(format!(
+                "data.classes: {reserved} is no class of its own; name the others, and what belongs to none is background"
+            ));
+        }
+        let twice = classes.iter().enumerate().find(|&(at, class)| classes[..at].contains(class));
+        twice.map(|(_, class)| format!("data.classes names {class} twice"))
+    }
 }
 
 impl Default for DataRecipe {
@@ -114,6 +159,7 @@ impl Default for DataRecipe {
             stride: 1,
             samples: None,
             class: None,
+            classes: Vec::new(),
             folds: 0,
             fold: 0,
             leaky_folds: false,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::network::NetworkRecipe;
 use super::table::Table;
 use super::{Recipe, SimulatedRecipe, TaskVisitor};
-use crate::losses::overlap::DiceFocalConfig;
+use crate::losses::overlap::{DiceFocalConfig, MeanOver};
 use crate::models::frames::Frames;
 use crate::models::mae::MaeConfig;
 use crate::models::resnet::ResnetConfig;
@@ -89,7 +89,7 @@ impl Recipe {
     pub fn visit<V: TaskVisitor>(&self, visitor: V) -> V::Output {
         match &self.task {
             TaskRecipe::Segment { loss } => {
-                let network = self.network.settings().config(self.preparation.size);
+                let network = self.network_config();
                 let task = Segment {
                     network: network.clone(),
                     frames: self.network.settings().frames(),
@@ -98,6 +98,7 @@ impl Recipe {
                     augment: self.augment.clone(),
                     loss: loss.clone(),
                     layers: self.train.layers,
+                    classes: self.data.classes.clone(),
                 };
                 visitor.visit(task, network)
             }
@@ -158,6 +159,35 @@ impl Recipe {
         }
     }
 
+    /// The sizes of its network where that marks pixels: with a map for every mask, or for the background and every class.
+    pub(super) fn network_config(&self) -> NetworkConfig {
+        let settings = self.network.settings();
+        settings.config(self.preparation.size, self.maps())
+    }
+
+    /// Maps that a network which marks pixels gives.
+    pub fn maps(&self) -> usize {
+        match self.data.classes.len() {
+            0 => self.network.settings().frames().masks(),
+            classes => classes + 1,
+        }
+    }
+
+    fn segment_problem(&self, loss: &DiceFocalConfig) -> Option<String> {
+        if loss.batch_dice && loss.mean_over == MeanOver::All {
+            return Some("loss.batch_dice goes with loss.mean_over = \"judged\" only".into());
+        }
+        if self.data.classes.is_empty() {
+            return None;
+        }
+        if self.network.settings().frames().masks() > 1 {
+            return Some(
+                "data.classes are told apart in one frame: network.frames = \"single\" or \"video_middle\"".into(),
+            );
+        }
+        loss.batch_dice.then(|| "loss.batch_dice is for one class: leave it out, or data.classes".into())
+    }
+
     fn backbone(&self) -> Result<ResnetConfig, String> {
         match &self.network {
             NetworkRecipe::Resnet(resnet) => Ok(resnet.sizes(self.preparation.size)),
@@ -170,12 +200,23 @@ impl Recipe {
 
     /// What is wrong for the task, if anything.
     pub(super) fn task_problem(&self) -> Option<String> {
+        let task = match &self.task {
+            TaskRecipe::Segment { .. } => None,
+            TaskRecipe::Mae { .. } => Some("mae"),
+            TaskRecipe::Contrast { .. } => Some("contrast"),
+        };
+        if let Some(task) = task.filter(|_| !self.data.classes.is_empty()) {
+            return Some(format!(
+                "data.classes are for what reads labels, and task = \"{task}\" reads none: leave them out"
+            ));
+        }
         match &self.task {
-            TaskRecipe::Segment { .. } => matches!(self.network, NetworkRecipe::Resnet(_)).then(|| {
+            TaskRecipe::Segment { .. } if matches!(self.network, NetworkRecipe::Resnet(_)) => Some(
                 "task = \"segment\" marks pixels, and architecture = \"resnet\" marks none: architecture = \"fcn\" has one inside \
                  and marks them"
-                    .into()
-            }),
+                    .into(),
+            ),
+            TaskRecipe::Segment { loss } => self.segment_problem(loss),
             TaskRecipe::Mae { mae } => {
                 let problem = match self.auto_encoder(mae) {
                     Ok(network) => network.problem().map(|problem| format!("mae: {problem}")),

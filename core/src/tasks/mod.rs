@@ -147,7 +147,7 @@ pub const LOSS: &str = "loss";
 async fn loss_measure(loss: Tensor<1>, views: usize) -> Result<Measure, String> {
     let loss: f32 = loss.into_scalar_async().await.map_err(|e| format!("{e:?}"))?;
     let metric = known(LOSS);
-    Ok(Measure { metric, numerator: f64::from(loss) * views as f64, denominator: views as f64 })
+    Ok(Measure::new(metric, f64::from(loss) * views as f64, views as f64))
 }
 
 /// Rows of numbers on the device, all of them as one tensor.

@@ -1,4 +1,4 @@
-//! Segmentation: find the needle, or any class, in one frame or in three.
+//! Segmentation: find the needle, or any class, in one frame or in three, or tell several classes apart.
 //!
 //! - Yang (楊瀚博), "Ultrasound Needle Segmentation with U-Net Transformer & Masked Autoencoder Self-Supervised
 //!   Pre-Training", 2024, a course report without an identifier: Yang 2024, sections 2.2, 2.4 and 4.
@@ -8,6 +8,7 @@
 use burn::tensor::{Device, Tensor, TensorData, activation};
 
 use super::{Loss, Reads, Step, Task, loss_measure, read, upload};
+use crate::losses::classes::class_loss;
 use crate::losses::overlap::{DiceFocalConfig, dice_focal, dice_sums, judged_dice_focal, part_dice_focal};
 use crate::models::fcn::BACKBONE;
 use crate::models::frames::Frames;
@@ -21,6 +22,7 @@ use sonoseg_imaging::dataset::sample::{Sample, Target};
 use sonoseg_imaging::geometry::draw_capsule;
 use sonoseg_imaging::geometry::resize;
 use sonoseg_imaging::geometry::{Image, Mask};
+use sonoseg_imaging::metrics::classes::class_measures;
 use sonoseg_imaging::metrics::mask_measures;
 use sonoseg_imaging::metrics::measure::Measures;
 use sonoseg_imaging::metrics::overlap::NOT_JUDGED;
@@ -45,6 +47,8 @@ pub struct Segment {
     pub loss: DiceFocalConfig,
     /// What of the network learns.
     pub layers: LayerSet,
+    /// What is told apart by softmax, beside the background; empty for one mask by sigmoid.
+    pub classes: Vec<String>,
 }
 
 /// Frames with their masks, as numbers on the CPU.
@@ -52,7 +56,7 @@ pub struct Segment {
 pub struct View {
     /// `[channels, size, size]`
     pub input: Vec<f32>,
-    /// 1 where something is, 0 elsewhere, [`NOT_JUDGED`] where nobody judged; `[masks, size, size]`
+    /// 1 where something is, or the number of the class; 0 elsewhere, [`NOT_JUDGED`] where nobody judged; `[masks, size, size]`
     pub target: Vec<f32>,
 }
 
@@ -61,7 +65,7 @@ pub struct View {
 pub struct Batch {
     /// Network input, `[batch, channels, size, size]`.
     pub input: Tensor<4>,
-    /// What the network should give, `[batch, masks, size, size]`.
+    /// What the network should give, or the number of the class that it should find, `[batch, masks, size, size]`.
     pub target: Tensor<4>,
     /// 1 where somebody judged and 0 elsewhere, `[batch, masks, size, size]`; none where all of it is judged.
     pub judged: Option<Tensor<4>>,
@@ -104,12 +108,20 @@ impl Segment {
             }
             other => return Err(format!("has {}, and segmentation learns from needles and masks", other.what())),
         };
-        let number = |&class: &u8| if class == Mask::IGNORE { NOT_JUDGED } else { f32::from(u8::from(class > 0)) };
+        let apart = !self.classes.is_empty();
+        let number = |&class: &u8| match class {
+            Mask::IGNORE => NOT_JUDGED,
+            class if apart => f32::from(class),
+            class => f32::from(u8::from(class > 0)),
+        };
         Ok(mask.iter().map(number).collect())
     }
 
     /// The loss of a batch that the network gave `logits` for.
     fn loss_of(&self, logits: Tensor<4>, batch: &Batch) -> Tensor<1> {
+        if !self.classes.is_empty() {
+            return class_loss(logits, &batch.target, batch.judged.clone(), &self.loss);
+        }
         match &batch.judged {
             Some(judged) => judged_dice_focal(logits, batch.target.clone(), judged.clone(), &self.loss),
             None => dice_focal(logits, batch.target.clone(), &self.loss),
@@ -186,7 +198,7 @@ impl Task for Segment {
     }
 
     fn sums(&self, model: &Network, batch: impl FnOnce() -> Batch) -> Option<Tensor<1>> {
-        let Batch { input, target, judged } = self.loss.batch_dice.then(batch)?;
+        let Batch { input, target, judged } = (self.loss.batch_dice && self.classes.is_empty()).then(batch)?;
         Some(dice_sums(model.forward(input), target, judged).flatten(0, 1))
     }
 
@@ -210,7 +222,8 @@ impl Task for Segment {
         let logits = model.forward(batch.input.clone());
         let loss = self.loss_of(logits.clone(), batch);
         let loss = loss_measure(loss, batch.input.dims()[0]).await?;
-        let probability = read(activation::sigmoid(logits)).await?;
+        let apart = !self.classes.is_empty();
+        let maps = read(if apart { logits } else { activation::sigmoid(logits) }).await?;
         let mut target = read(batch.target.clone()).await?;
         if let Some(judged) = &batch.judged {
             let judged = read(judged.clone()).await?;
@@ -222,12 +235,19 @@ impl Task for Segment {
         }
         let size = self.preparation.size;
         let mut measures = Measures(vec![loss]);
-        measures.add(&mask_measures(&probability, &target, [size, size], 0.5));
+        measures.add(&if apart {
+            let pictures = maps.chunks_exact((self.classes.len() + 1) * size * size);
+            let predicted: Vec<u8> = pictures.flat_map(|maps| Mask::most_likely(maps, size, size).classes).collect();
+            let truth = target.iter().map(|&class| if class == NOT_JUDGED { Mask::IGNORE } else { class as u8 });
+            class_measures(&predicted, &truth.collect::<Vec<u8>>(), &self.classes)
+        } else {
+            mask_measures(&maps, &target, [size, size], 0.5)
+        });
         Ok(measures)
     }
 
     fn decides(&self) -> &'static str {
-        "iou"
+        if self.classes.is_empty() { "iou" } else { "miou" }
     }
 
     fn rules(&self) -> Rules {
@@ -267,6 +287,7 @@ mod tests {
             },
             loss: DiceFocalConfig::default(),
             layers: LayerSet::All,
+            classes: Vec::new(),
         }
     }
 
@@ -392,5 +413,32 @@ mod tests {
         }
         let plain = &task.views(&clip, None).unwrap()[0];
         assert!(plain.input[..256] != plain.input[256..512] && plain.target[..256] != plain.target[256..512]);
+    }
+
+    #[test]
+    fn classes_are_learned_by_their_numbers_and_measured_apart() {
+        let one = task();
+        let NetworkConfig::Unet(network) = one.network.clone() else { panic!("a U-Net") };
+        let network = NetworkConfig::Unet(UnetConfig { out_channels: 3, dropout: 0.0, ..network });
+        let augment = AugmentConfig { flip: 0.0, rotation_deg: 0.0, ..AugmentConfig::default() };
+        let classes = ["nerve", "vessel"].map(str::to_owned).to_vec();
+        let task = Segment { network, augment, classes, ..one };
+        let mut numbers: Vec<f32> = task.views(&sample(2), None).unwrap()[0].target.clone();
+        numbers.sort_by(f32::total_cmp);
+        numbers.dedup();
+        assert_eq!(numbers, [0.0, 1.0, 2.0]);
+        let device = Device::flex();
+        let views: Vec<View> =
+            [2, Mask::IGNORE].map(|above| task.views(&sample(above), None).unwrap().remove(0)).into();
+        let batch = task.collate(&views, &device);
+        let model = task.init(&device);
+        let step = || Step::alone(Rng::stream(1, "test", [0, 0]), 0, 1);
+        let measures = pollster::block_on(task.measure(&model, &batch, &mut step())).unwrap();
+        let names: Vec<&str> = measures.0.iter().take(4).map(|measure| &*measure.metric.name).collect();
+        assert_eq!((names, task.decides()), (vec!["loss", "miou", "mean_accuracy", "iou_background"], "miou"));
+        let found: f64 = measures.0[3..].iter().take(3).map(|measure| measure.ratios[0][1]).sum();
+        assert!(found >= f64::from(2 * 16 * 16 - 64), "every judged pixel is of a class: {found}");
+        let loss = task.loss(&model, &batch, &mut step()).total.into_scalar::<f32>();
+        assert!((f64::from(loss) - measures.value("loss").unwrap()).abs() < 1e-5);
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Figure;
 use crate::geometry::Needle;
 use crate::metrics::bootstrap::{Interval, interval};
+use crate::metrics::classes::{MEAN_ACCURACY, MEAN_IOU, of_class};
 use crate::metrics::logged;
 use crate::metrics::measure::Better::{Higher, Lower};
 use crate::metrics::measure::{Better, Measure, Measures, Metric};
@@ -29,6 +30,13 @@ pub struct Score {
     pub confidence: f64,
     /// What else is measured of the mask.
     pub shape: Measures,
+}
+
+impl Score {
+    /// Whether the classes of the mask are told apart.
+    pub fn tells_classes(&self) -> bool {
+        self.shape.0.iter().any(|measure| measure.metric == MEAN_IOU)
+    }
 }
 
 /// What was measured, and all of it as figures.
@@ -81,8 +89,18 @@ impl Figures {
             groups: BTreeMap::new(),
         };
         let of_needles = if figures.has_needles() { NEEDLES } else { MASKS };
-        figures.figures = PIXELS.iter().map(|line| line.of(&figures)).chain(shape(frames)).collect();
-        figures.figures.extend(of_needles.iter().map(|line| line.of(&figures)).collect::<Vec<_>>());
+        let lines = |lines: &[Line]| lines.iter().map(|line| line.of(&figures)).collect::<Vec<_>>().into_iter();
+        let (pixels, further) = (lines(PIXELS), lines(of_needles));
+        figures.figures = if frames.iter().any(|(_, score)| score.tells_classes()) {
+            let one = |figure: Figure| {
+                let label = format!("{}; all classes as one", figure.metric.label).into();
+                let metric = Metric { label, ..figure.metric };
+                Figure { metric, by_set: false, by_group: false, ..figure }
+            };
+            shape(frames).into_iter().chain(pixels.chain(further).map(one)).collect()
+        } else {
+            pixels.chain(shape(frames)).chain(further).collect()
+        };
         figures
     }
 
@@ -114,6 +132,8 @@ fn shape(frames: &[(&str, &Score)]) -> Vec<Figure> {
             sum.value(name).unwrap_or(f64::NAN)
         };
         let undefined = frames.iter().filter(|(_, score)| score.shape.value(name).is_none()).count();
+        let means = [MEAN_IOU, MEAN_ACCURACY].iter().any(|metric| metric.name == name);
+        let listed = means || (of_class(name).is_some() && name.starts_with("iou"));
         Figure {
             metric: measure.metric.clone(),
             short: measure.metric.label.clone().into_owned(),
@@ -122,8 +142,8 @@ fn shape(frames: &[(&str, &Score)]) -> Vec<Figure> {
             undefined: Some(undefined as u64),
             counts: None,
             scaled: false,
-            by_set: false,
-            by_group: false,
+            by_set: listed,
+            by_group: listed,
         }
     };
     all.0.iter().map(of).collect()
@@ -296,6 +316,7 @@ pub fn metric(name: &str) -> Option<Metric> {
 mod tests {
     use super::*;
     use crate::geometry::Point;
+    use crate::metrics::classes::class_measures;
 
     fn score(tip_x: f64, shape: Measures) -> Score {
         let needle = |x| Needle { entry: Point { x: 0.0, y: 0.0 }, tip: Point { x, y: 40.0 } };
@@ -307,7 +328,7 @@ mod tests {
     #[test]
     fn figures_of_sets_and_groups_and_of_what_nobody_here_knows() {
         let round = Metric::new("roundness", "roundness", Higher);
-        let of = |numerator| Measures(vec![Measure { metric: round.clone(), numerator, denominator: 2.0 }]);
+        let of = |above| Measures(vec![Measure::new(round.clone(), above, 2.0)]);
         let [a, b, c] = [score(42.0, of(1.0)), score(44.0, of(2.0)), score(46.0, Measures::default())];
         let figures = Figures::new(&[("p1", &a), ("p1", &c), ("p2", &b)]);
         let get = |name: &str| figures.get(name).unwrap();
@@ -326,5 +347,28 @@ mod tests {
         assert!(metric("iuo").is_none());
         let words: String = figures.figures.iter().map(|figure| figure.metric.label.to_lowercase()).collect();
         assert!(!words.contains("needle") && !words.contains("tip"), "{words}");
+    }
+
+    #[test]
+    fn figures_of_classes_come_first_and_the_rest_is_of_all_as_one() {
+        let classes = ["nerve", "vessel"].map(str::to_owned);
+        let of = |predicted: &[u8]| Score {
+            needle: None,
+            error: None,
+            shape: class_measures(predicted, &[0, 1, 1, 0], &classes),
+            ..score(0.0, Measures::default())
+        };
+        let [a, b] = [of(&[0, 1, 1, 0]), of(&[0, 1, 0, 0])];
+        let figures = Figures::new(&[("p1", &a), ("p2", &b)]);
+        let names: Vec<&str> = figures.figures.iter().take(5).map(|figure| &*figure.metric.name).collect();
+        assert_eq!(names, ["miou", "mean_accuracy", "iou_background", "iou_nerve", "iou_vessel"]);
+        let get = |name: &str| figures.get(name).unwrap();
+        assert_eq!((get("iou_background").value, get("iou_nerve").value), (0.8, 0.75));
+        assert_eq!(get("miou").value, (0.8 + 0.75) / 2.0);
+        assert!(get("iou_vessel").value.is_nan() && get("iou_vessel").undefined == Some(2));
+        let interval = get("miou").interval.unwrap();
+        assert!(interval.low < 0.775 && interval.high == 1.0, "{interval:?}");
+        assert!(get("miou").by_set && get("iou_nerve").by_group && !get("accuracy_nerve").by_set);
+        assert!(!get("iou").by_set && get("iou").metric.label.ends_with("; all classes as one"));
     }
 }

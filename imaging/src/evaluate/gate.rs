@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Figures, Score};
+use crate::metrics::classes::MEAN_IOU;
 use crate::metrics::measure::Better;
 
 /// How two models did on one frame.
@@ -10,7 +11,7 @@ use crate::metrics::measure::Better;
 pub struct Pair {
     /// The frame's name.
     pub id: String,
-    /// IoU of the old model and of the new one; 1 where both model and truth show nothing.
+    /// IoU of the old model and of the new one, mIoU where classes are told apart; 1 where both model and truth show nothing.
     pub iou: [f64; 2],
     /// Distance of the tip in pixels of the network's input, where there is one to be found and it was found.
     pub tip_px: [Option<f64>; 2],
@@ -21,7 +22,8 @@ impl Pair {
         let iou = |score: &Score| {
             let counts = &score.counts;
             let pixels = counts.tp + counts.fp + counts.fn_;
-            if pixels == 0 { 1.0 } else { counts.tp as f64 / pixels as f64 }
+            let iou = if pixels == 0 { 1.0 } else { counts.tp as f64 / pixels as f64 };
+            score.shape.value(&MEAN_IOU.name).unwrap_or(iou)
         };
         let tip = |score: &Score| score.error.map(|error| error.tip_px).filter(|tip| tip.is_finite());
         Self { id: id.to_owned(), iou: scores.map(iou), tip_px: scores.map(tip) }
@@ -61,8 +63,8 @@ pub struct Gate {
 
 impl Gate {
     /// What is shown at the gate, of all that is measured.
-    const SHOWN: [&str; 7] =
-        ["iou", "tip_px", "tip_mm", "angle_deg", "miss_rate", "false_positive_rate", "mean_dice_one"];
+    const SHOWN: [&str; 8] =
+        ["miou", "iou", "tip_px", "tip_mm", "angle_deg", "miss_rate", "false_positive_rate", "mean_dice_one"];
 
     /// Of frames with their names, their groups, and the scores of the old model and of the new one.
     pub fn new(frames: &[(String, String, [Score; 2])]) -> Self {

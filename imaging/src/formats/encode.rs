@@ -17,6 +17,15 @@ const CLASS_COLOURS: [[u8; 3]; 9] = [
     [204, 121, 167],
 ];
 
+/// The colour of a class over a grey picture, where several are told apart: that of a mask, but that the first class, which is
+/// white there, is bright pink. After the eighth they come again.
+pub fn colour_over_grey(class: u8) -> [u8; 3] {
+    match class {
+        0 | 1 => [255, 102, 196],
+        class => CLASS_COLOURS[2..][usize::from(class - 2) % (CLASS_COLOURS.len() - 2)],
+    }
+}
+
 /// The colour of pixels that nobody judged.
 const IGNORED: [u8; 3] = [128; 3];
 
@@ -92,6 +101,7 @@ mod tests {
         assert_eq!(raw, [0, 1, 12]);
         let shown = open("m.png", bytes).unwrap().frame(0).unwrap().to_bytes();
         assert_eq!(shown[..6], [0, 0, 0, 255, 255, 255]);
+        assert_eq!(shown[6..], colour_over_grey(12), "the colours of masks and of overlays are the same");
         let ignored = encode_png_mask(&Mask { height: 1, width: 1, classes: vec![Mask::IGNORE] }).unwrap();
         assert_eq!(open("m.png", ignored).unwrap().frame(0).unwrap().to_bytes(), [128]);
     }

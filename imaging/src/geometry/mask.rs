@@ -43,6 +43,24 @@ impl Mask {
         class != 0 && class != Self::IGNORE
     }
 
+    /// The class of every pixel, which is the one that a map says most of; the first of those that say as much.
+    ///
+    /// # Shapes
+    /// - `maps`: row-major `[classes, height, width]`, at most 255 classes, the background first
+    pub fn most_likely(maps: &[f32], height: usize, width: usize) -> Self {
+        let plane = height * width;
+        let mut mask = Self::empty(height, width);
+        let mut most = maps[..plane].to_vec();
+        for (class, map) in (1..Self::IGNORE).zip(maps.chunks_exact(plane).skip(1)) {
+            for ((most, chosen), &value) in most.iter_mut().zip(&mut mask.classes).zip(map) {
+                if value > *most {
+                    (*most, *chosen) = (value, class);
+                }
+            }
+        }
+        mask
+    }
+
     /// Put another mask of the same picture over this one: the higher class wins, and a class wins over a pixel that the
     /// other mask does not judge. Panics when the sizes differ.
     pub fn join(&mut self, other: &Self) {
@@ -108,6 +126,13 @@ mod tests {
         assert_eq!(void.filled(), void, "what nobody judged is no outline");
         let ring = Mask { height: 3, width: 4, classes: vec![2, 2, 2, 2, 2, 255, 0, 2, 2, 2, 2, 2] };
         assert_eq!(ring.filled().classes, [2, 2, 2, 2, 2, 255, 2, 2, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn the_class_of_a_pixel_is_the_most_likely_one() {
+        let maps = [0.5, 0.2, 0.2, 0.4, 0.3, 0.5, 0.2, 0.4, 0.2, 0.3, 0.6, 0.2];
+        assert_eq!(Mask::most_likely(&maps, 2, 2).classes, [0, 1, 2, 0]);
+        assert_eq!(Mask::most_likely(&maps[..4], 1, 4).classes, [0; 4]);
     }
 
     #[test]

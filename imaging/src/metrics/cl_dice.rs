@@ -20,10 +20,9 @@ pub const RECALL: Metric = Metric::new("cl_recall", "centre-line recall", Better
 /// # Shapes
 /// - `predicted`, `truth`: row-major `[height, width]`
 pub fn measures(predicted: &[bool], truth: &[bool], size: [usize; 2]) -> Vec<Measure> {
-    let share = |metric: Metric, line: &[bool], mask: &[bool]| Measure {
-        metric,
-        numerator: line.iter().zip(mask).filter(|(line, mask)| **line && **mask).count() as f64,
-        denominator: line.iter().filter(|line| **line).count() as f64,
+    let share = |metric: Metric, line: &[bool], mask: &[bool]| {
+        let inside = line.iter().zip(mask).filter(|(line, mask)| **line && **mask).count();
+        Measure::new(metric, inside as f64, line.iter().filter(|line| **line).count() as f64)
     };
     vec![share(PRECISION, &skeleton(predicted, size), truth), share(RECALL, &skeleton(truth, size), predicted)]
 }

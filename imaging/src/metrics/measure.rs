@@ -45,21 +45,34 @@ impl Metric {
 }
 
 /// A metric over some frames, as one sum over another, so that the parts of a set pool exactly: the IoU is the pixels in
-/// both masks over the pixels in either.
+/// both masks over the pixels in either. Or the mean of several such, as mIoU is of its classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measure {
     /// What it is.
     pub metric: Metric,
-    /// The sum above.
-    pub numerator: f64,
-    /// The sum below.
-    pub denominator: f64,
+    /// Sums above and below.
+    pub ratios: Vec<[f64; 2]>,
 }
 
 impl Measure {
-    /// The pooled value; none when nothing was measured or it is not defined.
+    /// One sum over another.
+    pub fn new(metric: Metric, numerator: f64, denominator: f64) -> Self {
+        Self { metric, ratios: vec![[numerator, denominator]] }
+    }
+
+    /// The pooled value, of several ratios the mean of those that are defined; none when nothing was measured or none is
+    /// defined.
     pub fn value(&self) -> Option<f64> {
-        (self.denominator != 0.0).then(|| self.numerator / self.denominator)
+        let defined = self.ratios.iter().filter(|[_, below]| *below != 0.0);
+        let (sum, count) = defined.fold((0.0, 0_u32), |(sum, count), [above, below]| (sum + above / below, count + 1));
+        (count > 0).then(|| sum / f64::from(count))
+    }
+
+    fn add(&mut self, other: &Self) {
+        assert_eq!(self.ratios.len(), other.ratios.len(), "a metric has as many ratios everywhere");
+        for (ours, theirs) in self.ratios.iter_mut().zip(&other.ratios) {
+            *ours = [ours[0] + theirs[0], ours[1] + theirs[1]];
+        }
     }
 }
 
@@ -72,10 +85,7 @@ impl Measures {
     pub fn add(&mut self, other: &Self) {
         for theirs in &other.0 {
             match self.0.iter_mut().find(|ours| ours.metric.name == theirs.metric.name) {
-                Some(ours) => {
-                    ours.numerator += theirs.numerator;
-                    ours.denominator += theirs.denominator;
-                }
+                Some(ours) => ours.add(theirs),
                 None => self.0.push(theirs.clone()),
             }
         }
@@ -94,7 +104,7 @@ mod tests {
     #[test]
     fn parts_pool_as_sums_over_sums() {
         let iou = Metric::new("iou", "IoU", Better::Higher);
-        let part = |numerator, denominator| Measures(vec![Measure { metric: iou.clone(), numerator, denominator }]);
+        let part = |above, below| Measures(vec![Measure::new(iou.clone(), above, below)]);
         let mut all = Measures::default();
         assert_eq!(all.value("iou"), None);
         all.add(&part(1.0, 4.0));
@@ -102,5 +112,17 @@ mod tests {
         all.add(&part(5.0, 6.0));
         assert_eq!((all.value("iou"), all.value("dice")), (Some(0.6), None));
         assert!(iou.improves(0.6, 0.5) && !Metric::new("loss", "loss", Better::Lower).improves(0.6, 0.5));
+    }
+
+    #[test]
+    fn a_mean_of_ratios_pools_each_and_leaves_out_what_is_not_defined() {
+        let mean = |ratios: [[f64; 2]; 3]| {
+            Measures(vec![Measure { metric: Metric::new("miou", "mIoU", Better::Higher), ratios: ratios.to_vec() }])
+        };
+        let mut all = mean([[1.0, 2.0], [0.0, 0.0], [0.0, 0.0]]);
+        assert_eq!(all.value("miou"), Some(0.5));
+        all.add(&mean([[0.0, 2.0], [3.0, 4.0], [0.0, 0.0]]));
+        assert_eq!(all.value("miou"), Some((0.25 + 0.75) / 2.0));
+        assert_eq!(mean([[0.0; 2]; 3]).value("miou"), None);
     }
 }

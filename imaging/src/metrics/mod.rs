@@ -3,6 +3,7 @@
 pub mod bootstrap;
 pub mod cka;
 pub mod cl_dice;
+pub mod classes;
 pub mod folds;
 pub mod measure;
 pub mod needle;
@@ -19,7 +20,8 @@ const PRECISION: Metric = Metric::new("precision", "precision", Better::Higher);
 const RECALL: Metric = Metric::new("recall", "recall", Better::Higher);
 
 /// Metrics that training logs, in the order in which they are shown.
-const KNOWN: &[Metric] = &[LOSS, IOU, PRECISION, RECALL, cl_dice::PRECISION, cl_dice::RECALL];
+const KNOWN: &[Metric] =
+    &[LOSS, IOU, PRECISION, RECALL, cl_dice::PRECISION, cl_dice::RECALL, classes::MEAN_IOU, classes::MEAN_ACCURACY];
 
 /// What is measured of a mask beside its pixels: of the predicted mask and the true one, row-major `[height, width]`.
 type Shape = fn(&[bool], &[bool], [usize; 2]) -> Vec<Measure>;
@@ -27,7 +29,7 @@ const SHAPE: &[Shape] = &[cl_dice::measures];
 
 /// The metric of this name among those that training logs.
 pub fn logged(name: &str) -> Option<Metric> {
-    KNOWN.iter().find(|metric| metric.name == name).cloned()
+    KNOWN.iter().find(|metric| metric.name == name).cloned().or_else(|| classes::of_class(name))
 }
 
 /// The metric of this name. One that is not known is called by its name, and more of it is better.
@@ -46,7 +48,7 @@ pub fn order(name: &str) -> usize {
 /// Overlap of pooled pixels.
 pub fn overlap_measures(counts: &Counts) -> Measures {
     let Counts { tp, fp, fn_, .. } = *counts;
-    let measure = |(metric, pixels)| Measure { metric, numerator: tp as f64, denominator: pixels as f64 };
+    let measure = |(metric, pixels)| Measure::new(metric, tp as f64, pixels as f64);
     Measures([(IOU, tp + fp + fn_), (PRECISION, tp + fp), (RECALL, tp + fn_)].map(measure).to_vec())
 }
 

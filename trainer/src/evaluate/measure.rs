@@ -24,7 +24,7 @@ pub(crate) const ALL: &str = "all";
 pub(crate) enum Method {
     /// The network.
     Model,
-    /// The brightest line.
+    /// What learned nothing: the brightest line, every pixel, or none where classes are told apart.
     Baseline,
 }
 
@@ -84,6 +84,11 @@ impl Evaluation {
         self.frames.iter().any(|frame| frame.model.error.is_some())
     }
 
+    /// Whether classes are told apart.
+    pub(crate) fn has_classes(&self) -> bool {
+        self.frames.iter().any(|frame| frame.model.tells_classes())
+    }
+
     /// Figures of a method on all frames, and on those of each difficulty.
     pub(crate) fn figures(&self, method: Method) -> BTreeMap<&str, Figures> {
         let mut sets: BTreeMap<&str, Vec<&Frame>> = BTreeMap::new();
@@ -111,7 +116,9 @@ fn measure_frame(predictor: &Predictor, data: &Folder, index: usize, masks: Opti
     let sample = data.sample(index)?;
     let recipe = &predictor.header().recipe;
     let size = recipe.preparation.size;
-    let Some(reference) = Reference::new(&sample, size, recipe.needle.radius_px) else { return Ok(None) };
+    let Some(reference) = Reference::new(&sample, size, recipe.needle.radius_px, &recipe.data.classes) else {
+        return Ok(None);
+    };
     let Some(traits) = Traits::new(&sample) else { return Ok(None) };
     let baseline = reference.score(&reference.baseline(&sample.frames[sample.frames.len() / 2]));
     let answer = pollster::block_on(predictor.answer(&sample))?;

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde_json::Value;
 use sonoseg_imaging::dataset::finding::Finding;
 use sonoseg_imaging::dataset::split::{Side, Split, Stretch};
+use sonoseg_imaging::formats::encode::colour_over_grey;
 use sonoseg_imaging::metrics::bootstrap::RESAMPLES;
 
 use super::bins;
@@ -67,7 +68,7 @@ pub(super) fn document(run: &RunFolder, measured: Option<&Measured>) -> Result<D
         blocks.push(Block::Picture { file: "reconstructions.png".into(), alt, png: files::read(&drawn)? });
     }
     if let Some(Measured { worst, evaluation, .. }) = measured.filter(|measured| !measured.worst.pictures.is_empty()) {
-        worst_frames(worst, evaluation.has_needles(), &mut blocks);
+        worst_frames(worst, evaluation.has_needles(), &run.classes(), &mut blocks);
     }
     made_with(run, &mut blocks);
     blocks.push(Block::Heading("Next".into()));
@@ -128,7 +129,13 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
         "Lengths in px are pixels of the network's input; mm stand only where the scale of the frames is known. The baseline \
          is a search for the brightest line (ridge filter, Hough, RANSAC)."
     } else {
-        "The baseline marks every pixel."
+        if evaluation.has_classes() {
+            "mIoU and mean accuracy are means over the background and the classes, of pixels pooled over all frames \
+             (mmsegmentation's definition); a class that neither truth nor answer shows is left out. The baseline is all \
+             background."
+        } else {
+            "The baseline marks every pixel."
+        }
     };
     blocks.push(Block::Text(format!(
         "{} of {} in {}, {file} ({parameters} parameters), at the {size} x {size} pixels of the network's input. {how}",
@@ -156,7 +163,11 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
             "Errors are medians over the needles found, but for the tip error of all needles. Undefined: frames without a \
              needle, for the mean IoU; visible needles without an error, for the errors."
         } else {
-            "Undefined: frames without a target, for the mean IoU."
+            if evaluation.has_classes() {
+                "Undefined: frames that show nothing of a class, for the figures of that class."
+            } else {
+                "Undefined: frames without a target, for the mean IoU."
+            }
         };
         blocks.push(Block::Text(format!("{undefined} A dash stands for what is not defined anywhere.")));
         blocks.push(Block::Text(format!(
@@ -180,15 +191,21 @@ fn figures_of(measured: &Measured, blocks: &mut Vec<Block>) {
     }
 }
 
-fn worst_frames(worst: &Worst, needles: bool, blocks: &mut Vec<Block>) {
+fn worst_frames(worst: &Worst, needles: bool, classes: &[String], blocks: &mut Vec<Block>) {
     blocks.push(Block::Heading("Worst frames".into()));
-    let colours = if needles {
+    let colours = if !classes.is_empty() {
+        "Outlines: the truth. Tints: the model's mask. Each class has its colour."
+    } else if needles {
         "Green outline and ring: the true needle and its tip. Blue tint: the model's mask; yellow line and red dot: its shaft \
          and tip."
     } else {
         "Green outline: the truth. Blue tint: the model's mask."
     };
     blocks.push(Block::Text(format!("Those with the lowest IoU, at most three of a procedure. {colours}")));
+    if !classes.is_empty() {
+        let legend = (1..).zip(classes).map(|(class, name)| (colour_over_grey(class), name.clone()));
+        blocks.push(Block::Legend(legend.collect()));
+    }
     blocks.push(Block::Gallery {
         file: "worst.png".into(),
         alt: "The worst frames with truth and prediction".into(),

@@ -19,6 +19,8 @@ pub(crate) enum Block {
     Table(Table),
     /// A long table under a line that opens it.
     Folded(String, Table),
+    /// Colours, red, green and blue, and what they mean.
+    Legend(Vec<([u8; 3], String)>),
     /// Commands to type, one a line.
     Commands(Vec<String>),
     /// A plot; HTML holds it, Markdown shows the file.
@@ -49,4 +51,9 @@ pub(crate) enum Block {
 pub(crate) struct Captioned {
     pub(crate) png: Vec<u8>,
     pub(crate) caption: String,
+}
+
+/// A colour as pages write it.
+pub(super) fn hexadecimal([red, green, blue]: [u8; 3]) -> String {
+    format!("#{red:02x}{green:02x}{blue:02x}")
 }

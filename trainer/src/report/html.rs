@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::document::{Block, Document};
+use super::document::{Block, Document, hexadecimal};
 use crate::table::Table;
 
 const STYLE: &str = include_str!("report.css");
@@ -39,6 +39,13 @@ fn block(block: &Block) -> Markup {
         Block::Note(text) => html! { p.note role="note" { (text) } },
         Block::Table(rows) => table(rows),
         Block::Folded(line, rows) => html! { details { summary { (line) } (table(rows)) } },
+        Block::Legend(entries) => html! {
+            ul.legend {
+                @for (colour, name) in entries {
+                    li { span style={ "background:" (hexadecimal(*colour)) } {} " " (name) }
+                }
+            }
+        },
         Block::Commands(lines) => html! { pre { code { (lines.join("\n")) } } },
         // The plot was written by `plot.rs`, which escapes the names in it.
         Block::Plot { svg, .. } => html! { figure.curves { (PreEscaped(svg)) } },
@@ -98,6 +105,7 @@ mod tests {
             blocks: vec![
                 Block::Note("Not for clinical use.".into()),
                 Block::Folded("Recipe".into(), rows),
+                Block::Legend(vec![([230, 159, 0], "a<b".into())]),
                 Block::Plot { file: "curves.svg".into(), alt: "Curves".into(), svg: "<svg></svg>".into() },
                 Block::Gallery {
                     file: "worst.png".into(),
@@ -112,6 +120,7 @@ mod tests {
             "<title>A &amp; B</title>",
             "&lt;script&gt;",
             "<td class=\"number\">1.5</td>",
+            "<li><span style=\"background:#e69f00\"></span> a&lt;b</li>",
             "<figure class=\"curves\"><svg></svg></figure>",
             "alt=\"&quot;one&quot;\"",
             "src=\"data:image/png;base64,cG5n\"",

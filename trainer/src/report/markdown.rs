@@ -1,6 +1,6 @@
 //! A report as Markdown, beside the files that it shows.
 
-use super::document::{Block, Document};
+use super::document::{Block, Document, hexadecimal};
 use crate::table::Table;
 
 /// The text of a report.
@@ -17,6 +17,10 @@ fn block(block: &Block) -> String {
         Block::Note(text) => format!("> **{}**", escaped(text)),
         Block::Table(rows) => table(rows),
         Block::Folded(line, rows) => format!("{}:\n\n{}", escaped(line), table(rows)),
+        Block::Legend(entries) => {
+            let entry = |(colour, name): &([u8; 3], String)| format!("- {}: {}", hexadecimal(*colour), escaped(name));
+            entries.iter().map(entry).collect::<Vec<_>>().join("\n")
+        }
         Block::Commands(lines) => format!("```sh\n{}\n```", lines.join("\n")),
         Block::Plot { file, alt, .. } | Block::Picture { file, alt, .. } => picture(file, alt),
         Block::Gallery { file, alt, pictures, .. } => {

@@ -62,8 +62,17 @@ impl RunFolder {
 
     /// What it looks for; none where it predicts nothing.
     pub(crate) fn finding(&self) -> Option<Finding> {
-        let data = self.recipe.get("data").cloned().and_then(|data| data.try_into::<DataRecipe>().ok());
-        (!self.pretrains()).then(|| data.unwrap_or_default().finding())
+        (!self.pretrains()).then(|| self.data_recipe().finding())
+    }
+
+    /// The classes that it tells apart, numbered from 1; none where it does not.
+    pub(crate) fn classes(&self) -> Vec<String> {
+        self.data_recipe().classes
+    }
+
+    fn data_recipe(&self) -> DataRecipe {
+        let data = self.recipe.get("data").cloned().and_then(|data| data.try_into().ok());
+        data.unwrap_or_default()
     }
 
     /// The best weights that the run has written so far.

@@ -8,6 +8,7 @@ use sonoseg_imaging::evaluate::{Frame, Truth, truth};
 use sonoseg_imaging::formats::encode::encode_png_rgb;
 use sonoseg_imaging::geometry::Image;
 use sonoseg_imaging::geometry::resize;
+use sonoseg_imaging::metrics::classes::MEAN_IOU;
 use sonoseg_imaging::metrics::needle::Outcome;
 
 use super::document::Captioned;
@@ -60,9 +61,9 @@ impl Tile {
     }
 }
 
-/// By IoU, then by wrong pixels, not too many of one procedure.
+/// By IoU, or mIoU where classes are told apart, then by wrong pixels, not too many of one procedure.
 fn pick(frames: &[Frame]) -> Vec<&Frame> {
-    let key = |frame: &Frame| (frame.model.counts.iou_one(), frame.model.counts.fp + frame.model.counts.fn_);
+    let key = |frame: &Frame| (overlap(frame), frame.model.counts.fp + frame.model.counts.fn_);
     let mut order: Vec<&Frame> = frames.iter().collect();
     order.sort_by(|a, b| {
         let ((iou_a, wrong_a), (iou_b, wrong_b)) = (key(a), key(b));
@@ -72,13 +73,21 @@ fn pick(frames: &[Frame]) -> Vec<&Frame> {
     order.retain(|frame| {
         let count = taken.entry(&frame.group).or_default();
         *count += 1;
-        *count <= MOST_OF_ONE && frame.model.counts.iou_one() < 1.0
+        *count <= MOST_OF_ONE && overlap(frame) < 1.0
     });
     order.truncate(MOST);
     order
 }
 
+/// The IoU of a frame, or its mIoU where classes are told apart.
+fn overlap(frame: &Frame) -> f64 {
+    frame.model.shape.value(&MEAN_IOU.name).unwrap_or_else(|| frame.model.counts.iou_one())
+}
+
 fn caption(frame: &Frame) -> String {
+    if frame.model.tells_classes() {
+        return format!("{} ({}): mIoU {}", frame.id, frame.difficulty, number(overlap(frame), 2));
+    }
     let iou = number(frame.model.counts.iou_one(), 2);
     let Some(error) = &frame.model.error else { return format!("{} ({}): IoU {iou}", frame.id, frame.difficulty) };
     let what = match error.outcome {
@@ -103,7 +112,8 @@ pub(crate) fn draw_sample(index: usize, predictor: &Predictor, data: &Folder, lo
     let shown = scaled(original, long_side);
     let to = [shown.height, shown.width];
     let prediction = predictor.finish(&output, &shown);
-    let mut rgb = overlay::draw(&shown, &prediction);
+    let apart = !predictor.header().recipe.data.classes.is_empty();
+    let mut rgb = overlay::draw(&shown, &prediction, apart);
     let from = [original.height, original.width];
     match truth(&sample) {
         Some(Truth::Needle(Some(needle))) => {
@@ -113,7 +123,9 @@ pub(crate) fn draw_sample(index: usize, predictor: &Predictor, data: &Folder, lo
             let radius = predictor.header().recipe.needle.radius_px * stretch;
             overlay::outline(&mut rgb, to, &needle.scaled(from, to), radius);
         }
-        Some(Truth::Mask(mask)) => overlay::outline_mask(&mut rgb, to, &resize::nearest(&mask.classes, from, to)),
+        Some(Truth::Mask(mask)) => {
+            overlay::outline_mask(&mut rgb, to, &resize::nearest(&mask.classes, from, to), apart);
+        }
         Some(Truth::Needle(None)) | None => {}
     }
     Ok(Tile { height: shown.height, width: shown.width, rgb })

@@ -71,7 +71,7 @@ impl Services {
         let prediction = predictor.finish(&output, image);
         let mask = prediction.marked().map_or_else(|| Mask::empty(0, 0), |mask| shrunk_mask(&mask, info.shrink));
         let packed = pack(&mask, classes(&predictor.header().recipe.finding()));
-        let sure = output.probabilities.iter().map(|&p| (255.0 * p).round() as u8).collect();
+        let sure = predictor.objects(&output).iter().map(|&p| (255.0 * p).round() as u8).collect();
         let predicted = Predicted {
             layers: layers(&prediction, image, prepared.size),
             unlike_training: prediction.is_unlike_training(),

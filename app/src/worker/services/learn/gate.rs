@@ -157,7 +157,8 @@ impl Services {
 /// How both models do on a sample; none where it has no label.
 async fn scores(models: &[Predictor; 2], sample: &Sample, steps: &Step) -> Result<Option<[Score; 2]>, Fault> {
     let recipe = &models[1].header().recipe;
-    let Some(reference) = Reference::new(sample, recipe.preparation.size, recipe.needle.radius_px) else {
+    let (size, radius) = (recipe.preparation.size, recipe.needle.radius_px);
+    let Some(reference) = Reference::new(sample, size, radius, &recipe.data.classes) else {
         return Ok(None);
     };
     let mut scores = Vec::new();

@@ -11,6 +11,7 @@ use sonoseg_imaging::archive::Marked;
 use sonoseg_imaging::dataset::sample::Source;
 use sonoseg_imaging::evaluate::{Figures, Reference, Score};
 use sonoseg_imaging::geometry::Image;
+use sonoseg_imaging::metrics::classes::MEAN_IOU;
 
 use super::super::Services;
 use super::folder::{RunFolder, refused};
@@ -124,7 +125,8 @@ impl<'a> Watch<'a> {
                 let grey = recipe.preparation.square(frames[frames.len() / 2]);
                 self.pinned.push((loaded.id.clone(), prepared.clone(), levels(&grey)));
             }
-            let reference = Reference::new(&loaded, recipe.preparation.size, recipe.needle.radius_px);
+            let reference =
+                Reference::new(&loaded, recipe.preparation.size, recipe.needle.radius_px, &recipe.data.classes);
             if let Some(reference) = reference.filter(|_| !setup.val.is_empty()) {
                 self.tips.push((loaded.group.clone(), reference, prepared));
             }
@@ -174,7 +176,7 @@ impl<'a> Watch<'a> {
                 let measured = Measurement {
                     update: progress.position.updates,
                     loss: finite(val.value(LOSS)),
-                    iou: finite(val.value("iou")),
+                    iou: finite(val.value("iou").or_else(|| val.value(&MEAN_IOU.name))),
                     tip_px: self.tip(&predictor).await?,
                     best,
                 };
@@ -224,7 +226,7 @@ impl<'a> Watch<'a> {
         for (name, prepared, grey) in &self.pinned {
             let Ok(output) = predictor.forward(prepared).await else { return Ok(()) };
             names.push(name.clone());
-            buffers.extend([grey.clone(), levels(&output.probabilities)]);
+            buffers.extend([grey.clone(), levels(&predictor.objects(&output))]);
             channel::pause(0).await;
         }
         let size = self.header.recipe.preparation.size;
