@@ -320,7 +320,7 @@ mod tests {
         };
         let recipe = parse(&["network.width=8", "preparation.size=96", "train.layers=last-2"]).unwrap();
         assert_eq!(Recipe::parse("f.toml", &recipe.to_toml(), &[]).unwrap(), recipe);
-        let NetworkConfig::Fcn(config) = recipe.network.settings().config(96) else { panic!("{recipe:?}") };
+        let NetworkConfig::Fcn(config) = recipe.network.settings().config(96, 1) else { panic!("{recipe:?}") };
         let backbone = config.backbone;
         assert_eq!((backbone.planes, backbone.output_stride, backbone.image_size), ([8, 16, 32, 64], 8, 96));
         assert_eq!((config.dropout, config.auxiliary_weight), (0.1, 0.4));

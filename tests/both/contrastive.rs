@@ -204,8 +204,8 @@ fn a_model_file_holds_the_backbone_that_learned_and_nothing_else() {
 #[test]
 fn each_of_the_three_methods_learns_to_tell_pictures_apart() {
     let wide = ContrastRecipe { width: 16, hidden: Some(16), momentum: 0.9, ..ContrastRecipe::default() };
-    let moco = ContrastRecipe { queue: 8, dense_weight: 0.0, ..wide.clone() };
-    let simclr = ContrastRecipe { queue: 0, ..moco.clone() };
+    let moco = ContrastRecipe { queue: 8, dense_weight: 0.0, ..wide };
+    let simclr = ContrastRecipe { queue: 0, ..moco };
     let dense = ContrastRecipe { queue: 8, dense_after: 4, ..wide };
     for (contrast, fields) in [(dense, [true; 3]), (moco, [true, true, false]), (simclr, [false; 3])] {
         let mut task = task(contrast.clone());

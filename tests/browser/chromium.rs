@@ -225,9 +225,15 @@ impl Page {
 
     /// Stop the clip when it plays.
     pub(crate) fn pause(&self) {
-        if self.state().text("playing") == "true" {
+        // A clip that begins to play, or ends, between the look and the key makes the key do the contrary: look again.
+        let start = Instant::now();
+        while self.state().text("playing") == "true" {
+            assert!(start.elapsed() < Duration::from_secs(30), "it does not pause");
             self.press(" ");
-            self.wait(10, "pause", |state| (state.text("playing") == "false").then_some(()));
+            let pressed = Instant::now();
+            while self.state().text("playing") == "true" && pressed.elapsed() < Duration::from_secs(5) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
         }
     }
 

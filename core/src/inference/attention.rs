@@ -7,7 +7,6 @@ use burn::tensor::Tensor;
 
 use super::{PredictError, Predictor, Prepared};
 use crate::models::Network;
-use crate::models::unet::Unet;
 
 /// Maps `[grid * grid]`, scaled so that what is looked at most is 1: the attention of a patch, the mean over heads, for each tapped block;
 /// or one map of the size of the gradient.
@@ -23,7 +22,7 @@ const PARTS: usize = 28;
 pub async fn attention(predictor: &Predictor, prepared: &Prepared, at: [f64; 2]) -> Result<Option<Maps>, PredictError> {
     let network = match predictor.network() {
         Network::Unetr(network) => network,
-        Network::Unet(network) => return gradient(network, predictor, prepared, at).await,
+        Network::Unet(_) | Network::Fcn(_) => return gradient(predictor, prepared, at).await,
     };
     let mut maps = Vec::new();
     for weights in network.attention(predictor.input(prepared)) {
@@ -46,12 +45,7 @@ fn scaled(numbers: Vec<f32>) -> Vec<f32> {
 }
 
 /// How much each part of the picture changes the answer in the part at `at`: the mean size of the gradient.
-async fn gradient(
-    network: &Unet,
-    predictor: &Predictor,
-    prepared: &Prepared,
-    at: [f64; 2],
-) -> Result<Option<Maps>, PredictError> {
+async fn gradient(predictor: &Predictor, prepared: &Prepared, at: [f64; 2]) -> Result<Option<Maps>, PredictError> {
     let size = prepared.size;
     if !size.is_multiple_of(PARTS) {
         return Ok(None);
@@ -59,7 +53,7 @@ async fn gradient(
     let pixels = size / PARTS;
     let first = |share: f64| ((share.clamp(0.0, 1.0) * PARTS as f64) as usize).min(PARTS - 1) * pixels;
     // Frozen, so that dropout is off and only the picture has a gradient.
-    let network = network.clone().train().freeze();
+    let network = predictor.network().clone().train().freeze();
     let picture = Tensor::from_inner(predictor.input(prepared)).require_grad();
     let logits = network.forward(picture.clone());
     let answer = logits.narrow(2, first(at[1]), pixels).narrow(3, first(at[0]), pixels);

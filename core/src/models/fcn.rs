@@ -71,8 +71,8 @@ pub struct FcnRecipe {
 }
 
 impl NetworkSettings for FcnRecipe {
-    fn config(&self, image_size: usize) -> NetworkConfig {
-        let usual = FcnConfig::new(ResnetConfig::preset(self.preset, self.width), self.frames().masks());
+    fn config(&self, image_size: usize, maps: usize) -> NetworkConfig {
+        let usual = FcnConfig::new(ResnetConfig::preset(self.preset, self.width), maps);
         let output_stride = self.output_stride.unwrap_or(usual.backbone.output_stride);
         NetworkConfig::Fcn(FcnConfig {
             backbone: ResnetConfig { image_size, output_stride, ..usual.backbone },

@@ -106,7 +106,7 @@ impl ResnetRecipe {
 }
 
 impl NetworkSettings for ResnetRecipe {
-    fn config(&self, image_size: usize) -> NetworkConfig {
+    fn config(&self, image_size: usize, _: usize) -> NetworkConfig {
         NetworkConfig::Resnet(self.sizes(image_size))
     }
 

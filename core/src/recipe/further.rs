@@ -52,7 +52,7 @@ impl Recipe {
         let passes = (BETWEEN as f64 * own / learned.max(1) as f64).ceil().max(1.0);
         let per_epoch = (passes * learned.max(1) as f64 / own).floor().max(1.0);
         let samples = (UPDATE as f64 * share * chosen.updates as f64).ceil().clamp(1.0, SIMULATED) as usize;
-        let whole = self.network.settings().config(self.preparation.size).sizes().normalises_batches();
+        let whole = self.network_config().sizes().normalises_batches();
         let parts = if whole { 1 } else { UPDATE / PART };
         let mut recipe = self.clone();
         recipe.data.val_share = VAL_SHARE;

@@ -301,11 +301,7 @@ impl Task for ContrastivePretraining {
         let pictures = batch[0].dims()[0] as f64;
         let (loss, accuracy) = self.contrast(model, batch.clone(), self.contrast.dense_weight, &mut step.rng);
         let numbers = read(Tensor::cat(vec![loss.total, accuracy], 0)).await?;
-        let measure = |(name, number): (&str, &f32)| Measure {
-            metric: known(name),
-            numerator: f64::from(*number) * pictures,
-            denominator: pictures,
-        };
+        let measure = |(name, number): (&str, &f32)| Measure::new(known(name), f64::from(*number) * pictures, pictures);
         Ok(Measures([LOSS, ACCURACY].into_iter().zip(&numbers).map(measure).collect()))
     }
 
