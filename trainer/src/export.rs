@@ -31,12 +31,8 @@ pub(crate) fn run(verb: &Export) -> Result<()> {
         state =
             state.into_iter().filter_map(|(name, tensor)| Some((name.strip_prefix(start)?.into(), tensor))).collect();
         // What was measured is of the whole network.
-        header = ModelHeader {
-            network: NetworkConfig::Resnet(*sizes),
-            calibration: None,
-            novelty: None,
-            ..header.clone()
-        };
+        header =
+            ModelHeader { network: NetworkConfig::Resnet(*sizes), calibration: None, novelty: None, ..header.clone() };
     }
     if let Some(problem) = checkpoint::unusable(&state) {
         let reason =
