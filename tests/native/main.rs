@@ -7,6 +7,7 @@ mod by;
 mod circles;
 mod cli;
 mod data;
+mod fcn;
 mod ignore;
 mod import;
 mod layers;
