@@ -81,7 +81,7 @@ fn an_fcn_is_trained_gone_on_with_looked_into_and_its_backbone_exported() {
 
     let log = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let step: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
-    let [loss, main, auxiliary] = ["loss", "main", "auxiliary"].map(|name| step[name].as_f64().unwrap());
+    let [loss, main, auxiliary] = ["loss", "loss_main", "loss_auxiliary"].map(|name| step[name].as_f64().unwrap());
     assert!((loss - main - auxiliary).abs() < 1e-4 && auxiliary > 0.0 && auxiliary < main, "{step}");
 
     // A batch that is normalised together is not made of portions.
