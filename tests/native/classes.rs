@@ -30,10 +30,9 @@ gamma = 0.0
 dice_weight = 0.0
 mean_over = "all"
 [train]
-epochs = 12
+epochs = 30
 batch = 2
 accumulate = 1
-updates_per_epoch = 5
 [train.optimiser]
 learning_rate = 0.01
 [train.schedule]
@@ -111,6 +110,7 @@ fn classes_are_learned_measured_and_predicted_under_their_names() {
     let rate = |line: &str| serde_json::from_str::<Value>(line).unwrap()["rate"].as_f64().unwrap();
     let rates: Vec<f64> = log.lines().filter(|line| line.contains("\"rate\"")).map(rate).collect();
     let poly = |update: usize| 0.01 * (0.99 * (1.0 - update as f64 / 60.0).powf(0.9) + 0.01);
+    assert_eq!(rates.len(), 60);
     for update in [0, 1, 30, 59] {
         assert!((rates[update] - poly(update)).abs() < 1e-9, "update {update}: {}", rates[update]);
     }

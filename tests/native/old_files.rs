@@ -81,18 +81,26 @@ fn difference(place: &str, found: &Value, stored: &Value, tolerance: f64) -> Opt
     }
 }
 
-/// Compare bit by bit on a machine like that of the reference, else within `tolerance`, and say so.
+/// Compare bit by bit on a machine like that of the reference, else within `tolerance`, and say so. What has convolutions is summed in
+/// another order since (Winograd's): it is compared within `tolerance` everywhere, and bit by bit with what was computed then.
 #[expect(clippy::print_stderr, reason = "a test that was less strict says so")]
 fn as_it_was(what: &str, found: &Value, reference: &Value, tolerance: f64) {
     let (here, there) = (machine(), expected()["machine"].clone());
-    let tolerance = if there == here.as_str() {
+    let alike = there == here.as_str();
+    let since = json_of(&stored("since-winograd.json"))[what].clone();
+    let tolerance = if alike && since.is_null() {
         0.0
+    } else if alike {
+        tolerance
     } else {
         eprintln!("{what}: compared within {tolerance}, since the reference is of {there} and this is {here}");
         tolerance
     };
     if let Some(difference) = difference(what, found, reference, tolerance) {
         panic!("{difference}\nin all, this is found:\n{found}");
+    }
+    if alike && !since.is_null() {
+        assert_eq!(hash(found.to_string()), since, "{what}: {found}");
     }
 }
 
@@ -222,7 +230,7 @@ fn the_simulator_makes_the_same_pictures() {
 }
 
 /// 20 updates of a stored recipe in a small size.
-fn twenty_updates(name: &str, recipe: &str, settings: &[&str]) {
+fn twenty_updates(name: &str, recipe: &str, settings: &[&str], tolerance: f64) {
     let workspace = Workspace::new();
     let (recipe, data, run) = (stored("recipes").join(recipe), data(&workspace), workspace.path("run"));
     let words =
@@ -237,22 +245,28 @@ fn twenty_updates(name: &str, recipe: &str, settings: &[&str]) {
         .collect();
     assert_eq!(losses.len(), 20);
     let found = json!({ "losses": losses, "weights": weights(&run.join("last.safetensors")) });
-    as_it_was(name, &found, &expected()[name], 1e-4);
+    as_it_was(name, &found, &expected()[name], tolerance);
 }
 
 #[test]
 fn twenty_updates_of_the_unetr_give_the_same_weights() {
-    twenty_updates("20 updates of the UNETR", "needle-sf-unetr.toml", &["network.preset=tiny", "train.accumulate=2"]);
+    twenty_updates(
+        "20 updates of the UNETR",
+        "needle-sf-unetr.toml",
+        &["network.preset=tiny", "train.accumulate=2"],
+        1e-4,
+    );
 }
 
 #[test]
 fn twenty_updates_of_the_mae_give_the_same_weights() {
-    twenty_updates("20 updates of the MAE", "needle-mae-v1.toml", &["network.preset=tiny"]);
+    twenty_updates("20 updates of the MAE", "needle-mae-v1.toml", &["network.preset=tiny"], 1e-4);
 }
 
 #[test]
 fn twenty_updates_of_the_unet_give_the_same_weights() {
-    twenty_updates("20 updates of the U-Net", "needle-unet.toml", &["network.width=8"]);
+    // Without normalisation and at this rate a difference of rounding, 3e-6 in the third loss, is 1e-3 two updates later.
+    twenty_updates("20 updates of the U-Net", "needle-unet.toml", &["network.width=8"], 1e-2);
 }
 
 /// The probabilities that a model gives, as they are before anything is read off them.
