@@ -8,6 +8,7 @@ mod circles;
 mod classes;
 mod cli;
 mod data;
+mod fcn;
 mod ignore;
 mod import;
 mod knee;
