@@ -109,9 +109,12 @@ fn Attention() -> impl IntoView {
     view! {
         <Show when=move || { grid() > 0 }>
             <figure class="attention" data-grid=move || grid().to_string()>
-                <canvas node_ref=canvas role="img" aria-label="Attention of the place before learning and now"></canvas>
+                <canvas node_ref=canvas role="img" aria-label="What counts for the place, before learning and now"></canvas>
                 <figcaption class="quiet">
-                    "Where it looks for that place: early to late blocks from left to right, before learning above, now below"
+                    {move || match learning.look.with(|look| look.as_ref().map_or(0, |look| look.maps[0].len())) {
+                        1 => "How much each part of the picture changes the answer at that place: before learning above, now below",
+                        _ => "Where it looks for that place: early to late blocks from left to right, before learning above, now below",
+                    }}
                 </figcaption>
             </figure>
         </Show>
