@@ -19,7 +19,9 @@ pub(super) fn verdict(viewer: Viewer) -> (&'static str, String) {
             let words = viewer.findings.finding.with(|finding| standing.words(finding));
             return (standing.name(), format!("{} {words}", standing.glyph()));
         }
-        (_, _, FrameState::Seen(_)) => return ("seen", viewer.findings.finding.with(finding::seen)),
+        (_, _, FrameState::Seen(confidence)) => {
+            return ("seen", viewer.findings.finding.with(|finding| finding::seen_by(finding, confidence)));
+        }
         (_, _, FrameState::Unlike) => ("unlike", finding::UNLIKE),
         (_, _, FrameState::NotSeen) => ("none", viewer.findings.finding.with(finding::not_seen)),
         (_, _, FrameState::Failed) => ("failed", "This frame failed"),
